@@ -1,0 +1,57 @@
+"""What a person is told when nothing answered follows from what the attempts said."""
+
+import pytest
+
+from whisper_desktop.advice import setup_guidance
+from whisper_desktop.values import GIB, Attempt, ErrorKind, ResourceInfo, ServerInfo, ServerStatus
+
+
+def attempt(backend: str, name: str, kind: ErrorKind | None) -> Attempt:
+    return Attempt(backend, name, "http://127.0.0.1:1", None, kind, "", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "kind", "word"),
+    [
+        ("lm_studio", "LM Studio", ErrorKind.CONNECT_REFUSED, "switch the server on"),
+        ("ollama", "Ollama", ErrorKind.CONNECT_REFUSED, "ollama serve"),
+        ("lm_studio", "LM Studio", ErrorKind.MODEL_MISSING, "download"),
+        ("openrouter", "OpenRouter", ErrorKind.AUTH, "keys set openrouter"),
+        ("openrouter", "OpenRouter", ErrorKind.CONSENT_REQUIRED, "Allow OpenRouter"),
+        ("builtin", "Built-in engine", ErrorKind.NOT_CONFIGURED, "gguf_model_path"),
+        ("vllm", "vLLM", ErrorKind.CONNECT_TIMEOUT, "Start vLLM"),
+    ],
+)
+def test_each_failure_has_its_own_step(backend: str, name: str, kind: ErrorKind, word: str) -> None:
+    guidance = setup_guidance([attempt(backend, name, kind)])
+    assert word in guidance.steps[0]
+    assert guidance.headline == f"{name} did not answer."
+    assert guidance.offer_guide
+
+
+def test_several_failures_are_named_together_and_no_step_comes_twice() -> None:
+    tries = [
+        attempt("lm_studio", "LM Studio", ErrorKind.CONNECT_REFUSED),
+        attempt("ollama", "Ollama", ErrorKind.CONNECT_REFUSED),
+        attempt("ollama", "Ollama", ErrorKind.CONNECT_REFUSED),
+    ]
+    guidance = setup_guidance(tries)
+    assert guidance.headline == "None of LM Studio and Ollama answered."
+    assert len(guidance.steps) == 2
+
+
+def test_with_nothing_tried_the_guidance_is_the_recommendation_for_this_machine() -> None:
+    resources = ResourceInfo("Linux", "", "x86_64", "cpu", 4, 8, 16 * GIB, 8 * GIB)
+    guidance = setup_guidance([], [], resources)
+    assert "Ollama" in guidance.headline
+    assert any("ollama pull" in step for step in guidance.steps)
+
+
+def test_a_server_that_waits_for_a_model_is_named_first() -> None:
+    waiting = ServerInfo("lm_studio", "LM Studio", "http://127.0.0.1:1234", ServerStatus.NO_MODELS)
+    assert setup_guidance([], [waiting]).headline == "LM Studio is running but has no model loaded."
+
+
+def test_knowing_nothing_it_still_says_what_to_do_next() -> None:
+    assert setup_guidance([]).steps
+    assert setup_guidance([attempt("vllm", "vLLM", ErrorKind.SERVER_ERROR)]).steps

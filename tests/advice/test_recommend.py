@@ -1,0 +1,260 @@
+"""The recommendation: properties that hold on every machine, and the lines the base rule draws."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_desktop.advice import get_recommended_setup, setup_steps
+from whisper_desktop.advice.graphics import judge_graphics
+from whisper_desktop.models import best_fit, budget_for, load
+from whisper_desktop.values import (
+    GIB,
+    GpuInfo,
+    ModelInfo,
+    Reach,
+    ResourceInfo,
+    ServerInfo,
+    ServerStatus,
+    SetupRecommendation,
+)
+
+
+def machine(
+    ram_gib: float,
+    *gpus: GpuInfo,
+    os_name: str = "Windows",
+    arch: str = "x86_64",
+    display: bool = True,
+    installed: float | None = None,
+    features: tuple[str, ...] = ("avx2",),
+) -> ResourceInfo:
+    ram = int(ram_gib * GIB)
+    return ResourceInfo(
+        os_name,
+        "",
+        arch,
+        "cpu",
+        4,
+        8,
+        ram,
+        ram // 2,
+        ram_installed_bytes=int(installed * GIB) if installed else None,
+        cpu_features=features,
+        gpus=gpus,
+        has_display=display,
+    )
+
+
+def card(name: str, gib: float, vendor: str = "nvidia") -> GpuInfo:
+    return GpuInfo(vendor, name, int(gib * GIB))
+
+
+def shared(name: str, gib: float, vendor: str) -> GpuInfo:
+    return GpuInfo(vendor, name, int(gib * GIB), unified=True)
+
+
+APPLE_8, APPLE_16 = shared("Apple M1", 5.3, "apple"), shared("Apple M4", 11.8, "apple")
+IRIS = shared("Intel Iris Xe", 7, "intel")
+
+# The machines of the project's reference table: what it is, what is preferred, and of which class.
+MACHINES = {
+    "01 Celeron 4 GB": (machine(3.8), "openrouter"),
+    "02 laptop 8 GB UHD 620": (machine(7.8, shared("Intel UHD 620", 4, "intel")), "ollama"),
+    "04 MacBook Air M1 8 GB": (machine(8, APPLE_8, os_name="macOS", arch="arm64"), "ollama"),
+    "05 laptop 16 GB Iris Xe": (machine(15.7, IRIS), "ollama"),
+    "06 desktop 16 GB GTX 1050 Ti": (machine(15.9, card("GeForce GTX 1050 Ti", 4)), "lm_studio"),
+    "07 laptop 16 GB RTX 4050": (machine(15.7, card("RTX 4050 Laptop", 6)), "lm_studio"),
+    "09 desktop 32 GB RTX 3070": (machine(31.8, card("RTX 3070", 8)), "lm_studio"),
+    "10 desktop 16 GB RTX 3060": (machine(15.6, card("RTX 3060", 12), os_name="Linux"), "lm_studio"),
+    "14 desktop 64 GB RX 7900 XTX": (
+        machine(62.7, card("RX 7900 XTX", 24, "amd"), os_name="Linux"),
+        "lm_studio",
+    ),
+    "18 MacBook Air M4 16 GB": (machine(16, APPLE_16, os_name="macOS", arch="arm64"), "lm_studio"),
+    "23 mini PC 780M 32 GB": (machine(30, shared("Radeon 780M", 15, "amd"), os_name="Linux"), "lm_studio"),
+    "24 workstation 64 GB no GPU": (machine(62.8, os_name="Linux"), "ollama"),
+    "28 Intel Mac 16 GB": (machine(16, shared("Intel Iris Plus", 1.5, "intel"), os_name="macOS"), "ollama"),
+    "headless server with a card": (
+        machine(64, card("RTX 4090", 24), os_name="Linux", display=False),
+        "ollama",
+    ),
+    "no AVX2": (machine(16, card("GTX 1060", 6), features=("sse4_2",)), "ollama"),
+    "16 GB less a carve-out": (machine(13.9, card("RX 6600", 8, "amd")), "lm_studio"),
+    "just below the upper line": (machine(13.4, card("RX 6600", 8, "amd")), "ollama"),
+    "installed memory decides": (machine(13.2, card("RX 6600", 8, "amd"), installed=16), "lm_studio"),
+    "just above the lower line": (machine(6.9), "ollama"),
+    "just below the lower line": (machine(6.7), "openrouter"),
+}
+
+
+def assert_sound(advice: SetupRecommendation, resources: ResourceInfo) -> None:
+    """What holds for every recommendation: models that fit, and whole, friendly sentences."""
+    names = {model.id: model for model in load()} | {model.ollama_name: model for model in load()}
+    budget = budget_for(resources, judge_graphics(resources).usable)
+    offered = [*advice.recommended_models, *(other.model for other in advice.alternatives if other.model)]
+    for name in offered:
+        if name in names:
+            assert best_fit(names[name], budget) is not None, f"{name} does not fit"
+    assert advice.reasons
+    assert advice.steps
+    assert advice.setup_url.startswith("http")
+    sentences = [*advice.reasons, *advice.steps, advice.memory_note, *(a.reason for a in advice.alternatives)]
+    for sentence in sentences:
+        assert sentence.endswith(".")
+        assert not re.search(r"\b(please|oops|sorry|error)\b", sentence, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_each_known_machine_gets_its_tier_with_models_that_fit(name: str) -> None:
+    resources, server = MACHINES[name]
+    advice = get_recommended_setup(resources, [])
+    assert advice.preferred_server == server
+    assert (
+        advice.setup_url
+        == {
+            "lm_studio": "https://lmstudio.ai",
+            "ollama": "https://ollama.com",
+            "openrouter": "https://openrouter.ai",
+        }[server]
+    )
+    assert_sound(advice, resources)
+
+
+def test_a_large_machine_is_offered_the_classics_and_their_successors() -> None:
+    advice = get_recommended_setup(machine(32, card("RTX 4090", 24)), [])
+    assert {"Llama-3.1-8B-Instruct", "Mistral-7B-Instruct-v0.3", "CodeLlama-7B-Instruct"} < set(
+        advice.recommended_models
+    )
+    assert advice.recommended_models[0] not in ("Llama-3.1-8B-Instruct", "CodeLlama-7B-Instruct")
+
+
+def test_a_medium_machine_is_offered_the_classics_and_their_successors() -> None:
+    advice = get_recommended_setup(machine(15.9), [])
+    assert {"llama3.2:3b", "phi3:mini", "gemma:2b"} < set(advice.recommended_models)
+
+
+def test_a_small_machine_is_offered_a_one_billion_model_that_works_offline() -> None:
+    advice = get_recommended_setup(machine(5), [])
+    assert any(other.server == "ollama" and "offline" in other.reason for other in advice.alternatives)
+
+
+def test_the_windows_registry_trap_of_four_gigabytes_less_one_is_still_a_small_card() -> None:
+    # AdapterRAM is 32 bits wide; a parser that let it through would make every card 4 GB.
+    verdict = judge_graphics(machine(16, GpuInfo("nvidia", "RTX 3060", 4293918720)))
+    assert verdict.usable is not None  # it counts, but as the 4 GB that it claims
+    assert verdict.usable.total_bytes == 4293918720
+
+
+@pytest.mark.parametrize(
+    "gpu",
+    [
+        shared("Intel UHD Graphics 630", 8, "intel"),
+        shared("Intel HD Graphics 4000", 2, "intel"),
+        IRIS,
+        card("NVIDIA GeForce GT 710", 4),
+        card("NVIDIA GeForce GTX 950", 2),
+        GpuInfo("amd", "Radeon", None),
+        shared("Radeon Vega 3", 2, "amd"),
+    ],
+)
+def test_a_graphics_part_that_does_not_help_is_not_counted_and_the_reason_is_given(gpu: GpuInfo) -> None:
+    resources = machine(16, gpu)
+    advice = get_recommended_setup(resources, [])
+    assert advice.preferred_server == "ollama"
+    assert any("not counted" in reason for reason in advice.reasons)
+
+
+def test_a_card_of_its_own_counts_before_a_shared_one() -> None:
+    verdict = judge_graphics(machine(32, shared("Radeon 780M", 20, "amd"), card("RTX 4060", 8)))
+    assert verdict.usable is not None
+    assert verdict.usable.name == "RTX 4060"
+
+
+# --- Servers that run -------------------------------------------------------------------------------------
+
+
+def server(id_: str, name: str, *models: ModelInfo, **more: object) -> ServerInfo:
+    status = more.pop("status", ServerStatus.AVAILABLE if models else ServerStatus.NO_MODELS)
+    reach = more.pop("reach", Reach.THIS_MACHINE)
+    return ServerInfo(id_, name, "http://127.0.0.1:1", status, models=models, reach=reach)  # type: ignore[arg-type]
+
+
+def test_a_server_that_runs_with_a_model_wins_over_installing_another() -> None:
+    ollama = server("ollama", "Ollama", ModelInfo("llama3.2:3b", loaded=True))
+    advice = get_recommended_setup(machine(32, card("RTX 4090", 24)), [ollama])
+    assert (advice.preferred_server, advice.ready_model) == ("ollama", "llama3.2:3b")
+
+
+def test_a_loaded_model_wins_over_one_on_disk() -> None:
+    idle = server("lm_studio", "LM Studio", ModelInfo("big", loaded=False))
+    warm = server("ollama", "Ollama", ModelInfo("warm", loaded=True))
+    assert get_recommended_setup(machine(16), [idle, warm]).ready_model == "warm"
+
+
+def test_a_model_that_runs_elsewhere_is_no_local_model() -> None:
+    cloudy = server("ollama", "Ollama", ModelInfo("gpt-oss:120b-cloud", remote=True))
+    assert get_recommended_setup(machine(16), [cloudy]).ready_model is None
+
+
+def test_a_model_on_disk_that_is_far_too_large_is_not_ready() -> None:
+    huge = server("ollama", "Ollama", ModelInfo("llama3.3:70b", loaded=False, size_bytes=42_000_000_000))
+    assert get_recommended_setup(machine(16), [huge]).ready_model is None
+
+
+def test_a_server_with_only_embeddings_is_not_ready() -> None:
+    embed = server("lm_studio", "LM Studio", ModelInfo("nomic", loaded=True, capabilities=("embedding",)))
+    assert get_recommended_setup(machine(16), [embed]).ready_model is None
+
+
+@pytest.mark.parametrize(("id_", "name"), [("lm_studio", "LM Studio"), ("ollama", "Ollama")])
+def test_a_server_without_a_model_is_kept_and_its_step_is_loading_one(id_: str, name: str) -> None:
+    resources = machine(16, card("RTX 3060", 12))
+    advice = get_recommended_setup(resources, [server(id_, name)])
+    assert advice.preferred_server == id_
+    assert advice.reasons[0] == f"{name} is running but has no model yet."
+    assert advice.recommended_models[0] in advice.steps[0]
+    assert_sound(advice, resources)
+
+
+def test_a_server_on_the_network_does_not_count_as_one_here() -> None:
+    far = server("ollama", "Ollama", ModelInfo("m", loaded=True), reach=Reach.MY_NETWORK)
+    assert get_recommended_setup(machine(16), [far]).ready_model is None
+
+
+def test_a_small_machine_with_a_key_is_told_to_ask() -> None:
+    cloud = server("openrouter", "OpenRouter", ModelInfo("a/b"), reach=Reach.CLOUD)
+    advice = get_recommended_setup(machine(4), [cloud])
+    assert advice.ready_model is not None
+    assert advice.steps == ("Ask something: OpenRouter has your key.",)
+
+
+@pytest.mark.parametrize("name", ["lm_studio", "lmstudio", "ollama", "openrouter", "builtin"])
+def test_each_way_has_numbered_steps(name: str) -> None:
+    steps = setup_steps(name)
+    assert len(steps) >= 3
+    assert all(step.endswith(".") for step in steps)
+
+
+gpus = st.builds(
+    GpuInfo,
+    vendor=st.sampled_from(["nvidia", "amd", "intel", "apple", "other"]),
+    name=st.text(max_size=20) | st.sampled_from(["RTX 4090", "Radeon 780M", "Intel UHD 620", "Apple M4"]),
+    total_bytes=st.none() | st.integers(0, 200 * GIB),
+    unified=st.booleans(),
+)
+
+
+@given(
+    ram=st.floats(0.25, 1024),
+    cards=st.lists(gpus, max_size=3),
+    os_name=st.sampled_from(["Windows", "Linux", "macOS", "FreeBSD"]),
+    arch=st.sampled_from(["x86_64", "arm64"]),
+    display=st.booleans(),
+)
+def test_on_any_machine_the_advice_is_sound(
+    ram: float, cards: list[GpuInfo], os_name: str, arch: str, display: bool
+) -> None:
+    resources = machine(ram, *cards, os_name=os_name, arch=arch, display=display)
+    assert_sound(get_recommended_setup(resources, []), resources)

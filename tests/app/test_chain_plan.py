@@ -1,0 +1,116 @@
+"""The order of the chain, as a pure decision over what was found and what the person wants."""
+
+from pathlib import Path
+
+import pytest
+
+from whisper_desktop.app.chain_plan import ChainWishes, plan_chain
+from whisper_desktop.errors import SettingsError
+from whisper_desktop.values import ModelInfo, Reach, ServerInfo, ServerStatus
+
+
+def server(
+    id_: str,
+    *models: ModelInfo,
+    status: ServerStatus = ServerStatus.AVAILABLE,
+    reach: Reach | None = Reach.THIS_MACHINE,
+    port: int = 1,
+) -> ServerInfo:
+    url = f"http://127.0.0.1:{port}"
+    return ServerInfo(id_, id_, url, status, models=models, api_base=url + "/v1", reach=reach)
+
+
+LM_STUDIO = server("lm_studio", ModelInfo("idle", loaded=False), port=1234)
+OLLAMA = server("ollama", ModelInfo("warm", loaded=True), port=11434)
+UNKNOWN = server("vllm", ModelInfo("who-knows"), reach=None, port=8000)
+NETWORK = server("ollama", ModelInfo("big", loaded=True), reach=Reach.MY_NETWORK, port=2)
+
+
+def ids(wishes: ChainWishes, *servers: ServerInfo) -> list[str]:
+    return [step.id for step in plan_chain(wishes, servers)]
+
+
+def test_without_wishes_local_servers_come_first_and_a_loaded_model_before_an_idle_one() -> None:
+    assert ids(ChainWishes(), NETWORK, UNKNOWN, LM_STUDIO, OLLAMA) == [
+        "ollama",
+        "lm_studio",
+        "vllm",
+        "ollama",
+    ]
+
+
+def test_the_built_in_engine_follows_the_servers_that_run_and_the_cloud_is_last() -> None:
+    wishes = ChainWishes(builtin_model=Path("m.gguf"), openrouter_key=True)
+    assert ids(wishes, NETWORK, OLLAMA) == ["ollama", "builtin", "ollama", "openrouter"]
+
+
+def test_without_a_key_the_cloud_is_no_step() -> None:
+    assert ids(ChainWishes()) == []
+
+
+def test_a_server_without_a_chat_model_is_no_step() -> None:
+    embedder = server("lm_studio", ModelInfo("embed", capabilities=("embedding",)))
+    empty = server("ollama", status=ServerStatus.NO_MODELS)
+    assert ids(ChainWishes(), embedder, empty) == []
+
+
+def test_a_model_that_runs_elsewhere_makes_its_step_a_cloud_step_and_sorts_it_last() -> None:
+    cloudy = server("ollama", ModelInfo("gpt-oss:120b-cloud", remote=True))
+    chain = plan_chain(ChainWishes(), [cloudy, LM_STUDIO])
+    assert [(step.id, step.reach) for step in chain] == [
+        ("lm_studio", Reach.THIS_MACHINE),
+        ("ollama", Reach.CLOUD),
+    ]
+
+
+def test_a_local_model_is_preferred_over_a_remote_one_on_the_same_server() -> None:
+    mixed = server("ollama", ModelInfo("far-cloud", remote=True), ModelInfo("near"))
+    (step,) = plan_chain(ChainWishes(), [mixed])
+    assert (step.model, step.reach) == ("near", Reach.THIS_MACHINE)
+
+
+def test_the_address_from_the_environment_is_the_first_step() -> None:
+    wishes = ChainWishes(base_url="http://127.0.0.1:9/v1", model="mine")
+    first, second = plan_chain(wishes, [OLLAMA])
+    assert (first.id, first.url, first.model, first.as_given) == (
+        "openai_compatible",
+        "http://127.0.0.1:9/v1",
+        "mine",
+        True,
+    )
+    assert (second.id, second.model) == ("ollama", "warm")  # never the other server's model name
+
+
+def test_a_written_chain_keeps_its_order_and_tries_what_was_not_found() -> None:
+    wishes = ChainWishes(fallback_chain=("lmstudio", "ollama"), ports={"lm_studio": 4321})
+    first, second = plan_chain(wishes, [OLLAMA])
+    assert (first.id, first.url) == ("lm_studio", "http://127.0.0.1:4321")
+    assert second.url == OLLAMA.api_base
+
+
+def test_a_chosen_backend_stands_alone_with_the_chosen_model() -> None:
+    (step,) = plan_chain(ChainWishes(backend="lm_studio", model="idle"), [OLLAMA, LM_STUDIO])
+    assert (step.id, step.model) == ("lm_studio", "idle")
+
+
+def test_the_stub_stands_alone() -> None:
+    assert ids(ChainWishes(stub=True, backend="ollama"), OLLAMA) == ["stub"]
+
+
+def test_direct_mode_uses_only_the_built_in_engine_and_http_mode_never_does() -> None:
+    model = Path("m.gguf")
+    assert ids(ChainWishes(mode="direct", builtin_model=model), OLLAMA) == ["builtin"]
+    assert ids(ChainWishes(mode="http", builtin_model=model), OLLAMA) == ["ollama"]
+
+
+@pytest.mark.parametrize("name", ["guide", "nonsense"])
+def test_the_guide_and_unknown_names_are_refused_with_a_sentence(name: str) -> None:
+    for wishes in (ChainWishes(backend=name), ChainWishes(fallback_chain=(name,))):
+        with pytest.raises(SettingsError) as caught:
+            plan_chain(wishes, [])
+        assert caught.value.next_step.endswith(".")
+
+
+def test_one_server_is_one_step_even_when_it_is_written_and_found() -> None:
+    wishes = ChainWishes(fallback_chain=("ollama", "ollama"))
+    assert ids(wishes, OLLAMA) == ["ollama"]

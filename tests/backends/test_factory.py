@@ -1,0 +1,111 @@
+"""Configurations become backends, by id or alias, without importing what is not used."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from whisper_desktop.backends import BACKENDS, BackendConfig, create_backend
+from whisper_desktop.backends.openai_compatible import Endpoint, Secret, roots_of
+from whisper_desktop.errors import SettingsError
+from whisper_desktop.values import IDENTITIES, Message, Reach, Role
+from whisper_desktop.wire.http import Http
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("lm_studio", "lm_studio"),
+        ("LMStudio", "lm_studio"),
+        ("lm-studio", "lm_studio"),
+        ("llamacpp", "llama_cpp"),
+        ("llama_cpp_metal", "llama_cpp"),
+        ("oobabooga", "textgen"),
+        ("http", "openai_compatible"),
+    ],
+)
+def test_ids_and_aliases_name_the_same_backend(given: str, expected: str) -> None:
+    assert create_backend({"backend": given}, http=Http()).id == expected
+
+
+@pytest.mark.parametrize("name", ["x", "", "unknown", "anthropic"])
+def test_an_unknown_backend_is_a_value_error_that_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(ValueError, match=f"Unknown backend: {name}. Known: builtin, ") as caught:
+        create_backend({"backend": name}, http=Http())
+    assert "lm_studio" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(set(BACKENDS) - {"builtin", "guide"}))
+def test_every_backend_of_the_table_can_be_built_with_nothing_but_its_name(name: str) -> None:
+    backend = create_backend({"backend": name}, http=Http())
+    assert backend.name == IDENTITIES[name].name
+    assert backend.capabilities
+
+
+def test_the_table_has_no_id_that_nobody_knows() -> None:
+    assert set(BACKENDS) <= set(IDENTITIES)
+
+
+@pytest.mark.parametrize(
+    ("backend", "url", "root", "base"),
+    [
+        ("lm_studio", "http://127.0.0.1:1234", "http://127.0.0.1:1234", "http://127.0.0.1:1234/v1"),
+        ("lm_studio", "http://127.0.0.1:1234/v1/", "http://127.0.0.1:1234", "http://127.0.0.1:1234/v1"),
+        ("openrouter", "https://openrouter.ai", "https://openrouter.ai", "https://openrouter.ai/api/v1"),
+        (
+            "docker_model_runner",
+            "127.0.0.1:12434",
+            "http://127.0.0.1:12434",
+            "http://127.0.0.1:12434/engines/v1",
+        ),
+        ("openai_compatible", "http://x.lan/llm/v1", "http://x.lan/llm", "http://x.lan/llm/v1"),
+        ("openai_compatible", "http://x.lan/other", "http://x.lan/other", "http://x.lan/other"),
+        ("stub", "", "", ""),
+    ],
+)
+def test_a_root_and_an_api_base_are_both_understood(backend: str, url: str, root: str, base: str) -> None:
+    assert roots_of(BackendConfig(backend, "x", url)) == (root, base)
+
+
+def test_an_address_that_is_written_counts_as_what_it_says() -> None:
+    config = create_backend({"backend": "vllm", "base_url": "http://10.0.0.7:8000"}, http=Http()).config
+    assert (config.reach, config.as_given) == (Reach.MY_NETWORK, True)
+    assert create_backend({"backend": "openrouter"}, http=Http()).config.reach is Reach.CLOUD
+    assert create_backend({"backend": "ollama"}, http=Http()).config.reach is Reach.THIS_MACHINE
+
+
+def test_an_address_that_cannot_be_used_is_a_kind_error() -> None:
+    with pytest.raises(SettingsError):
+        create_backend({"backend": "vllm", "url": "ftp://x"}, http=Http())
+    with pytest.raises(SettingsError):
+        create_backend({"backend": "vllm", "model": 7}, http=Http())
+
+
+def test_the_engine_backends_need_an_engine() -> None:
+    with pytest.raises(ValueError, match="needs an engine"):
+        create_backend({"backend": "builtin"}, http=Http())
+
+
+def test_a_key_does_not_show_in_any_repr() -> None:
+    assert "hidden" not in repr(Endpoint("http://x/v1", Secret("hidden")))
+
+
+async def test_the_stub_answers_the_same_without_any_network() -> None:
+    stub = create_backend({"backend": "stub"}, http=Http(allow_network=False))
+    ask = [Message(Role.USER, "Hi you")]
+    first, second = await stub.generate_text(ask), await stub.generate_text(ask)
+    assert first == second
+    assert first.text == "This is a stub, no model is running. You said: Hi you"
+    assert (first.model, first.finish_reason) == ("stub", "stop")
+    assert await stub.is_healthy()
+    assert len(asyncio.all_tasks()) == 1
+
+
+def test_importing_the_backends_imports_no_http_library() -> None:
+    program = (
+        "import sys, whisper_desktop.backends, whisper_desktop.llm\n"
+        "heavy = {'httpx', 'aiohttp', 'pydantic', 'PySide6'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,22 @@
+"""What all tests share: a home of their own, no proxies, no keys from the environment, the test servers."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+_FOREIGN = ("WHISPER_", "LLM_", "OLLAMA_", "LM_API_", "OPENROUTER_", "OPENAI_", "ANTHROPIC_")
+_KEPT = ("WHISPER_TEST_", "WHISPER_DEV_")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has its own home folder and none of the settings of whoever runs it."""
+    for name in list(os.environ):
+        upper = name.upper()
+        if upper.endswith("_PROXY") or (upper.startswith(_FOREIGN) and not upper.startswith(_KEPT)):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WHISPER_HOME", str(tmp_path / "whisper-home"))
+    monkeypatch.setenv("HOME", str(tmp_path))

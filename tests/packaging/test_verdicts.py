@@ -1,0 +1,250 @@
+"""`dev.py check` and `dev.py test`: which runs there are, what is blocked in them, and the exit status."""
+
+import os
+import select
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+import dev_process
+import dev_tests
+import pytest
+from dev_say import Trouble, duration
+from dev_tests import Verdict
+
+from tests.packaging.conftest import ROOT, Checkout, program
+
+PROJECT = {"tests", "tests/ui", "tests/ui/test_tray.py", "tests/wire", "tests/wire/test_sse.py"}
+
+
+def runs(*arguments: str, strict: bool = False, project: set[str] = PROJECT) -> dict[str, tuple[str, ...]]:
+    return {
+        group.name: group.arguments for group in dev_tests.groups(arguments, strict, project.__contains__)
+    }
+
+
+CORE, UI = "tests without Qt", "desktop tests"
+
+
+def test_everything_runs_once_with_qt_only_where_it_belongs() -> None:
+    both = runs()
+    assert set(both) == {CORE, UI}
+    assert "tests.block_qt" in both[CORE]
+    assert "--ignore=tests/ui" in both[CORE]
+    assert "tests.block_qt" not in both[UI]
+    assert both[UI][-1] == "tests/ui"
+
+
+@pytest.mark.parametrize(
+    ("paths", "core", "ui"),
+    [
+        (["tests/wire"], ["tests/wire"], None),
+        (["tests/wire/test_sse.py::test_x[a]"], ["tests/wire/test_sse.py::test_x[a]"], None),
+        (["tests/ui/test_tray.py::test_menu"], None, ["tests/ui/test_tray.py::test_menu"]),
+        (["tests/wire", "tests/ui"], ["tests/wire"], ["tests/ui"]),
+        (["tests"], ["tests"], ["tests/ui"]),
+    ],
+)
+def test_paths_go_to_the_run_they_belong_to(
+    paths: list[str], core: list[str] | None, ui: list[str] | None
+) -> None:
+    chosen = runs("-x", *paths, "-k", "menu")
+
+    def given(arguments: Sequence[str]) -> list[str]:
+        return [one for one in arguments if one.startswith("tests/") or one == "tests"]
+
+    assert (given(chosen[CORE]) if CORE in chosen else None) == core
+    assert (given(chosen[UI]) if UI in chosen else None) == ui
+    for arguments in chosen.values():
+        assert {"-x", "-k", "menu"} <= set(arguments)
+
+
+def test_strictness_reaches_every_run() -> None:
+    assert all("--strict-skips" in arguments for arguments in runs(strict=True).values())
+    assert not any("--strict-skips" in arguments for arguments in runs().values())
+
+
+def test_without_desktop_tests_there_is_no_desktop_run() -> None:
+    assert set(runs(project={"tests"})) == {CORE}
+
+
+@pytest.mark.parametrize(
+    ("checks", "tests", "code"),
+    [
+        ([0, 0], [0, 0], 0),
+        ([0, 3], [1, 0], 3),
+        ([0, 0], [0, 4], 4),
+        ([2], [], 2),
+    ],
+)
+def test_the_exit_status_is_that_of_the_first_failure(
+    checks: list[int], tests: list[int], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = dev_tests.conclude(
+        [Verdict(f"check{n}", one, 1.0) for n, one in enumerate(checks)],
+        [Verdict(f"run{n}", one, 400.0) for n, one in enumerate(tests)],
+    )
+    assert judged == code
+    summary = capsys.readouterr().err
+    assert ("All is well." in summary) == (code == 0)
+    assert ("over the goal of 12 min" in summary) == (len(tests) == 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59, "59 s"), (60, "1 min"), (365, "6 min 5 s")]
+)
+def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.fixture
+def complete(installed: Checkout) -> Checkout:
+    """The small project with checkers of its own, tests, and what the tests of this project need."""
+    for name in ("ruff", "mypy", "lint-imports"):
+        program(installed.folder / ".venv" / "bin" / name, "exit 0")
+    outer = installed.site_packages / "outer.pth"
+    outer.write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    tests = installed.folder / "tests"
+    (tests / "ui").mkdir(parents=True, exist_ok=True)
+    for plugin in ("strict_skips.py", "block_qt.py", "reference_engine.py"):
+        (tests / plugin).write_bytes((ROOT / "tests" / plugin).read_bytes())
+    (tests / "test_core.py").write_text(_CORE_TEST, encoding="utf-8")
+    (tests / "ui" / "test_window.py").write_text(_UI_TEST, encoding="utf-8")
+    return installed
+
+
+_CORE_TEST = """\
+import os, pytest
+
+def test_qt_is_blocked():
+    with pytest.raises(ModuleNotFoundError, match="blocked"):
+        import PySide6
+
+@pytest.mark.skipif("SKIP" in os.environ, reason="told to")
+def test_may_be_skipped():
+    pass
+
+def test_the_reference_server_is_named():
+    assert open(os.environ["WHISPER_TEST_LLAMA_SERVER"]).read().startswith("#!")
+"""
+
+_UI_TEST = """\
+import os
+
+def test_the_screen_is_not_the_persons():
+    assert os.environ.get("DISPLAY") != ":4711" and "WAYLAND_DISPLAY" not in os.environ
+    assert "UI_FAILS" not in os.environ
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> str:
+    """A development cache in which the reference server seems to have been built."""
+    import dev_llama
+
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    place = tmp_path / "llama-server" / dev_llama.key(dev_llama.cpu_abilities(os.uname().machine, text))
+    place.mkdir(parents=True)
+    program(place / "llama-server", "echo version: none")
+    return str(tmp_path)
+
+
+def test_test_runs_checks_and_both_groups_on_a_screen_of_their_own(complete: Checkout, cache: str) -> None:
+    ran = complete.dev("test", WHISPER_DEV_CACHE=cache, DISPLAY=":4711", WAYLAND_DISPLAY="wayland-0")
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.err.rstrip().endswith("All is well.")
+    assert ran.out.count("passed") == 2
+    for name in ("ruff format", "ruff check", "mypy", "lint-imports", CORE, UI):
+        assert f"\n  {name} " in ran.err
+
+
+def test_a_failing_check_does_not_stop_the_tests_and_gives_the_exit_status(
+    complete: Checkout, cache: str
+) -> None:
+    program(complete.folder / ".venv" / "bin" / "mypy", "echo 'x.py:1: error: wrong'; exit 9")
+    ran = complete.dev("test", WHISPER_DEV_CACHE=cache, UI_FAILS="1")
+    assert ran.code == 9
+    assert "x.py:1: error: wrong" in ran.err
+    assert f"Not all is well: mypy, {UI}." in ran.err
+    assert "passed" in ran.out
+
+
+def test_ci_fails_on_a_skip_that_is_not_listed_and_accepts_a_listed_one(
+    complete: Checkout, cache: str
+) -> None:
+    command = ("test", "tests/test_core.py")
+    assert complete.dev(*command, WHISPER_DEV_CACHE=cache, SKIP="1").code == 0
+    strict = complete.dev(*command, WHISPER_DEV_CACHE=cache, SKIP="1", CI="true")
+    assert strict.code == 1
+    assert "tests/test_core.py::test_may_be_skipped | told to" in strict.out
+    listed = complete.folder / "tests" / "skips.txt"
+    listed.write_text("tests/test_core.py::test_may_* | told to\n", encoding="utf-8")
+    try:
+        assert complete.dev(*command, "--strict", WHISPER_DEV_CACHE=cache, SKIP="1").code == 0
+    finally:
+        listed.unlink()
+
+
+def test_a_benchmark_gets_its_arguments_and_gives_its_exit_status(complete: Checkout) -> None:
+    folder = complete.folder / "tests" / "benchmarks"
+    folder.mkdir()
+    (folder / "start.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(6)\n", encoding="utf-8")
+    ran = complete.dev("bench", "start", "--rounds", "3")
+    assert (ran.code, ran.out) == (6, "['--rounds', '3']\n")
+
+
+def test_chaos_runs_only_what_is_marked_so(complete: Checkout, cache: str) -> None:
+    marked = "import pytest\n@pytest.mark.chaos\ndef test_a(): ...\ndef test_b(): assert False\n"
+    (complete.folder / "tests" / "test_kill.py").write_text(marked, encoding="utf-8")
+    ran = complete.dev("chaos", WHISPER_DEV_CACHE=cache)
+    (complete.folder / "tests" / "test_kill.py").unlink()
+    assert ran.code == 0, ran.out + ran.err
+    assert "1 passed" in ran.out
+
+
+def test_check_runs_every_check_and_names_a_missing_one(complete: Checkout) -> None:
+    program(complete.folder / ".venv" / "bin" / "ruff", 'echo "ruff says $*"; exit 1')
+    (complete.folder / ".venv" / "bin" / "mypy").unlink()
+    ran = complete.dev("check")
+    assert ran.code == 1
+    assert "ruff says format --check ." in ran.err
+    assert "ruff says check ." in ran.err
+    assert "mypy cannot be started: No such file or directory." in ran.err
+    assert "lint-imports: fine" in ran.err
+
+
+def test_a_program_that_does_not_end_is_stopped_with_all_it_started(tmp_path: Path) -> None:
+    """The grandchild ignores what can be ignored and holds a pipe, whose end tells that it is gone."""
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    script = f"(trap '' INT TERM; exec 9> {alive}; echo up >&9; sleep 600) & wait"
+    reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        with pytest.raises(Trouble, match="sh has not ended after 1.0 s and was stopped"):
+            dev_process.quiet(["sh", "-c", script], limit_s=1.0)
+        assert pipe.read() == b"up\n"
+        assert select.select([pipe], [], [], 30)[0]
+        assert pipe.read() == b""
+
+
+def test_a_grandchild_that_keeps_the_pipe_open_does_not_hold_us_up() -> None:
+    ended = dev_process.quiet(["sh", "-c", "sleep 600 & echo last words; exit 3"], limit_s=60.0)
+    assert (ended.code, ended.lines) == (3, ["last words"])
+    assert ended.seconds < 30
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(Trouble, match=r"nonsense-program cannot be started: No such file"):
+        dev_process.quiet(["nonsense-program"], limit_s=1.0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Xvfb is used on Linux only")
+def test_the_screen_is_there_inside_the_block_and_gone_after_it() -> None:
+    with dev_tests.screen() as display:
+        if display is None:
+            pytest.skip("no Xvfb")
+        socket = Path(f"/tmp/.X11-unix/X{display.removeprefix(':')}")
+        assert socket.is_socket()
+    assert not socket.exists()

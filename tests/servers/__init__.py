@@ -1,0 +1,62 @@
+"""Protocol-faithful test servers: real programs on real sockets, each in a process of its own.
+
+In a test (the fixture comes from `tests.servers.fixtures`; it stops everything at the end):
+
+    def test_x(servers: ServerFactory) -> None:
+        lm = servers("lm_studio", "--jit", "off", models=[{"id": "a", "loaded": False}])
+        hung = servers.many(*[("impostor", ["--mode", "hang_accept"])] * 10)   # ten ports, one process
+        lm.url, lm.port, lm.pid                 # url is a root: no /v1, no slash at the end
+        lm.set_fault("error_500", count=1)      # then healthy again; "none" clears; set_faults({...}, {...})
+        lm.set_models(["b"])                    # other models from now on
+        lm.requests("/v1/chat/completions")     # each: method, path, headers (lower case), body (JSON), time
+        lm.wait_for("disconnect")["after_s"]    # the client left early; also tokens_sent, status, path
+        lm.log()                                # also "connection", "response", "malformed"
+        lm.kill()                               # as a crash; the log stays readable
+    servers("ollama", port=11500, host="127.0.0.1,::1")   # both addresses, one port
+    with start("llama_cpp") as server: ...                # without the fixture: tests.servers.launch.start
+
+By hand: `python -m tests.servers.lm_studio --port 1234 --stay` (without --stay it ends with its stdin).
+
+Servers             own options (chat under /v1 unless said otherwise)
+lm_studio           --jit on|off  --load-seconds S  --version 0.3.4 (no native API)  --greeting-needs-key
+                    --old-errors  --download-seconds S
+ollama              --load-seconds S  --pull-error TEXT  --pull-delay S  --no-tag-capabilities
+llama_cpp           --router [--no-autoload] [--fails-to-load MODEL]  --sleeping  --load-seconds S  --metrics
+                    --no-ui
+openrouter          /api/v1; key is sk-or-v1-test or --auth  --key-info JSON  --code-lifetime S
+                    --issued-key KEY  --string-error-code;  GET /auth?callback_url=&code_challenge= consents
+openai_compatible   --flavor generic|vllm|sglang|llama_swap|mlx
+jan, gpt4all [--disabled], koboldcpp, textgen [--admin-key KEY], localai [--old], lemonade (/api/v1 too),
+docker_model_runner (/engines/v1)
+impostor            --mode spa_html_200|airplay_403|express_200|redirect_loop|redirect_to_elsewhere|json_list|
+                    empty_401|ollama_imitator|huge_200mb|trickle|trickle_headers|hang_headers|hang_request|
+                    hang_accept|non_http|garbage|closes_at_once|resets_at_once   --elsewhere URL
+
+Common options (impostor: the first line only)
+  --port N  --host A[,B]  --log FILE  --delay-listen S (connections are refused so long)  --stay
+  --models JSON   ids or objects: id, loaded (true), context_length (4096), max_context_length (131072),
+                  size_bytes, capabilities (["completion","tools"]; also vision, thinking), embedding,
+                  remote_host, remote_model (Ollama cloud), device (LM Link), quantization, parameter_size,
+                  family;  [] = no models
+  --auth KEY  --version V  --keep-alive S (close connections that lie idle so long)
+  --answer TEXT (default: "You said: " and the last user message)  --tokens N (answer "word0 word1 ...")
+  --reasoning TEXT (thinks first, in the server's own field)  --token-delay S  --first-token-delay S
+  --fault MODE[:ARG][@chat|@all|@/path][*COUNT]   may be repeated; the first that fits is taken
+
+An answer has one token a word. A prompt counts its words plus four a message; longer than context_length, it
+is refused in the server's words (Ollama: cut silently). `max_tokens` and its kin end an answer with "length".
+
+Fault modes (without @: those marked * concern all requests, the others answers only)
+  in the server's own words: busy_503  error_500  rate_429[:RETRY_AFTER]  unauthorized_401  payment_402
+      forbidden_403_moderation  not_found_404_model  context_400  bad_request_400  crashed  out_of_memory
+      (openrouter: rate_429:40:availability is the form without a code)
+  refuse[:S]* (connections break and are refused, for S seconds or for good)   slow_accept:S*   hang*
+  loading:S* (503 in the server's form, or the answer waits, for S seconds since it was set)   hang_headers
+  html_200  empty_200  json_error_200  redirect[:URL]  garbage  empty_answer
+  after N tokens: die_mid_stream:N (RST)  cut_mid_stream:N (FIN, chunked body unfinished)  eof_mid_stream:N
+      (clean end, no finish_reason)  error_mid_stream:N (in-band, own form)  stall_mid_stream:N
+  no_done (finished, then silent and open)
+  For answers that are not streamed these mean half a body, or the own form of a late error.
+Over HTTP: POST /__test__/fault {"mode", "arg", "count", "on"} or a list, GET /__test__/log,
+POST /__test__/models.
+"""

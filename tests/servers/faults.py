@@ -1,0 +1,140 @@
+"""What can go wrong on demand: the modes, where each applies by default, and how often."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Modes that concern the whole server unless the test says otherwise; all others concern answers (inference).
+EVERYWHERE = frozenset({"hang", "slow_accept", "loading"})
+
+# Answered instead of the real answer, in the server's own words.
+IN_OWN_WORDS = frozenset(
+    {
+        "busy_503",
+        "error_500",
+        "rate_429",
+        "unauthorized_401",
+        "payment_402",
+        "forbidden_403_moderation",
+        "not_found_404_model",
+        "context_400",
+        "bad_request_400",
+        "crashed",
+        "out_of_memory",
+    }
+)
+
+# Played in the middle of an answer, after the number of tokens in `arg` (0 without one).
+MID_STREAM = frozenset(
+    {
+        "die_mid_stream",
+        "eof_mid_stream",
+        "cut_mid_stream",
+        "error_mid_stream",
+        "stall_mid_stream",
+        "no_done",
+        "empty_answer",
+    }
+)
+
+# Concern the connection or replace the answer by something no such server would say.
+OTHER = frozenset(
+    {
+        "refuse",
+        "hang",
+        "hang_headers",
+        "loading",
+        "slow_accept",
+        "garbage",
+        "html_200",
+        "empty_200",
+        "json_error_200",
+        "redirect",
+    }
+)
+
+MODES = IN_OWN_WORDS | MID_STREAM | OTHER
+
+
+@dataclass
+class Fault:
+    """One fault: `arg` as the mode has it, `count` times left (None: always), `on` chat, all or a path."""
+
+    mode: str
+    arg: str = ""
+    count: int | None = None
+    on: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"no fault is called {self.mode!r}; there are {', '.join(sorted(MODES))}")
+        self.on = self.on or ("all" if self.mode in EVERYWHERE else "chat")
+
+    def number(self, default: float = 0) -> float:
+        """The first part of `arg` as a number."""
+        first = self.arg.split(":")[0]
+        return float(first) if first else default
+
+    @property
+    def seconds_left(self) -> float:
+        """Of a fault whose `arg` is a duration: what remains of it, 0 when it is over."""
+        return max(0.0, self.number() - (time.monotonic() - self.since))
+
+    @property
+    def variant(self) -> str:
+        """The second part of `arg`, "" without one."""
+        return self.arg.partition(":")[2]
+
+    def concerns(self, path: str, *, chat: bool) -> bool:
+        """Whether a request for `path` meets this fault."""
+        if self.mode == "refuse" or (self.mode == "loading" and not self.seconds_left):
+            return False  # the process refuses, not a request; and loading ends by itself
+        if self.on == "all":
+            return True
+        return chat if self.on == "chat" else path.startswith(self.on)
+
+
+def parse(text: str) -> Fault:
+    """MODE[:ARG][@WHERE][*COUNT], as in `error_500*1` or `hang@/v1/models`. Raises ValueError."""
+    text, star, count = text.partition("*")
+    text, _, on = text.partition("@")
+    mode, _, arg = text.partition(":")
+    return Fault(mode, arg, int(count) if star else None, on)
+
+
+def from_json(value: object) -> list[Fault]:
+    """The faults of a POST to /__test__/fault: one object or a list, tried in order. Raises ValueError."""
+    faults = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            raise ValueError("a fault is an object with mode, arg, count, on")
+        if item.get("mode") in (None, "none"):
+            continue
+        count = item.get("count")
+        arg = item.get("arg")
+        faults.append(
+            Fault(
+                str(item["mode"]),
+                "" if arg is None else str(arg),
+                int(count) if count is not None else None,
+                str(item.get("on") or ""),
+            )
+        )
+    return faults
+
+
+class FaultSwitch:
+    """The faults in force; the first that concerns a request and has a count left is taken."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self.faults = list(faults)
+
+    def take(self, path: str, *, chat: bool) -> Fault | None:
+        """The fault this request meets, counted down, or None."""
+        for fault in self.faults:
+            if fault.count != 0 and fault.concerns(path, chat=chat):
+                if fault.count is not None:
+                    fault.count -= 1
+                return fault
+        return None

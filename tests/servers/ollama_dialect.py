@@ -1,0 +1,126 @@
+"""Ollama's native shapes, which several other servers imitate."""
+
+import hashlib
+from collections.abc import Callable
+
+from tests.servers.answers import Answer
+from tests.servers.model_specs import ModelSpec
+from tests.servers.openai_dialect import Json
+from tests.servers.reactions import Reaction, Response, Stream, json_response, ndjson
+
+OLLAMA_JSON = {"Content-Type": "application/json; charset=utf-8"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+NOW = "2025-06-04T14:38:31.83753-07:00"
+
+
+def full_name(name: str) -> str:
+    """The name with its tag, as Ollama stores it."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def digest_of(model: ModelSpec) -> str:
+    """64 hex digits that belong to the model's name."""
+    return hashlib.sha256(model.id.encode()).hexdigest()
+
+
+def details_of(model: ModelSpec) -> Json:
+    """The details object of tags, ps and show."""
+    return {
+        "parent_model": "",
+        "format": "" if model.remote_host else "gguf",
+        "family": model.family,
+        "families": [model.family],
+        "parameter_size": model.parameter_size,
+        "quantization_level": model.quantization,
+    }
+
+
+def tag_of(model: ModelSpec, *, capabilities: bool = True) -> Json:
+    """One entry of /api/tags."""
+    tag: Json = {"name": full_name(model.id), "model": full_name(model.id)}
+    if model.remote_host:
+        tag |= {"remote_model": model.remote_model or model.id, "remote_host": model.remote_host}
+    tag |= {
+        "modified_at": "2025-05-10T08:06:48.639712648-07:00",
+        "size": 384 if model.remote_host else model.size_bytes,
+        "digest": digest_of(model),
+        "details": details_of(model),
+    }
+    if capabilities:
+        tag["capabilities"] = list(model.capabilities)
+    return tag
+
+
+def chat_reaction(
+    answer: Answer,
+    *,
+    streamed: bool,
+    generate: bool = False,
+    delay_s: float = 0,
+    broken: Response | None = None,
+    error_text: str = "model runner has unexpectedly stopped",
+) -> Reaction:
+    """/api/chat or, with `generate`, /api/generate: NDJSON lines or one object."""
+
+    def piece(content: str, thinking: str, more: Json) -> Json:
+        line: Json = {"model": answer.model, "created_at": NOW}
+        if generate:
+            line |= {"response": content, **({"thinking": thinking} if thinking else {})}
+        else:
+            said: Json = {"role": "assistant", "content": content}
+            line["message"] = said | {"thinking": thinking} if thinking else said
+        return line | {"done": False} | more
+
+    end: Json = {
+        "done": True,
+        "done_reason": answer.finish_reason,
+        "total_duration": 4883583458,
+        "load_duration": 1334875,
+        "prompt_eval_count": answer.prompt_tokens,
+        "prompt_eval_duration": 342546000,
+        "eval_count": answer.completion_tokens,
+        "eval_duration": 23_000_000 * max(1, answer.completion_tokens),
+    }
+    if generate:
+        end["context"] = [1, 2, 3]
+    if not streamed:
+        body = json_response(piece(answer.text, "".join(answer.reasoning), end)).body
+        return Response(200, body, OLLAMA_JSON, delay_s, answer.completion_tokens, broken)
+    return Stream(
+        NDJSON,
+        opening=(),
+        tokens=(
+            *(ndjson(piece("", token, {})) for token in answer.reasoning),
+            *(ndjson(piece(token, "", {})) for token in answer.tokens),
+        ),
+        closing=(ndjson(piece("", "", end)),),
+        error=(ndjson({"error": error_text}),),
+        delay_s=delay_s,
+    )
+
+
+def pull_stream(model: str, at_end: Callable[[], None], pause_s: float, error: str) -> Stream:
+    """/api/pull: progress of two layers, then success; with `error` the late failure under status 200."""
+    layers = (("dde5aa3fc5ff", 2_019_377_376), ("966de95ca8a6", 1429))
+    lines: list[Json] = []
+    for short, total in layers:
+        layer: Json = {"status": f"pulling {short}", "digest": f"sha256:{short:0<64}", "total": total}
+        lines += [layer, layer | {"completed": total // 3}, layer | {"completed": total}]
+    lines += [{"status": "verifying sha256 digest"}, {"status": "writing manifest"}]
+    failure = (ndjson({"error": error or "pull model manifest: file does not exist"}),)
+    opening = (ndjson({"status": "pulling manifest"}),)
+    if error:
+        return Stream(NDJSON, opening, (), failure, error=failure, delay_s=pause_s)
+    pieces = tuple(ndjson(line) for line in lines)
+    done = (ndjson({"status": "success"}),)
+    return Stream(NDJSON, opening, pieces, done, error=failure, delay_s=pause_s, at_end=at_end)
+
+
+def error_text(message: str, status: int) -> Response:
+    """Ollama's `{"error": "..."}`."""
+    return json_response({"error": message}, status, OLLAMA_JSON)
+
+
+def plain_json(value: object, status: int = 200) -> Response:
+    """JSON with the header gin sends."""
+    return json_response(value, status, OLLAMA_JSON)

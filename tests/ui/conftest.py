@@ -1,0 +1,129 @@
+"""What the window tests share: the Qt loop as an asyncio loop, a bridge with a core thread, a real `App`.
+
+Qt runs offscreen here. `tests/ui/desktop` starts the whole app on a real X server with a real tray host.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["QT_API"] = "pyside6"
+
+import pytest
+import qasync
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from whisper_desktop.app import App
+from whisper_desktop.chat import Session
+from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.values import (
+    AnswerFinished,
+    AnswerStarted,
+    Attempt,
+    Completion,
+    Message,
+    Provenance,
+    Reach,
+    StreamEvent,
+    TextDelta,
+    Usage,
+)
+
+WAIT = 15_000  # ms: how long a test waits for something that takes milliseconds on a quiet machine
+
+
+@pytest.fixture
+def ui_loop(qapp: QApplication) -> Iterator[asyncio.AbstractEventLoop]:
+    """Qt's loop as an asyncio loop, driven by `qtbot`."""
+    qapp.setQuitOnLastWindowClosed(False)
+    loop = qasync.QEventLoop(qapp)
+    yield loop
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def errors() -> list[BaseException]:
+    """What UI tasks reported. A test that expects an error empties the list."""
+    return []
+
+
+@pytest.fixture
+def bridge(ui_loop: asyncio.AbstractEventLoop, errors: list[BaseException], qtbot: QtBot) -> Iterator[Bridge]:
+    """A bridge with its core thread; it must end, and nothing may have gone wrong unseen."""
+    bridge = Bridge(ui_loop, errors.append)
+    bridge.start()
+    yield bridge
+    if bridge.busy:
+        stopping = ui_loop.create_task(bridge.stop(5.0))
+        qtbot.waitUntil(stopping.done, timeout=WAIT)
+        assert stopping.result(), "the core thread did not end"
+    assert errors == []
+
+
+class Waiter:
+    """Runs coroutines from a test that is not one itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, qtbot: QtBot) -> None:
+        self._loop = loop
+        self._qtbot = qtbot
+
+    def __call__(self, coroutine: Any) -> Any:
+        task = asyncio.ensure_future(coroutine, loop=self._loop)
+        self._qtbot.waitUntil(task.done, timeout=WAIT)
+        return task.result()
+
+
+@pytest.fixture
+def wait(ui_loop: asyncio.AbstractEventLoop, qtbot: QtBot) -> Waiter:
+    """`wait(coroutine)`: its result, while Qt goes on."""
+    return Waiter(ui_loop, qtbot)
+
+
+@pytest.fixture
+def app(bridge: Bridge, wait: Waiter, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The real core in a home of its own, with the stub as its only backend; started and stopped."""
+    monkeypatch.setenv("WHISPER_LLM_STUB", "1")
+    core = App()
+    bridge.listen(core.bus)
+    wait(bridge.run(core.start()))
+    yield core
+    if bridge.busy:
+        wait(bridge.run(core.stop()))
+
+
+def completion(text: str, *attempts: Attempt, reason: str = "") -> Completion:
+    """A whole answer from Ollama."""
+    origin = Provenance(
+        backend="ollama",
+        server_name="Ollama",
+        url="http://127.0.0.1:11434",
+        model="qwen3.5:4b",
+        reach=Reach.THIS_MACHINE,
+        as_given=False,
+        reason=reason,
+        attempts=attempts
+        or (Attempt("ollama", "Ollama", "http://127.0.0.1:11434", "qwen3.5:4b", None, "", 0.6),),
+        ttft_seconds=0.61,
+        total_seconds=4.2,
+        tokens_per_second=31.2,
+    )
+    return Completion(text, "", "stop", Usage(), origin)
+
+
+def answering(
+    text: str, *, step: int = 5
+) -> "Callable[[Session, Sequence[Message]], AsyncGenerator[StreamEvent, None]]":
+    """What a `Session` asks: an answer in pieces of `step` characters, as a server would stream it."""
+
+    async def ask(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
+        yield AnswerStarted("ollama", "Ollama", "qwen3.5:4b", Reach.THIS_MACHINE)
+        for start in range(0, len(text), step):
+            yield TextDelta(text[start : start + step])
+            await asyncio.sleep(0)
+        yield AnswerFinished(completion(text))
+
+    return ask

@@ -1,0 +1,37 @@
+"""The one way in: double click, `whisper-desktop`, `python -m whisper_desktop`, and our own child processes.
+
+Imports nothing heavy: the tray icon, and the child that serves a model, wait for this module.
+"""
+
+import sys
+
+ENGINE_CHILD = "--engine-child"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the front end that fits, and return the exit code.
+
+    No arguments: the desktop app, or, where no display answers, the terminal. Anything else: the terminal.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == [ENGINE_CHILD]:
+        from whisper_desktop.engines.child import main as serve
+
+        return serve(arguments[1:])
+    if arguments in ([], ["--background"]):
+        from whisper_desktop.machine.display import has_display
+
+        if has_display():
+            from whisper_desktop.ui.main import run_desktop
+
+            return run_desktop(background=bool(arguments))
+        from whisper_desktop.cli.first_run import run_without_display
+
+        return run_without_display()
+    from whisper_desktop.cli.main import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

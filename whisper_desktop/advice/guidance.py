@@ -1,0 +1,94 @@
+"""What to do when nothing answered: one headline and steps that follow from what the attempts said."""
+
+from collections.abc import Sequence
+
+from whisper_desktop.advice.recommend import get_recommended_setup
+from whisper_desktop.advice.steps import links, load_steps, setup_steps
+from whisper_desktop.values import (
+    IDENTITIES,
+    Attempt,
+    ErrorKind,
+    ResourceInfo,
+    ServerInfo,
+    ServerStatus,
+    SetupGuidance,
+)
+
+_NOBODY_THERE = (ErrorKind.CONNECT_REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.CLOSED_EARLY)
+_START = {
+    "lm_studio": "Start LM Studio, open its Developer page and switch the server on.",
+    "ollama": "Start Ollama: open its app, or run `ollama serve` in a terminal.",
+    "llama_cpp": "Start llama-server, or let the app run a model itself: `whisper-desktop engine start`.",
+}
+
+
+_AFTER = {
+    ErrorKind.AUTH: "Enter a valid key: `whisper-desktop keys set {id}`.",
+    ErrorKind.QUOTA: "Add credit at {name}, or use a model on this computer.",
+    ErrorKind.CONSENT_REQUIRED: "Allow {name} for this conversation, or use a model on this computer.",
+    ErrorKind.LOADING: "{name} is loading its model. Wait a moment and ask again.",
+    ErrorKind.OVERLOADED: "{name} is busy. Wait a moment and ask again.",
+    ErrorKind.RATE_LIMITED: "{name} limits how often it may be asked. Wait a while and ask again.",
+    ErrorKind.OFFLINE: "Connect to the network, or use a model on this computer.",
+    ErrorKind.NOT_AN_LLM: "Another program answers where {name} should be. Check its address.",
+}
+
+
+def setup_guidance(
+    attempts: Sequence[Attempt],
+    servers: Sequence[ServerInfo] = (),
+    resources: ResourceInfo | None = None,
+) -> SetupGuidance:
+    """Guidance after these attempts, given the servers last seen and the machine, where known."""
+    if not attempts:
+        return _from_scratch(servers, resources)
+    steps = [step for attempt in attempts if (step := _step_after(attempt))]
+    if not steps:
+        return _from_scratch(servers, resources)
+    names = list(dict.fromkeys(attempt.server_name for attempt in attempts))
+    headline = f"{names[0]} did not answer." if len(names) == 1 else f"None of {_listed(names)} answered."
+    return SetupGuidance(
+        headline,
+        tuple(dict.fromkeys(steps)),
+        tuple(dict.fromkeys(link for attempt in attempts for link in links(attempt.backend))),
+    )
+
+
+def _step_after(attempt: Attempt) -> str | None:
+    """The one thing to do about this attempt; None where there is nothing a person can do."""
+    name = attempt.server_name
+    if attempt.kind in _NOBODY_THERE:
+        return _START.get(attempt.backend, f"Start {name}, or check its address.")
+    if attempt.kind is ErrorKind.MODEL_MISSING or attempt.kind is ErrorKind.NOT_CONFIGURED:
+        if attempt.backend == "builtin":
+            return setup_steps("builtin")[1]
+        return load_steps(attempt.backend, name, attempt.model)[0]
+    if attempt.kind is None:
+        return None
+    sentence = _AFTER.get(attempt.kind)
+    return sentence.format(name=name, id=attempt.backend) if sentence else None
+
+
+def _from_scratch(servers: Sequence[ServerInfo], resources: ResourceInfo | None) -> SetupGuidance:
+    waiting = next((server for server in servers if server.status is ServerStatus.NO_MODELS), None)
+    if waiting is not None and waiting.id in IDENTITIES and waiting.id != "builtin":
+        return SetupGuidance(
+            f"{waiting.name} is running but has no model loaded.",
+            load_steps(waiting.id, waiting.name, None),
+            links(waiting.id),
+        )
+    if resources is None:
+        return SetupGuidance(
+            "No model is set up yet.",
+            ("Open Setup, or run `whisper-desktop recommend`, to see what suits this computer.",),
+            (*links("lm_studio"), *links("ollama")),
+        )
+    advice = get_recommended_setup(resources, servers)
+    name = IDENTITIES[advice.preferred_server].name
+    return SetupGuidance(
+        f"No model is set up yet. For this computer: {name}.", advice.steps, advice.download_links
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"

@@ -1,0 +1,72 @@
+"""Numbered setup steps and links for each way to run a model."""
+
+from whisper_desktop.values import DownloadLink, canonical_id
+
+SETUP_URLS = {
+    "lm_studio": "https://lmstudio.ai",
+    "ollama": "https://ollama.com",
+    "openrouter": "https://openrouter.ai",
+    "builtin": "https://huggingface.co/models?library=gguf",
+}
+_LINKS = {
+    "lm_studio": (DownloadLink("Download LM Studio", "https://lmstudio.ai/download"),),
+    "ollama": (DownloadLink("Download Ollama", "https://ollama.com/download"),),
+    "openrouter": (DownloadLink("Create a key", "https://openrouter.ai/keys"),),
+    "builtin": (DownloadLink("Models in GGUF format", SETUP_URLS["builtin"]),),
+}
+
+
+def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
+    """What to do, in order, to have answers from `server` (an id or alias) with `model`."""
+    which = model or "a model"
+    steps = {
+        "lm_studio": (
+            "Download LM Studio from lmstudio.ai and install it.",
+            f"In LM Studio, search for {which} and download it.",
+            "Open the Developer page and switch the server on; it listens on port 1234.",
+            "Come back here: the app notices LM Studio by itself.",
+        ),
+        "ollama": (
+            "Download Ollama from ollama.com and install it; it starts by itself on port 11434.",
+            f"In a terminal, run: ollama pull {model or 'llama3.2:3b'}.",
+            "Come back here: the app notices Ollama by itself.",
+        ),
+        "openrouter": (
+            "Create an account at openrouter.ai and add credit, or use its free models.",
+            "Create a key at openrouter.ai/keys.",
+            "Enter the key here (or run `whisper-desktop keys set openrouter`); "
+            "it is kept in this system's keyring.",
+            "Allow the cloud for the conversations that may use it.",
+        ),
+        "builtin": (
+            f"Download {which} as a GGUF file, from huggingface.co for example.",
+            "Tell the app where it is: `whisper-desktop config set llm.gguf_model_path FILE`.",
+            "Start it: `whisper-desktop engine start`, or ask something.",
+        ),
+    }
+    return steps.get(canonical_id(server), ())
+
+
+def load_steps(server: str, name: str, model: str | None) -> tuple[str, ...]:
+    """What to do when `server` runs but has no model that answers."""
+    if server == "ollama":
+        return (f"In a terminal, run: ollama pull {model or 'llama3.2:3b'}.", "Look again.")
+    if server == "lm_studio":
+        return (
+            f"In LM Studio, search for {model or 'a model'} and download it.",
+            "Load it on the Developer page.",
+            "Look again.",
+        )
+    return (f"Load a model in {name}.", "Look again.")
+
+
+def model_title(name: str) -> str:
+    """A model's name as a person reads it: without the repository that Ollama fetches it from."""
+    if not name.startswith("hf.co/"):
+        return name
+    return name.rsplit("/", 1)[-1].split(":")[0].removesuffix("-GGUF")
+
+
+def links(server: str) -> tuple[DownloadLink, ...]:
+    """Where to get what `server` needs."""
+    return _LINKS.get(server, ())

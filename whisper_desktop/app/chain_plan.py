@@ -1,0 +1,196 @@
+"""Which backends make up the chain, in which order, and with which model: a pure decision.
+
+Order (the first rule that applies wins):
+1. The stub, when it is asked for: alone.
+2. A backend the person chose: alone. A failure then offers the others, it does not slip to them.
+3. Mode `direct`: the built-in engine alone. Mode `http`: no built-in engine below.
+4. `LLM_CHAT_API_URL`, when set, is the first step.
+5. The fallback chain from the settings, in its order, whether or not each server was found: an attempt at one
+   that is not there costs milliseconds and is told.
+6. Without one: what was found, on this machine first (a loaded model before an idle one, the built-in engine
+   after servers that already run), then the network, then the cloud.
+
+The reach guard is not here: the client skips a step that goes too far and says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from whisper_desktop.backends import BackendConfig
+from whisper_desktop.errors import SettingsError
+from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus, canonical_id
+from whisper_desktop.wire.address import reach_of
+
+OPENROUTER_URL = "https://openrouter.ai"
+_ANSWERS = (ServerStatus.AVAILABLE, ServerStatus.LOADING)
+_NEAREST_FIRST = {Reach.THIS_MACHINE: 0, None: 1, Reach.MY_NETWORK: 2, Reach.CLOUD: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class ChainWishes:
+    """What the settings and the person say about the chain. `options` gives a backend's own settings."""
+
+    stub: bool = False
+    base_url: str | None = None
+    backend: str | None = None
+    model: str | None = None
+    fallback_chain: tuple[str, ...] | None = None
+    mode: str = "auto"
+    builtin_model: Path | None = None
+    openrouter_key: bool = False
+    openrouter_model: str | None = None
+    openrouter_url: str = OPENROUTER_URL
+    ports: Mapping[str, int] = field(default_factory=dict)
+    options: Callable[[str], Mapping[str, object]] = lambda backend: {}
+
+
+def plan_chain(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendConfig, ...]:
+    """The chain for these wishes and the servers last seen. Raises `SettingsError` for an unknown backend."""
+    return tuple(replace(step, options=wishes.options(step.id)) for step in _steps(wishes, servers))
+
+
+def _steps(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendConfig, ...]:
+    if wishes.stub:
+        return (_plain("stub", "", wishes.model, Reach.THIS_MACHINE),)
+    if wishes.backend is not None:
+        return (_step_for(_known(wishes.backend), wishes, servers, wishes.model),)
+    if wishes.mode == "direct":
+        return (_builtin(wishes),)
+    steps: list[BackendConfig] = []
+    if wishes.base_url:
+        steps.append(_written(wishes.base_url, wishes.model))
+    if wishes.fallback_chain is not None:
+        steps += [_step_for(_known(name), wishes, servers, None) for name in wishes.fallback_chain]
+    else:
+        steps += _found(wishes, servers)
+    return tuple(step for step in _without_repeats(steps) if wishes.mode != "http" or step.id != "builtin")
+
+
+def preferred_model(server: ServerInfo) -> ModelInfo | None:
+    """The model to ask for when nobody chose one: loaded before idle, local before remote."""
+    return next(iter(server.chat_models), None)
+
+
+def _known(name: str) -> str:
+    try:
+        backend = canonical_id(name)
+    except KeyError:
+        known = ", ".join(identity for identity in IDENTITIES if identity not in ("unknown", "guide"))
+        raise SettingsError(
+            f"There is no backend called “{name}”.",
+            f"Known are: {known}.",
+            "Choose one of them.",
+            key="llm.backend",
+        ) from None
+    if backend == "guide":
+        raise SettingsError(
+            "The guide cannot be a backend.",
+            "It is a tiny demo model that only knows this app.",
+            "Ask it in a conversation of its own: `whisper-desktop chat --guide`.",
+            key="llm.backend",
+        )
+    return backend
+
+
+def _step_for(
+    backend: str, wishes: ChainWishes, servers: Sequence[ServerInfo], model: str | None
+) -> BackendConfig:
+    if backend == "builtin":
+        return _builtin(wishes)
+    if backend == "openrouter":
+        return _openrouter(wishes, model)
+    found = next((server for server in servers if server.id == backend), None)
+    if found is not None:
+        return _from_server(found, model)
+    if backend == "openai_compatible" and wishes.base_url:
+        return _written(wishes.base_url, model or wishes.model)
+    port = wishes.ports.get(backend, IDENTITIES[backend].port)
+    url = f"http://127.0.0.1:{port}" if port else ""
+    return _plain(backend, url, model, Reach.THIS_MACHINE)
+
+
+def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendConfig]:
+    usable = [
+        server
+        for server in servers
+        if server.status in _ANSWERS and server.id not in ("openrouter", "builtin") and server.chat_models
+    ]
+    ordered = sorted(usable, key=_rank)
+    steps = [_from_server(server, None) for server in ordered]
+    if wishes.builtin_model is not None:
+        here = sum(1 for step in steps if step.reach is Reach.THIS_MACHINE)
+        steps.insert(here, _builtin(wishes))
+    if wishes.openrouter_key:
+        steps.append(_openrouter(wishes, None))
+    return steps
+
+
+def _rank(server: ServerInfo) -> tuple[int, bool, bool]:
+    model = preferred_model(server)
+    reach = Reach.CLOUD if model is not None and model.remote else server.reach
+    return (_NEAREST_FIRST[reach], server.status is ServerStatus.LOADING, not (model and model.loaded))
+
+
+def _from_server(server: ServerInfo, model: str | None) -> BackendConfig:
+    chosen = (
+        next((entry for entry in server.models if entry.id == model), None)
+        if model
+        else preferred_model(server)
+    )
+    reach = Reach.CLOUD if chosen is not None and chosen.remote else server.reach
+    return BackendConfig(
+        id=server.id if server.id != "unknown" else "openai_compatible",
+        name=server.name,
+        url=server.api_base or server.url,
+        model=model or (chosen.id if chosen else None),
+        reach=reach,
+        as_given=server.as_given,
+    )
+
+
+def _written(url: str, model: str | None) -> BackendConfig:
+    return BackendConfig(
+        id="openai_compatible",
+        name=IDENTITIES["openai_compatible"].name,
+        url=url,
+        model=model,
+        reach=reach_of(url),
+        as_given=True,
+    )
+
+
+def _openrouter(wishes: ChainWishes, model: str | None) -> BackendConfig:
+    url = wishes.openrouter_url
+    reach = reach_of(url)
+    return BackendConfig(
+        id="openrouter",
+        name="OpenRouter",
+        url=url + IDENTITIES["openrouter"].api_path,
+        model=model or wishes.openrouter_model,
+        # A server of one's own that plays OpenRouter (in tests, say) still counts as the cloud it stands for.
+        reach=Reach.CLOUD if reach is Reach.THIS_MACHINE else reach,
+        as_given=url != OPENROUTER_URL,
+    )
+
+
+def _builtin(wishes: ChainWishes) -> BackendConfig:
+    model = wishes.builtin_model.stem if wishes.builtin_model else None
+    return _plain("builtin", "", model, Reach.THIS_MACHINE)
+
+
+def _plain(backend: str, url: str, model: str | None, reach: Reach) -> BackendConfig:
+    return BackendConfig(
+        id=backend, name=IDENTITIES[backend].name, url=url, model=model, reach=reach, as_given=False
+    )
+
+
+def _without_repeats(steps: Sequence[BackendConfig]) -> list[BackendConfig]:
+    seen: set[tuple[str, str | None]] = set()
+    kept = []
+    for step in steps:
+        key = (step.url or step.id, step.model)
+        if key not in seen:
+            seen.add(key)
+            kept.append(step)
+    return kept

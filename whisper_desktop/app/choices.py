@@ -1,0 +1,120 @@
+"""What a person can choose between, as values: the Backend menu, and the state behind the tray icon."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_desktop.values import (
+    IDENTITIES,
+    EngineState,
+    EngineStatus,
+    Reach,
+    ServerInfo,
+    ServerStatus,
+)
+
+AUTOMATIC = "Automatic"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """One line of the Backend menu. `id` None is *Automatic*; `detail` is what stands beside the name.
+
+    `state` is one of "ready", "asleep", "loading", "no_model", "not_running", "needs_key", "cloud".
+    """
+
+    id: str | None
+    name: str
+    detail: str
+    state: str
+    reach: Reach | None
+    chosen: bool
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """The one glance: what the tray icon and its tooltip show.
+
+    `activity` is "starting", "ready", "working" or "needs_attention"; `headline` is the sentence.
+    """
+
+    activity: str
+    headline: str
+    backend: str | None
+    model: str | None
+    first_run: bool
+
+
+_ALWAYS_LISTED = ("lm_studio", "ollama")
+
+
+def backend_choices(
+    servers: Sequence[ServerInfo],
+    *,
+    chosen: str | None,
+    engine: EngineStatus | None,
+    builtin_model: Path | None,
+    openrouter_key: bool,
+    cloud_allowed: bool,
+    chain_names: Sequence[str],
+) -> tuple[BackendChoice, ...]:
+    """The Backend menu: Automatic, what was found, the two servers people look for, built-in, OpenRouter."""
+    found = [server for server in servers if server.id not in ("openrouter", "builtin", "unknown")]
+    found = [server for server in found if server.status is not ServerStatus.UNREACHABLE]
+    choices = [
+        BackendChoice(
+            None,
+            AUTOMATIC,
+            " → ".join(chain_names) if chain_names else "nothing found yet",
+            "ready" if chain_names else "not_running",
+            None,
+            chosen is None,
+        )
+    ]
+    choices += [_of_server(server, chosen) for server in found]
+    listed = {server.id for server in found}
+    choices += [
+        BackendChoice(
+            name, IDENTITIES[name].name, "not running", "not_running", Reach.THIS_MACHINE, chosen == name
+        )
+        for name in _ALWAYS_LISTED
+        if name not in listed
+    ]
+    choices.append(_of_builtin(engine, builtin_model, chosen))
+    choices.append(_of_openrouter(openrouter_key, cloud_allowed, chosen))
+    return tuple(choices)
+
+
+def _of_server(server: ServerInfo, chosen: str | None) -> BackendChoice:
+    models = tuple(model.id for model in server.chat_models)
+    words, state = {
+        ServerStatus.AVAILABLE: (f"{len(models)} model{'s' if len(models) != 1 else ''} · ready", "ready"),
+        ServerStatus.NO_MODELS: ("running, no model", "no_model"),
+        ServerStatus.LOADING: ("loading a model", "loading"),
+        ServerStatus.NEEDS_KEY: ("needs a key", "needs_key"),
+    }.get(server.status, ("cannot be used", "not_running"))
+    return BackendChoice(server.id, server.name, words, state, server.reach, chosen == server.id, models)
+
+
+def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | None) -> BackendChoice:
+    name = IDENTITIES["builtin"].name
+    picked = chosen == "builtin"
+    if model is None:
+        return BackendChoice("builtin", name, "no model yet", "no_model", Reach.THIS_MACHINE, picked)
+    state, words = "asleep", "asleep"
+    if engine is not None and engine.state is EngineState.READY:
+        state, words = "ready", "ready"
+    elif engine is not None and engine.state is EngineState.STARTING:
+        state, words = "loading", "loading"
+    elif engine is not None and engine.state is EngineState.FAILED:
+        state, words = "not_running", "could not start"
+    if engine is not None and engine.memory_bytes:
+        words += f" · {engine.memory_bytes / 1e9:.1f} GB in use"
+    return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (model.stem,))
+
+
+def _of_openrouter(key: bool, allowed: bool, chosen: str | None) -> BackendChoice:
+    words = "cloud" if key and allowed else "cloud · asks first" if key else "cloud · needs a key"
+    state = "cloud" if key else "needs_key"
+    return BackendChoice("openrouter", "OpenRouter", words, state, Reach.CLOUD, chosen == "openrouter")

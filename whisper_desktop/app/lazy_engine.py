@@ -1,0 +1,40 @@
+"""An engine that is only planned when somebody needs it.
+
+A chain names its steps before it tries them: a model file that is missing must fail the attempt at the
+built-in engine, with its sentence, and not the whole chain.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from whisper_desktop.engines.spec import EngineAddress
+from whisper_desktop.engines.supervisor import Engine
+from whisper_desktop.errors import EngineError, ModelFileError
+from whisper_desktop.values import EngineState, EngineStatus
+
+
+class LazyEngine:
+    """Stands for the engine of one kind until `ensure_ready` makes it."""
+
+    def __init__(self, kind: str, make: Callable[[], Awaitable[Engine]]) -> None:
+        self._kind = kind
+        self._make = make
+        self._engine: Engine | None = None
+
+    async def ensure_ready(self) -> EngineAddress:
+        """The address of the running engine. Raises `EngineError`."""
+        try:
+            self._engine = await self._make()
+        except ModelFileError as error:
+            raise EngineError(error.title, error.detail, error.next_step, cause="model_file") from error
+        return await self._engine.ensure_ready()
+
+    async def stop(self) -> None:
+        """End the process, if there is one."""
+        if self._engine is not None:
+            await self._engine.stop()
+
+    def status(self) -> EngineStatus:
+        """The engine's status; stopped while there is none."""
+        if self._engine is not None:
+            return self._engine.status()
+        return EngineStatus(self._kind, EngineState.STOPPED, None, None, None, "Not started.")

@@ -1,0 +1,15 @@
+"""What *test connection* says about an outcome: pure words."""
+
+from whisper_desktop.errors import LLMConnectionError, WhisperError
+from whisper_desktop.values import Completion, ConnectionReport
+
+
+def report_of(outcome: Completion | WhisperError) -> ConnectionReport:
+    """The report for an answer that came, or for the error that came instead."""
+    if isinstance(outcome, Completion):
+        who = outcome.provenance
+        return ConnectionReport(
+            True, f"{who.server_name} answers with {who.model}.", outcome.text.strip(), completion=outcome
+        )
+    cause = outcome.last_error if isinstance(outcome, LLMConnectionError) and outcome.last_error else outcome
+    return ConnectionReport(False, cause.title, cause.detail, cause.next_step)

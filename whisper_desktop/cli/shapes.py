@@ -1,0 +1,194 @@
+"""The JSON shapes of `--json`. They are a promise: fields are added, never renamed or removed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError, WhisperError
+from whisper_desktop.values import (
+    Attempt,
+    Completion,
+    EngineStatus,
+    ModelInfo,
+    Provenance,
+    ResourceInfo,
+    ServerInfo,
+    SetupRecommendation,
+)
+
+Json = dict[str, Any]
+
+
+def detect_shape(servers: Sequence[ServerInfo], elapsed_seconds: float) -> Json:
+    """`detect --json`."""
+    return {
+        "servers": [_server(server) for server in servers],
+        "elapsed_ms": round(elapsed_seconds * 1000, 1),
+    }
+
+
+def _server(server: ServerInfo) -> Json:
+    return {
+        "id": server.id,
+        "name": server.name,
+        "url": server.url,
+        "status": server.status.value,
+        "version": server.version,
+        "latency_ms": None if server.latency_ms is None else round(server.latency_ms, 1),
+        "reach": server.reach.value if server.reach else None,
+        "detail": server.detail,
+        "models": [_model(model) for model in server.models],
+    }
+
+
+def _model(model: ModelInfo) -> Json:
+    return {
+        "id": model.id,
+        "loaded": model.loaded,
+        "context_length": model.context_length,
+        "size_bytes": model.size_bytes,
+        "remote": model.remote,
+        "capabilities": list(model.capabilities),
+    }
+
+
+def machine_shape(resources: ResourceInfo) -> Json:
+    """`machine --json`."""
+    return {
+        "os": {"name": resources.os_name, "version": resources.os_version, "arch": resources.arch},
+        "cpu": {
+            "name": resources.cpu_name,
+            "cores_physical": resources.cores_physical,
+            "cores_logical": resources.cores_logical,
+            "features": list(resources.cpu_features),
+        },
+        "ram": {
+            "total_bytes": resources.ram_total_bytes,
+            "available_bytes": resources.ram_available_bytes,
+            "installed_bytes": resources.ram_installed_bytes,
+            "container_limit_bytes": resources.container_limit_bytes,
+        },
+        "gpus": [
+            {
+                "vendor": gpu.vendor,
+                "name": gpu.name,
+                "total_bytes": gpu.total_bytes,
+                "free_bytes": gpu.free_bytes,
+                "unified": gpu.unified,
+                "driver": gpu.driver,
+                "source": gpu.source,
+            }
+            for gpu in resources.gpus
+        ],
+        "has_display": resources.has_display,
+        "warnings": list(resources.warnings),
+    }
+
+
+def recommend_shape(advice: SetupRecommendation) -> Json:
+    """`recommend --json`."""
+    return {
+        "preferred_server": advice.preferred_server,
+        "recommended_models": list(advice.recommended_models),
+        "ready_model": advice.ready_model,
+        "setup_url": advice.setup_url,
+        "memory_note": advice.memory_note,
+        "reasons": list(advice.reasons),
+        "steps": list(advice.steps),
+        "download_links": [{"title": link.title, "url": link.url} for link in advice.download_links],
+        "alternatives": [
+            {"server": other.server, "model": other.model, "reason": other.reason}
+            for other in advice.alternatives
+        ],
+    }
+
+
+def completion_shape(completion: Completion) -> Json:
+    """`chat --json`."""
+    return {
+        "text": completion.text,
+        "reasoning": completion.reasoning,
+        "finish_reason": completion.finish_reason,
+        "usage": {
+            "prompt_tokens": completion.usage.prompt_tokens,
+            "completion_tokens": completion.usage.completion_tokens,
+            "cost_usd": completion.usage.cost_usd,
+        },
+        "provenance": _provenance(completion.provenance),
+    }
+
+
+def _provenance(provenance: Provenance) -> Json:
+    return {
+        "backend": provenance.backend,
+        "server_name": provenance.server_name,
+        "url": provenance.url,
+        "model": provenance.model,
+        "reach": provenance.reach.value,
+        "as_given": provenance.as_given,
+        "reason": provenance.reason,
+        "ttft_seconds": provenance.ttft_seconds,
+        "total_seconds": provenance.total_seconds,
+        "tokens_per_second": provenance.tokens_per_second,
+        "attempts": [_attempt(attempt) for attempt in provenance.attempts],
+    }
+
+
+def _attempt(attempt: Attempt) -> Json:
+    return {
+        "backend": attempt.backend,
+        "server_name": attempt.server_name,
+        "url": attempt.url,
+        "model": attempt.model,
+        "kind": attempt.kind.value if attempt.kind else None,
+        "detail": attempt.detail,
+        "seconds": attempt.seconds,
+        "status": attempt.status,
+    }
+
+
+def engine_shape(status: EngineStatus | None) -> Json:
+    """`engine status --json`."""
+    if status is None:
+        return {
+            "engine": "builtin",
+            "state": "stopped",
+            "model": None,
+            "url": None,
+            "pid": None,
+            "memory_bytes": None,
+            "detail": "The engine is not running.",
+        }
+    return {
+        "engine": status.engine,
+        "state": status.state.value,
+        "model": status.model,
+        "url": status.url,
+        "pid": status.pid,
+        "memory_bytes": status.memory_bytes,
+        "detail": status.detail,
+    }
+
+
+def error_shape(error: WhisperError) -> Json:
+    """What every command prints with `--json` when it fails."""
+    data: Json = {
+        "error": {
+            "type": type(error).__name__,
+            "title": error.title,
+            "detail": error.detail,
+            "next_step": error.next_step,
+        }
+    }
+    if isinstance(error, LLMConnectionError | AnswerInterrupted):
+        data["error"]["attempts"] = [_attempt(attempt) for attempt in error.attempts]
+    if isinstance(error, AnswerInterrupted):
+        data["error"]["partial_text"] = error.partial_text
+    if isinstance(error, LLMConnectionError) and error.setup_guidance is not None:
+        guidance = error.setup_guidance
+        data["error"]["setup_guidance"] = {
+            "headline": guidance.headline,
+            "steps": list(guidance.steps),
+            "links": [{"title": link.title, "url": link.url} for link in guidance.links],
+            "offer_guide": guidance.offer_guide,
+        }
+    return data

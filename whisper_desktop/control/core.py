@@ -1,0 +1,57 @@
+"""The verbs that an owner offers, in process (`LocalCore`) or over the socket (`RemoteCore`)."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from whisper_desktop.values import EngineStatus, Message, Reach, StreamEvent
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """One question with its history and choices; None means what the settings say."""
+
+    messages: tuple[Message, ...]
+    guide: bool = False
+    backend: str | None = None
+    model: str | None = None
+    reach: Reach | None = None
+
+
+class Core(Protocol):
+    """What a front end may ask of the owner, wherever the owner runs."""
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this very process is the owner."""
+        ...
+
+    def ask(self, request: AskRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Stream one answer; closing the generator stops it."""
+        ...
+
+    async def engine_status(self) -> EngineStatus | None:
+        """The built-in engine's status, None when it was never started."""
+        ...
+
+    async def engine_start(self) -> EngineStatus:
+        """Start the engine and wait until it answers."""
+        ...
+
+    async def engine_stop(self) -> None:
+        """Stop the engine."""
+        ...
+
+    async def engine_log(self, lines: int) -> list[str]:
+        """The newest lines of the engine's log."""
+        ...
+
+    async def reload(self) -> None:
+        """Read the settings again: somebody has written them."""
+        ...
+
+    async def show(self, window: str) -> bool:
+        """Ask the desktop to show a window; False when the owner has no desktop."""
+        ...

@@ -1,0 +1,88 @@
+"""What a child of ours is told: its command line and its environment. Pure.
+
+The command line can be read by every user of the computer, so the key is not in it; the environment only by
+the same user. The nonce is in both and is no secret: it shows that a process is one of ours (see `orphans`).
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from whisper_desktop.engines.spec import EngineSpec
+
+ENGINE_CHILD = "--engine-child"
+NONCE_VARIABLE = "WHISPER_ENGINE_NONCE"
+KEY_VARIABLE = "LLAMA_API_KEY"
+HOST = "127.0.0.1"
+
+_SECRET_ENDINGS = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+_SSE_PING_SECONDS = "1"
+"""llama-server sees between two pings that it should stop; its own 30 s would make stops that slow."""
+
+
+def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = None) -> list[str]:
+    """The llama-server flags for `spec`, the person's own last, so that they win.
+
+    `known` are the flags that the program lists in its help; a flag it lacks is replaced by its older
+    spelling or left out. None means that it knows all (the built-in engine).
+    """
+    options: list[list[str]] = [
+        ["-m", str(spec.model_path)],
+        ["-a", spec.alias],
+        ["-c", str(spec.n_ctx)],
+        ["--host", HOST],
+        ["--port", str(port)],
+        ["-np", "1"],
+        ["-t", str(spec.threads)],
+    ]
+    if spec.n_gpu_layers != "auto":
+        options.append(["-ngl", str(spec.n_gpu_layers)])
+    if known is None or "-lm" in known:
+        options.append(["-lm", spec.load_mode])
+    elif spec.load_mode == "none":
+        options.append(["--no-mmap"])  # until early 2026 this was the spelling; now it is refused
+    options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"]]
+    ours = [option for option in options if known is None or option[0] in known]
+    return [word for option in ours for word in option] + list(spec.extra_args)
+
+
+def own_program() -> list[str]:
+    """The words that start our own program: from source, installed, or frozen."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable]
+    return [sys.executable, "-m", "whisper_desktop"]
+
+
+def child_command(spec: EngineSpec, flags: list[str], *, owner_pid: int, nonce: str) -> list[str]:
+    """The command line of an engine child. Its flags are those of `engine_flags`."""
+    serve = ["builtin"]
+    if spec.binary is not None:
+        # On Linux the child becomes the binary: its death signal and its process id live on through `exec`,
+        # and no second process has to be watched. Elsewhere nothing ties a foreign program to our life, so
+        # the child stays, waits on the binary and watches standard input for our end.
+        serve = ["exec" if sys.platform == "linux" else "stay", str(spec.binary)]
+    return [*own_program(), ENGINE_CHILD, str(owner_pid), nonce, *serve, *flags]
+
+
+def child_folder() -> Path:
+    """The working folder of children: where `-m whisper_desktop` finds this package, installed or not."""
+    return Path(__file__).resolve().parents[2]
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` without secrets, proxies, and settings for llama.cpp that were meant for another one."""
+
+    def kept(name: str) -> bool:
+        upper = name.upper()
+        foreign = upper.endswith((*_SECRET_ENDINGS, "_PROXY")) or upper.startswith("LLAMA_ARG_")
+        return not foreign
+
+    result = {name: value for name, value in environment.items() if kept(name)}
+    # On a failed assertion ggml would attach a debugger to print a backtrace, which can take seconds.
+    result["GGML_NO_BACKTRACE"] = "1"
+    return result
+
+
+def child_environment(environment: Mapping[str, str], *, api_key: str, nonce: str) -> dict[str, str]:
+    """The environment of one engine child."""
+    return {**scrubbed(environment), KEY_VARIABLE: api_key, NONCE_VARIABLE: nonce}

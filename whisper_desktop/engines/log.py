@@ -1,0 +1,155 @@
+"""An engine's log: the newest lines in memory, all lines in a rotating file, secrets in neither."""
+
+import asyncio
+import logging
+import logging.handlers
+import re
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+RING_BYTES = 64 * 1024
+FILE_BYTES = 1_000_000
+OLD_FILES = 2
+
+_LINE_LIMIT = 8 * 1024
+_REMOVED = "[removed]"
+_SECRET_SHAPES = re.compile(
+    r"(?i:(?<=bearer )|(?<=api[-_]key[=: ]))[^\s\"']{4,}|\b(?:sk|hf|gsk|xai)[-_][A-Za-z0-9_-]{16,}"
+)
+
+
+class EngineLog:
+    """Takes what a process prints, as bytes in any pieces, and gives back lines.
+
+    Belongs to the event loop that feeds it; `tail` may be called from any thread. A file that cannot be
+    written costs a line in the log that says so, never the engine.
+    """
+
+    def __init__(
+        self, path: Path | None, *, ring_bytes: int = RING_BYTES, file_bytes: int = FILE_BYTES
+    ) -> None:
+        self._ring: deque[str] = deque()
+        self._ring_bytes = ring_bytes
+        self._size = 0
+        self._count = 0
+        self._partial = b""
+        self._secrets: tuple[str, ...] = ()
+        self._fresh = asyncio.Event()
+        self._file: _LogFile | None = None
+        if path is not None:
+            self._file = _LogFile(
+                path,
+                maxBytes=file_bytes,
+                backupCount=OLD_FILES,
+                encoding="utf-8",
+                errors="replace",
+                delay=True,
+            )
+
+    @property
+    def count(self) -> int:
+        """How many lines were ever taken: a mark for `since`, and a sign of progress."""
+        return self._count
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """From now on these texts are removed, besides everything that looks like a key."""
+        self._secrets = tuple(secret for secret in secrets if secret)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of output. A line longer than 8 KiB is taken in parts."""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > _LINE_LIMIT:
+            lines.append(self._partial)
+            self._partial = b""
+        self._take([line.decode("utf-8", "replace").rstrip("\r") for line in lines])
+
+    def end(self) -> None:
+        """The output has ended: an unfinished line counts as one."""
+        if self._partial:
+            self.feed(b"\n")
+
+    def note(self, text: str) -> None:
+        """Add a line of ours."""
+        self._take([f"whisper: {text}"])
+
+    def tail(self, lines: int) -> list[str]:
+        """The newest lines, oldest first."""
+        return list(self._ring)[-lines:] if lines > 0 else []
+
+    def since(self, mark: int) -> list[str]:
+        """The lines taken after `count` was `mark`, as far as they are still in memory."""
+        return self.tail(self._count - mark)
+
+    async def wait_for_more(self, timeout: float) -> None:
+        """Return when new lines have come, or after `timeout` seconds."""
+        self._fresh.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._fresh.wait()
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Close the file. A line after that opens it again."""
+        if self._file is not None:
+            self._file.close()
+
+    def _take(self, lines: list[str]) -> None:
+        if not lines:
+            return
+        cleaned = [self._cleaned(line[:_LINE_LIMIT]) for line in lines]
+        self._keep(cleaned)
+        self._write(cleaned)
+        self._fresh.set()
+
+    def _cleaned(self, line: str) -> str:
+        for secret in self._secrets:
+            line = line.replace(secret, _REMOVED)
+        return _SECRET_SHAPES.sub(_REMOVED, line)
+
+    def _keep(self, lines: list[str]) -> None:
+        self._ring.extend(lines)
+        self._count += len(lines)
+        self._size += sum(len(line) for line in lines)
+        while self._size > self._ring_bytes and len(self._ring) > 1:
+            self._size -= len(self._ring.popleft())
+
+    def _write(self, lines: list[str]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.emit(logging.makeLogRecord({"msg": "\n".join(lines)}))
+        except (OSError, ValueError) as error:
+            self._file = None
+            self._keep([f"whisper: this log is kept in memory only, its file cannot be written: {error}"])
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """The library's rotating file, with errors raised to us instead of printed."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # noqa: PLE0704 - called by `emit` while it handles the error
+
+
+def log_path(folder: Path, engine_id: str) -> Path:
+    """Where an engine's log lies."""
+    return folder / f"engine-{engine_id}.log"
+
+
+def read_log(lines: int = 200, *, folder: Path | None = None) -> list[str]:
+    """The newest lines of the engine log that was written last; empty when there is none."""
+    if folder is None:
+        from whisper_desktop.settings.paths import log_dir
+
+        folder = log_dir()
+    try:
+        files = sorted(folder.glob("engine-*.log"), key=lambda path: path.stat().st_mtime)
+        if not files or lines <= 0:
+            return []
+        with files[-1].open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - FILE_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except OSError:
+        return []  # removed or replaced while we looked: as good as none

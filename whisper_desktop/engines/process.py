@@ -1,0 +1,171 @@
+"""One child process of ours: started bound to us, its output always drained, ended for certain."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.values import Deadlines
+
+
+class EngineProcess(asyncio.SubprocessProtocol):
+    """A running child, leader of its own process group. Make one with `spawn`.
+
+    `exited` is the exit code (negative: the signal); await it shielded or with `asyncio.wait`.
+    A protocol rather than asyncio's streams: output is drained without a reader task, and the exit is seen
+    even while a grandchild holds the pipe open.
+    """
+
+    def __init__(self, log: EngineLog) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[int] = loop.create_future()
+        self._log = log
+        self._output_ended = asyncio.Event()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._job: object = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is also its process group's."""
+        assert self._transport is not None
+        return self._transport.get_pid()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended, as far as we were told."""
+        return self._transport is not None and not self.exited.done()
+
+    # --- what asyncio tells us ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._log.feed(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:
+            self._log.end()
+            self._output_ended.set()
+
+    def process_exited(self) -> None:
+        assert self._transport is not None
+        code = self._transport.get_returncode()
+        if not self.exited.done():
+            self.exited.set_result(-1 if code is None else code)
+
+    # --- what we do ---------------------------------------------------------------------------------------
+
+    async def finish(self, deadlines: Deadlines) -> int:
+        """After the exit: read the rest of the output, end what the child left behind, close the pipes."""
+        code = await asyncio.shield(self.exited)
+        assert self._transport is not None
+        if self._transport.is_closing():
+            return code  # done before: its process id may belong to somebody else by now
+        self._signal_group(_KILL)
+        try:
+            async with asyncio.timeout(deadlines.drain):
+                await self._output_ended.wait()
+        except TimeoutError:
+            self._log.note("the output was still held open by another process and was let go")
+        self._transport.close()
+        return code
+
+    async def stop(self, deadlines: Deadlines) -> int | None:
+        """End it: ask, insist, kill. Returns the exit code, or None when not even the last ended it in time.
+
+        The second request matters while another program's answer is being written: llama-server would wait
+        for that answer's next ping, and ends at once when asked again. It has nothing to save.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        steps = (
+            (_TERMINATE, deadlines.engine_stop_grace),
+            (_TERMINATE, deadlines.engine_stop_term),
+            (_KILL, deadlines.engine_stop_kill),
+        )
+        for number, until in steps:
+            if self.exited.done():
+                break
+            self._signal_group(number)
+            await asyncio.wait({self.exited}, timeout=max(0.0, started + until - loop.time()))
+        if not self.exited.done():
+            return None
+        return await self.finish(deadlines)
+
+    def kill(self) -> None:
+        """End it and everything it started, at once, without waiting: for when the loop itself ends."""
+        if self.alive:
+            self._signal_group(_KILL)
+
+    def _signal_group(self, number: int) -> None:
+        if sys.platform == "win32":
+            # There are no signals here, and an engine has nothing to save: closing the job ends them all.
+            if self.alive and self._transport is not None:
+                self._transport.kill()
+            if self._job is not None:
+                self._job.close()
+                self._job = None
+            return
+        # PermissionError is what macOS says of a group that holds only zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def bind_to_us(self) -> None:
+        """Windows: put it into a job that ends with us. Elsewhere the child binds itself (see `child`)."""
+        if sys.platform == "win32":
+            from whisper_desktop.engines.windows_job import KillOnCloseJob
+
+            self._job = KillOnCloseJob(self.pid)
+
+
+_TERMINATE = signal.SIGTERM
+_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+
+
+async def spawn(
+    command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: EngineLog
+) -> EngineProcess:
+    """Start `command` with its output going to `log`. Raises `OSError` when the system refuses.
+
+    Call it from a thread that lives as long as the child should: on Linux the child dies with it.
+    """
+    loop = asyncio.get_running_loop()
+    process = EngineProcess(log)
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    await loop.subprocess_exec(
+        lambda: process,
+        *command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(env),
+        cwd=folder,
+        start_new_session=True,
+        creationflags=flags,
+    )
+    process.bind_to_us()
+    return process
+
+
+def memory_of(pid: int) -> int | None:
+    """Resident memory, in bytes, of a process and everything it started; None when it is gone."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        total = int(process.memory_info().rss)
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
+                total += int(child.memory_info().rss)
+    except psutil.Error:
+        return None
+    return total

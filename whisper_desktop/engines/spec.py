@@ -1,0 +1,69 @@
+"""What to start: the model, how much of the computer it may use, which program serves it. Plain values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from whisper_desktop.settings.paths import resource
+from whisper_desktop.values import ResourceInfo
+
+TRAINED_CONTEXT = 0
+"""As `n_ctx`: the context the model was trained with, which the engine reads from the file."""
+
+GUIDE = "guide"
+
+LoadMode = Literal["none", "mmap", "mlock", "mmap+mlock", "dio"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """One engine to run. `binary` None means the built-in engine; `port` None means a free port.
+
+    `n_ctx` is in tokens (`TRAINED_CONTEXT` for the model's own). `load_mode` "none" reads the weights into
+    memory once: with "mmap", llama.cpp's repacking for the processor keeps a second copy of most of them
+    (measured: 1.7 times the file). `extra_args` are the person's own llama-server flags, passed as they are.
+    """
+
+    model_path: Path
+    alias: str
+    n_ctx: int
+    n_gpu_layers: int | Literal["auto"] = "auto"
+    threads: int = 1
+    binary: Path | None = None
+    port: int | None = None
+    extra_args: tuple[str, ...] = ()
+    load_mode: LoadMode = "none"
+    engine_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """The canonical id: what was given, else "builtin" or "llama_cpp" by the program that serves."""
+        return self.engine_id or ("builtin" if self.binary is None else "llama_cpp")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAddress:
+    """Where a ready engine answers. `url` is its root, without `/v1`; `api_key` never goes anywhere else."""
+
+    url: str
+    api_key: str | None
+    model: str
+
+    def __repr__(self) -> str:
+        return f"EngineAddress(url={self.url!r}, model={self.model!r})"
+
+
+def default_threads(resources: ResourceInfo) -> int:
+    """One thread a physical core: more do not help token generation, which waits for memory."""
+    return max(1, resources.cores_physical)
+
+
+def guide_spec() -> EngineSpec:
+    """The guide on the built-in engine: one thread (more are slower on so small a model), its own context."""
+    return EngineSpec(
+        model_path=resource(GUIDE, "guide.gguf"),
+        alias=GUIDE,
+        n_ctx=TRAINED_CONTEXT,
+        threads=1,
+        engine_id=GUIDE,
+    )

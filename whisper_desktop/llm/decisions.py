@@ -1,0 +1,154 @@
+"""What the chain does about a failure: pure rules, the same for every backend.
+
+- After output was handed out, nobody else may answer: the answer is interrupted, with its text.
+- What would fail everywhere, or was declined, stops the chain and is told. It is not passed on to another
+  server: a message that one provider declined goes to another one only by the person's own decision.
+- A server that loads its model is not dead. While somebody later in the chain could answer it gets a short
+  grace, else it is waited for.
+- Everything else moves on at once. Only the last step gets one second try, and only where that can help.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from whisper_desktop.values import Attempt, Deadlines, ErrorKind, Reach
+
+
+class Action(Enum):
+    """What happens next."""
+
+    MOVE_ON = "move on"
+    WAIT = "wait"
+    RETRY = "retry"
+    STOP = "stop"
+    INTERRUPT = "interrupt"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the chain stands when a try of a step fails. `waited` is how long this step has been loading."""
+
+    later_step: bool
+    retried: bool = False
+    waited: float = 0.0
+    output_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, and for waiting and retrying the seconds until then."""
+
+    action: Action
+    pause: float = 0.0
+
+
+_STOPPING = frozenset(
+    {
+        ErrorKind.BAD_REQUEST,
+        ErrorKind.CONTENT_FILTER,
+        ErrorKind.CONTEXT_OVERFLOW,
+        ErrorKind.CANCELLED,
+    }
+)
+_WORTH_A_SECOND_TRY = frozenset(
+    {
+        ErrorKind.SERVER_ERROR,
+        ErrorKind.OVERLOADED,
+        ErrorKind.RATE_LIMITED,
+        ErrorKind.CLOSED_EARLY,
+    }
+)
+
+
+def decide(
+    kind: ErrorKind, position: Position, deadlines: Deadlines, retry_after: float | None = None
+) -> Decision:
+    """What to do about one failure."""
+    if position.output_seen:
+        return Decision(Action.INTERRUPT)
+    if kind in _STOPPING:
+        return Decision(Action.STOP)
+    if kind is ErrorKind.LOADING:
+        patience = deadlines.loading_move_on if position.later_step else deadlines.loading_wait
+        wait = position.waited < patience
+        return Decision(Action.WAIT, deadlines.loading_poll) if wait else Decision(Action.MOVE_ON)
+    if kind in _WORTH_A_SECOND_TRY and not position.later_step and not position.retried:
+        pause = deadlines.retry_pause if retry_after is None else retry_after
+        if pause <= deadlines.retry_after_most:
+            return Decision(Action.RETRY, pause)
+    return Decision(Action.MOVE_ON)
+
+
+def may_ask(reach: Reach | None, allowed: Reach) -> bool:
+    """Whether a backend may get the prompt. One that nobody can place counts as the cloud."""
+    return allowed.allows(Reach.CLOUD if reach is None else reach)
+
+
+_MOST_ACTIONABLE_FIRST = (
+    ErrorKind.AUTH,
+    ErrorKind.QUOTA,
+    ErrorKind.MODEL_MISSING,
+    ErrorKind.LOADING,
+    ErrorKind.CONSENT_REQUIRED,
+    ErrorKind.ENGINE,
+    ErrorKind.RATE_LIMITED,
+    ErrorKind.OVERLOADED,
+    ErrorKind.UNSUPPORTED,
+    ErrorKind.NOT_AN_LLM,
+    ErrorKind.TLS,
+    ErrorKind.NAME_NOT_FOUND,
+    ErrorKind.OFFLINE,
+    ErrorKind.CONNECT_REFUSED,
+    ErrorKind.NOT_CONFIGURED,
+)
+
+
+def most_actionable(attempts: Sequence[Attempt]) -> int:
+    """The index of the failure that a person can do most about; the first one among equals."""
+
+    def rank(index: int) -> int:
+        kind = attempts[index].kind
+        place = _MOST_ACTIONABLE_FIRST
+        return place.index(kind) if kind in place else place.index(ErrorKind.TLS)
+
+    return min(range(len(attempts)), key=rank)
+
+
+_DID = {
+    ErrorKind.LOADING: "was still loading its model",
+    ErrorKind.AUTH: "did not accept the key",
+    ErrorKind.QUOTA: "has no credit left",
+    ErrorKind.NOT_CONFIGURED: "is not set up",
+    ErrorKind.CONSENT_REQUIRED: "was not allowed",
+    ErrorKind.MODEL_MISSING: "does not have the model",
+    ErrorKind.OVERLOADED: "was busy",
+    ErrorKind.RATE_LIMITED: "asked to slow down",
+    ErrorKind.SERVER_ERROR: "failed",
+    ErrorKind.EMPTY: "gave an empty answer",
+    ErrorKind.ENGINE: "could not start",
+}
+_SILENT = "did not answer"
+
+
+def reason_for(answered: str, failed: Sequence[Attempt]) -> str:
+    """Why this backend answered, as a sentence: "LM Studio did not answer, so Ollama did"."""
+    if not failed:
+        return f"{answered} comes first"
+    what = what_happened(failed)
+    return f"{what}, so {answered} {'did' if what.endswith(_SILENT) else 'answered'}"
+
+
+def what_happened(failed: Sequence[Attempt]) -> str:
+    """What the failed attempts did, joined: "LM Studio and Ollama did not answer"."""
+    names: dict[str, list[str]] = {}
+    for attempt in failed:
+        did = _DID.get(attempt.kind, _SILENT) if attempt.kind is not None else _SILENT
+        who = names.setdefault(did, [])
+        if attempt.server_name not in who:
+            who.append(attempt.server_name)
+    return _joined([f"{_joined(who)} {did}" for did, who in names.items()])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,146 @@
+"""Small files that must never be half written: bounded reading, atomic writing, one writer at a time."""
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from whisper_desktop.errors import SettingsError
+
+MAX_BYTES = 1_000_000
+LOCK_FILE = "settings.lock"
+
+_POLL_SECONDS = 0.02
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a settings file, or None where there is none. UTF-8, or UTF-16 with its mark (Windows).
+
+    Raises `SettingsError` when it is no file, too large, unreadable, or not text.
+    """
+    try:
+        # Non-blocking: opening a named pipe would wait for its other end for ever.
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, f"The system says: {error.strerror}.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _unreadable(path, "It is not a file.")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(path, f"The system says: {error.strerror}.") from None
+    if len(data) > MAX_BYTES:
+        raise _unreadable(path, "It is larger than 1 MB.")
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise _unreadable(path, "It is not text in UTF-8.") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file as a whole: after a crash at any moment there is the old text or the new one.
+
+    A new file is readable by this person only; an old one keeps its permissions; a link stays a link and the
+    file it points to is replaced. The caller holds `locked()`, so that one name serves for the new file, and
+    what a killed writer left behind is overwritten instead of piling up. Raises `SettingsError`.
+    """
+    target = Path(os.path.realpath(path))
+    fresh = target.with_name(f".{target.name}.new")
+    try:
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            if target.exists() and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
+        raise SettingsError(
+            f"{path.name} cannot be written.",
+            f"The system says: {error.strerror}.",
+            f"Nothing was changed. See whether {target.parent} can be written to and has room.",
+            where=str(path),
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path, seconds: float) -> Iterator[None]:
+    """Holds the folder's lock, against threads and other processes. It falls with the process that holds it.
+
+    Raises `SettingsError` when another writer does not let go within `seconds`.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"The settings in {folder} cannot be changed.",
+            f"The system says: {error.strerror}.",
+            "See whether the folder can be written to and has room.",
+            where=str(folder),
+        ) from error
+    try:
+        deadline = time.monotonic() + seconds
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise SettingsError(
+                    "The settings cannot be changed right now.",
+                    "Another program is writing them and does not finish.",
+                    "Nothing was changed. Try again in a moment.",
+                    where=str(folder),
+                )
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        # Closing lets go of the lock.
+        os.close(descriptor)
+
+
+if sys.platform == "win32":  # not run: written from the documentation of msvcrt.locking
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _sync_folder(folder: Path) -> None:
+        """Windows has no such call; the replacement itself is journaled."""
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _sync_folder(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unreadable(path: Path, why: str) -> SettingsError:
+    return SettingsError(f"{path.name} cannot be read.", why, "", where=str(path))

@@ -1,0 +1,202 @@
+"""The kinds of values that settings have: how each is read kindly, and the words for what it expects.
+
+A validator raises `ValueError` with a sentence where it can say more than the expected words, else
+`TypeError`.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
+from whisper_desktop.values import IDENTITIES, Reach, canonical_id
+
+
+@dataclass(frozen=True, slots=True)
+class Expects:
+    """What a value of this type looks like, as the end of "expected: ..."."""
+
+    words: str
+
+
+_LIKE_A_KEY = re.compile(r"(?i)\b(?:sk|pk|rk|gsk|hf|xai)[-_][\w-]{8}|[\w+=-]{32}|://[^/]*@")
+
+
+def shown(value: object) -> str:
+    """A value as a message may show it: short, and not at all where it may be a key."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value) if isinstance(value, Reach | Path | int | float) else repr(value)
+    if _LIKE_A_KEY.search(text):
+        return "something that is not shown here, because it may be a key"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_NEVER_CHOSEN = frozenset({"guide", "unknown"})
+
+
+def known_backends() -> tuple[str, ...]:
+    """The ids that may be named as a backend or as a step of the chain."""
+    return tuple(id_ for id_ in IDENTITIES if id_ not in _NEVER_CHOSEN)
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise TypeError
+
+
+def _number(value: object) -> object:
+    # pydantic would take True as 1, and YAML reads an unquoted `yes` as True.
+    if isinstance(value, bool | float):
+        raise TypeError
+    return value.strip() if isinstance(value, str) else value
+
+
+def _auto_or_number(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    return _number(value)
+
+
+def _word(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _auto_is_none(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in ("", "auto", "automatic"):
+        return None
+    return value
+
+
+def _text(value: str) -> str:
+    value = value.strip()
+    if len(value) > 500 or not value.isprintable():
+        raise ValueError("It is too long, or has line breaks or control characters in it.")
+    return value
+
+
+def _path(value: object) -> object:
+    if not isinstance(value, str | Path):
+        raise TypeError
+    text = str(value).strip()
+    if not text.isprintable():
+        raise ValueError("A path has no line breaks or control characters in it.")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("There is no such person's home folder on this computer.") from None
+
+
+def _backend(value: object) -> object:
+    if not isinstance(value, str):
+        raise TypeError
+    try:
+        backend = canonical_id(value)
+    except KeyError:
+        backend = "unknown"
+    if backend == "guide":
+        raise ValueError("The guide answers only in a conversation marked Guide, never in place of a model.")
+    if backend == "unknown":
+        raise ValueError(f"There is no backend of this name. Known: {', '.join(known_backends())}.")
+    return backend
+
+
+def _listed(value: object) -> object:
+    """A comma list (environment, command line) as a list; a list as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _without_repeats(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _step(value: object) -> object:
+    try:
+        return _backend(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} cannot be a step of the chain. {error}") from None
+
+
+def _reach(value: object) -> object:
+    if isinstance(value, Reach) or not isinstance(value, str):
+        return value
+    word = value.strip().lower().replace(" ", "_").replace("-", "_")
+    return Reach.THIS_MACHINE if word == "this_computer" else word
+
+
+Flag = Annotated[bool, BeforeValidator(_flag), Expects("yes or no (also true/false, on/off, 1/0)")]
+Port = Annotated[
+    int, BeforeValidator(_number), Field(ge=1, le=65535), Expects("a port, a whole number from 1 to 65535")
+]
+Layers = Annotated[
+    Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"],
+    BeforeValidator(_auto_or_number),
+    Expects("auto, or a number of layers (0 keeps the model on the processor)"),
+]
+Context = Annotated[
+    Annotated[int, Field(ge=1, le=100_000_000)] | Literal["auto"],
+    BeforeValidator(_auto_or_number),
+    Expects("auto, or a number of tokens such as 8192"),
+]
+TokenCount = Annotated[
+    Annotated[int, BeforeValidator(_number), Field(ge=1, le=100_000_000)] | None,
+    BeforeValidator(_auto_is_none),
+    Expects("a number of tokens such as 8192, or auto"),
+]
+Text = Annotated[
+    Annotated[str, AfterValidator(_text)] | None,
+    BeforeValidator(_blank_is_none),
+    Expects("text (in quotes where it looks like a number or a date)"),
+]
+FilePath = Annotated[
+    Annotated[Path, BeforeValidator(_path)] | None, BeforeValidator(_blank_is_none), Expects("a path")
+]
+Url = Annotated[
+    Annotated[str, AfterValidator(normalised)] | None, BeforeValidator(_blank_is_none), Expects(EXAMPLE)
+]
+Urls = Annotated[
+    tuple[Annotated[str, AfterValidator(normalised)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_without_repeats),
+    Expects(f"a list of addresses, each {EXAMPLE}"),
+]
+Backend = Annotated[
+    Annotated[str, BeforeValidator(_backend)] | None,
+    BeforeValidator(_auto_is_none),
+    Expects("auto, or the id of a backend such as lm_studio"),
+]
+Chain = Annotated[
+    Annotated[
+        tuple[Annotated[str, BeforeValidator(_step)], ...],
+        BeforeValidator(_listed),
+        AfterValidator(_without_repeats),
+    ]
+    | None,
+    BeforeValidator(_auto_is_none),
+    Expects("auto, or a list of backends such as lm_studio,ollama,openrouter"),
+]
+Mode = Annotated[Literal["auto", "http", "direct"], BeforeValidator(_word), Expects("auto, http or direct")]
+Theme = Annotated[
+    Literal["system", "light", "dark"], BeforeValidator(_word), Expects("system, light or dark")
+]
+Far = Annotated[Reach, BeforeValidator(_reach), Expects("this_machine, my_network or cloud")]
+ReachByAddress = Annotated[
+    dict[Annotated[str, AfterValidator(origin_of)], Far],
+    Expects("a list of addresses, each with this_machine, my_network or cloud"),
+]
+TextByName = Annotated[dict[str, str], Expects("a list of names, each with a text")]

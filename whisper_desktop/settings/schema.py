@@ -1,0 +1,381 @@
+"""Every setting, declared once: type, default, environment variable, and the sentence a person reads.
+
+`config set`, the example file, the documentation and the settings window derive from these declarations.
+The models are frozen and keep keys they do not know, so that a newer version's file survives an older one.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from whisper_desktop.settings.kinds import (
+    Backend,
+    Chain,
+    Context,
+    Expects,
+    Far,
+    FilePath,
+    Flag,
+    Layers,
+    Mode,
+    Port,
+    ReachByAddress,
+    Text,
+    TextByName,
+    Theme,
+    TokenCount,
+    Url,
+    Urls,
+)
+from whisper_desktop.values import Reach
+
+KeyPath = tuple[str, ...]
+
+MAX_AUTO_CONTEXT = 32768
+"""The most tokens that `n_ctx: auto` takes."""
+
+
+_UNDECLARED = object()
+
+
+def _setting(
+    default: object,
+    title: str,
+    description: str,
+    *,
+    env: str | None = None,
+    if_bad: object = _UNDECLARED,
+) -> Any:  # noqa: ANN401
+    """Declares a setting. `if_bad` is what an unreadable value stands for, whatever is set elsewhere."""
+    extra: dict[str, Any] = {"env": env} if env else {}
+    if if_bad is not _UNDECLARED:
+        extra["if_bad"] = if_bad
+    return Field(default=default, title=title, description=description, json_schema_extra=extra)
+
+
+# --- The declarations -------------------------------------------------------------------------------------
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=(), validate_default=False
+    )
+
+
+class LMStudioSettings(_Section):
+    """LM Studio on this computer."""
+
+    port: Port = _setting(1234, "LM Studio's port", "The port of LM Studio's server on this computer.")
+    appimage_path: FilePath = _setting(
+        None,
+        "LM Studio's AppImage",
+        "Where LM Studio's AppImage is, if the app should be able to start it (Linux).",
+    )
+    use_xvfb: Flag = _setting(
+        False,
+        "Start LM Studio without a display",
+        "Whether LM Studio is started on a virtual display (Xvfb).",
+    )
+
+
+class LlamaCppSettings(_Section):
+    """A llama-server: one that runs already, or one that the app starts."""
+
+    server_path: FilePath = _setting(
+        None,
+        "llama-server program",
+        "Where the llama-server program is. Without it: the one on PATH, else the built-in engine.",
+    )
+    model_path: FilePath = _setting(
+        None,
+        "Model file",
+        "The GGUF file that the app's own engine runs. Without it: the first model on the shelf.",
+    )
+    port: Port = _setting(8080, "llama-server's port", "The port where a running llama-server is looked for.")
+    n_gpu_layers: Layers = _setting(
+        "auto",
+        "Layers on the GPU",
+        "How many layers go to the GPU. auto takes as many as fit; "
+        "a number is obeyed even where it will not fit.",
+    )
+    n_ctx: Context = _setting(
+        "auto",
+        "Context window",
+        f"How many tokens a conversation can hold. auto takes what fits, {MAX_AUTO_CONTEXT} at most; "
+        "a number is obeyed even where it will not fit.",
+    )
+
+
+class OllamaSettings(_Section):
+    """Ollama."""
+
+    base_url: Url = _setting(
+        None,
+        "Ollama's address",
+        "Where Ollama is. Without it: OLLAMA_HOST, else port 11434 on this computer.",
+    )
+    model: Text = _setting(
+        None, "Ollama's model", "The model to use with Ollama. Without it: one that is loaded."
+    )
+
+
+class OpenRouterSettings(_Section):
+    """OpenRouter, a cloud service. Its key is kept in the system's keyring, never here."""
+
+    model: Text = _setting(None, "OpenRouter's model", "The model to use with OpenRouter.")
+
+
+class LLMSettings(_Section):
+    """Which model answers, and how it is reached."""
+
+    backend: Backend = _setting(
+        None,
+        "Backend",
+        "Who answers. auto takes the first that does, from what was found: local first, cloud last.",
+        env="WHISPER_LLM_BACKEND",
+    )
+    model_name: Text = _setting(
+        None,
+        "Model",
+        "The model to ask for. Without it: one that the server has loaded.",
+        env="LLM_MODEL_NAME",
+    )
+    base_url: Url = _setting(
+        None,
+        "Address of an OpenAI-compatible server",
+        "A server that you name yourself. It is tried first.",
+        env="LLM_CHAT_API_URL",
+    )
+    context_window: TokenCount = _setting(
+        None,
+        "Context window",
+        "How many tokens to count on, where a server does not say. auto: what it says.",
+    )
+    auto_detect: Flag = _setting(
+        True,
+        "Look for servers",
+        "Whether the app looks for LLM servers on this computer.",
+        env="WHISPER_LLM_AUTO_DETECT",
+    )
+    fallback_chain: Chain = _setting(
+        None,
+        "Fallback chain",
+        "Which backends are tried, in this order, until one answers. "
+        "auto takes what was found: local first, cloud last and only with your consent.",
+        env="WHISPER_LLM_FALLBACK_CHAIN",
+    )
+    mode: Mode = _setting(
+        "auto",
+        "Servers or own engine",
+        "http asks servers only, direct uses the app's own engine only, auto uses both.",
+        env="WHISPER_LLM_MODE",
+    )
+    enable_direct: Flag = _setting(
+        True,
+        "Own engine",
+        "Whether a model may be run by the app's own engine, not only by servers.",
+        env="WHISPER_ENABLE_DIRECT_LLM",
+    )
+    show_setup_guidance: Flag = _setting(
+        True,
+        "Setup guidance",
+        "Whether an error that no model answers comes with steps to set one up.",
+        env="WHISPER_SHOW_SETUP_GUIDANCE",
+    )
+    model_cache_dir: FilePath = _setting(
+        None,
+        "Folder for models",
+        "Where downloaded models are kept. Without it: models, in the app's data folder.",
+        env="WHISPER_MODEL_CACHE_DIR",
+    )
+    gguf_model_path: FilePath = _setting(
+        None, "GGUF file", "A model file for the app's own engine.", env="WHISPER_GGUF_MODEL_PATH"
+    )
+    stub: Flag = _setting(
+        False,
+        "Stub",
+        "Whether a fixed text answers instead of a model (to try programs out).",
+        env="WHISPER_LLM_STUB",
+    )
+    allow_network: Flag = _setting(
+        True,
+        "Network",
+        "Off: nothing is sent beyond this computer, whatever else is set.",
+        env="WHISPER_ALLOW_NETWORK",
+        if_bad=False,
+    )
+    reach: Far = _setting(
+        Reach.THIS_MACHINE,
+        "How far a prompt may travel",
+        "this_machine, my_network or cloud. Each one includes those before it.",
+        if_bad=Reach.THIS_MACHINE,
+    )
+    addresses: Urls = _setting(
+        (), "Further addresses", "Addresses of servers to look at, besides the ones the app knows."
+    )
+    lmstudio: LMStudioSettings = LMStudioSettings()
+    llamacpp: LlamaCppSettings = LlamaCppSettings()
+    ollama: OllamaSettings = OllamaSettings()
+    openrouter: OpenRouterSettings = OpenRouterSettings()
+
+    def backend_options(self, backend: str) -> Mapping[str, object]:
+        """Everything set under `llm.<backend>`, for the backend to check: it knows its own options.
+
+        `backend` is an id or alias; an unknown one has no options.
+        """
+        name = SECTION_OF_BACKEND.get(backend, backend)
+        section = getattr(self, name, None)
+        if isinstance(section, BaseModel):
+            return {key: value for key, value in section if value is not None}
+        return dict(section) if isinstance(section, Mapping) else {}
+
+
+class PrivacySettings(_Section):
+    """What you have allowed."""
+
+    server_reach: ReachByAddress = _setting(
+        {},
+        "Where servers run their models",
+        "For addresses where the app cannot tell how far a prompt travels: what you answered when it asked.",
+    )
+
+
+class UISettings(_Section):
+    """The desktop."""
+
+    theme: Theme = _setting("system", "Colours", "system, light or dark.")
+    setup_done: Flag = _setting(
+        False, "Setup done", "Whether the setup was finished; else it opens at the start."
+    )
+    geometry: TextByName = _setting({}, "Windows", "Where the windows were. The app keeps this itself.")
+
+
+class Settings(_Section):
+    """All settings. An object of this class is always valid; `LoadedSettings` tells how it came about."""
+
+    llm: LLMSettings = LLMSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    ui: UISettings = UISettings()
+
+
+SECTION_OF_BACKEND: Mapping[str, str] = {"lm_studio": "lmstudio", "llama_cpp": "llamacpp"}
+"""Sub-sections of `llm` whose name in the file differs from the backend's id; both spellings are read."""
+
+
+# --- The declarations as a table --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """One setting as a table row. `env` is its own variable's name, besides the general form.
+
+    `if_bad` holds one value or none: what a misspelt value of this setting stands for, so that a slip of the
+    pen cannot open what the person wanted shut.
+    """
+
+    path: KeyPath
+    title: str
+    description: str
+    expects: str
+    default: object
+    nullable: bool
+    env: str | None
+    if_bad: tuple[object, ...]
+    section: type[BaseModel]
+
+    @property
+    def key(self) -> str:
+        """The dotted name, as in `config set`."""
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return self.env or f"WHISPER_{'__'.join(self.path).upper()}"
+
+
+def _table(model: type[BaseModel], path: KeyPath = ()) -> dict[KeyPath, SettingInfo]:
+    rows: dict[KeyPath, SettingInfo] = {}
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows |= _table(field.annotation, here)
+        else:
+            rows[here] = _row(model, here, field)
+    return rows
+
+
+def _row(model: type[BaseModel], path: KeyPath, field: FieldInfo) -> SettingInfo:
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return SettingInfo(
+        path=path,
+        title=field.title or "",
+        description=field.description or "",
+        expects=next(item.words for item in field.metadata if isinstance(item, Expects)),
+        default=field.default,
+        nullable=type(None) in get_args(field.annotation),
+        env=str(extra["env"]) if "env" in extra else None,
+        if_bad=(extra["if_bad"],) if "if_bad" in extra else (),
+        section=model,
+    )
+
+
+SETTINGS: Mapping[KeyPath, SettingInfo] = _table(Settings)
+"""Every declared setting by its path."""
+
+SECTIONS: frozenset[KeyPath] = frozenset(path[:depth] for path in SETTINGS for depth in range(1, len(path)))
+"""The paths that have settings under them instead of a value."""
+
+
+def heading(section: KeyPath) -> str:
+    """The sentence about a section, from its declaration."""
+    model: type[BaseModel] = Settings
+    for name in section:
+        below = model.model_fields[name].annotation
+        assert isinstance(below, type)
+        model = below
+    return (model.__doc__ or "").strip()
+
+
+def canonical_path(path: KeyPath) -> KeyPath:
+    """The path with aliases of section names resolved (`llm.lm_studio.port` is `llm.lmstudio.port`)."""
+    if len(path) >= 2 and path[0] == "llm":
+        return (path[0], SECTION_OF_BACKEND.get(path[1], path[1]), *path[2:])
+    return path
+
+
+def is_passed_through(path: KeyPath) -> bool:
+    """Whether it belongs to a backend that has no section here: `llm.<backend>.<option>`, checked by it."""
+    return len(path) >= 3 and path[0] == "llm" and path[:2] not in SECTIONS and path[:2] not in SETTINGS
+
+
+def nearest(path: KeyPath) -> str | None:
+    """The declared key that was probably meant, as a dotted name."""
+    keys = [info.key for info in SETTINGS.values()]
+    found = difflib.get_close_matches(".".join(path), keys, n=1, cutoff=0.8)
+    return found[0] if found else None
+
+
+def checked(info: SettingInfo, value: object) -> object:
+    """The value as the setting's type. Raises `ValueError` with the sentence that says what is wrong."""
+    name = info.path[-1]
+    try:
+        return getattr(info.section.model_validate({name: value}), name)
+    except ValidationError as error:
+        raise ValueError(_sentence(info, error)) from None
+    except TypeError:
+        # Our own validators raise it for a value of a wrong kind; pydantic lets it pass.
+        raise ValueError(f"Expected: {info.expects}.") from None
+
+
+def _sentence(info: SettingInfo, error: ValidationError) -> str:
+    for problem in error.errors(include_url=False, include_input=False):
+        own = problem.get("ctx", {}).get("error")
+        if isinstance(own, ValueError) and str(own):
+            return str(own)
+    return f"Expected: {info.expects}."

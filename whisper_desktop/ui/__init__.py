@@ -1,0 +1,1 @@
+"""The desktop, and the only Qt code: thin views over `App`, reached through `bridge`."""

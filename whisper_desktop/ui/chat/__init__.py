@@ -1,0 +1,1 @@
+"""The chat window: a transcript that streams, a composer, and who answered."""

@@ -1,0 +1,116 @@
+"""One conversation on the screen: sends what the person wrote and feeds the answer into the transcript."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from whisper_desktop.chat import Session
+from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
+from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.chat import rows
+from whisper_desktop.ui.chat.rows import Row
+from whisper_desktop.ui.chat.transcript import TranscriptModel
+
+
+class Conversation(QObject):
+    """Drives one `Session`; one question at a time.
+
+    Signals:
+        busy_changed: an answer is coming (True) or has ended (False).
+        answer_ended: one sentence for a screen reader, when an answer has ended.
+    """
+
+    busy_changed = Signal(bool)
+    answer_ended = Signal(str)
+
+    def __init__(self, bridge: Bridge, session: Session, model: TranscriptModel) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._session = session
+        self._model = model
+        self._task: asyncio.Task[None] | None = None
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._count_second)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is coming."""
+        return self._task is not None
+
+    def ask(self, question: str) -> None:
+        """Send a question, unless an answer is still coming."""
+        if self.busy:
+            return
+        self._model.append(rows.question(question))
+        self._begin(question)
+
+    def stop(self) -> None:
+        """Stop the answer; what came stays."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def again(self) -> None:
+        """Ask the last question once more, in place of its failed or broken answer."""
+        if self.busy or (question := self._session.drop_last()) is None:
+            return
+        self._model.cut(self._model.rowCount() - 1)
+        self._begin(question)
+
+    def allow(self, error: WhisperError | None) -> None:
+        """Widen this conversation's reach to what the error asks for, and ask again."""
+        cause = error.last_error if isinstance(error, LLMConnectionError) else error
+        if isinstance(cause, ConsentRequired) and cause.needed is not None:
+            self._session.reach = cause.needed
+            self.again()
+
+    def _begin(self, question: str) -> None:
+        number = self._model.append(rows.waiting(guide=self._session.guide))
+        self._task = self._bridge.spawn(self._answer(number, question))
+        self._task.add_done_callback(self._on_ended)
+        self._clock.start()
+        self.busy_changed.emit(True)
+
+    async def _answer(self, number: int, question: str) -> None:
+        try:
+            async with aclosing(self._bridge.stream(self._session.send(question))) as batches:
+                async for events in batches:
+                    row = self._model.row(number)
+                    for event in events:
+                        row = rows.with_event(row, event)
+                    self._model.replace(number, row)
+        except asyncio.CancelledError:
+            self._show(number, rows.stopped(self._model.row(number)))
+            raise
+        except WhisperError as error:
+            self._show(number, rows.broken(self._model.row(number), error))
+        except Exception:
+            self._show(number, rows.broken(self._model.row(number), _OUR_FAULT))
+            raise  # to the log: it is a mistake of ours
+
+    def _show(self, number: int, row: Row) -> None:
+        self._model.replace(number, row)
+
+    def _on_ended(self, _task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._clock.stop()
+        last = self._model.row(self._model.rowCount() - 1)
+        self.busy_changed.emit(False)
+        self.answer_ended.emit(
+            "No answer came." if last.kind is rows.Kind.FAILURE else "The answer is complete."
+        )
+
+    def _count_second(self) -> None:
+        number = self._model.rowCount() - 1
+        row = self._model.row(number)
+        if row.active and row.note:
+            self._model.replace(number, replace(row, waited=row.waited + 1))
+
+
+_OUR_FAULT = WhisperError(
+    "The app made a mistake while it showed this answer.",
+    "The technical details are in the log.",
+    "Try again; if it happens again, open Logs from the tray menu and report what it says.",
+)

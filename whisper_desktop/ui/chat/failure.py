@@ -1,0 +1,103 @@
+"""A failure in the transcript: what happened, why, what to do, and the buttons that do it."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
+from whisper_desktop.ui.chat.rows import attempt_line, attempts_of
+from whisper_desktop.ui.theme import L, M, S
+
+
+def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], ...]:
+    """What can be done about an error, as (action, label): the first is the most likely one."""
+    offered = [("retry", "Try again")]
+    consent = error.last_error if isinstance(error, LLMConnectionError) else error
+    if isinstance(consent, ConsentRequired) and consent.needed is not None:
+        offered.insert(0, ("allow", f"Allow {consent.needed.words} in this chat"))
+    guidance = error.setup_guidance if isinstance(error, LLMConnectionError) else None
+    if not guide:
+        if guidance is None or guidance.offer_guide:
+            offered.append(("guide", "Ask the guide"))
+        offered.append(("setup", "Open setup"))
+    return tuple(offered)
+
+
+class FailureCard(QWidget):
+    """A real widget in the list, so that its buttons are native, focusable and known to screen readers.
+
+    Signals:
+        chosen: "retry", "allow", "guide" or "setup".
+        height_changed: the details were opened or closed.
+    """
+
+    chosen = Signal(str)
+    height_changed = Signal()
+
+    def __init__(self, error: WhisperError, *, guide: bool, left: float, width: float) -> None:
+        super().__init__()
+        outer = QVBoxLayout(self)
+        self._outer = outer
+        self.place(left, width)
+        frame = QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        outer.addWidget(frame)
+        inside = QVBoxLayout(frame)
+        inside.setContentsMargins(L, M, L, M)
+        inside.setSpacing(S)
+        title = _text(f"⚠  {error.title}")
+        font = title.font()
+        font.setBold(True)
+        title.setFont(font)
+        inside.addWidget(title)
+        for sentence in (error.detail, error.next_step):
+            if sentence:
+                inside.addWidget(_text(sentence))
+        for step in _steps(error):
+            inside.addWidget(_text(step))
+        inside.addLayout(self._buttons(error, guide))
+        self._details = _text("\n".join(attempt_line(attempt) for attempt in attempts_of(error)))
+        self._details.hide()
+        inside.addWidget(self._details)
+
+    def place(self, left: float, width: float) -> None:
+        """Stand in the transcript's column."""
+        right = max(int(self.width() - left - width), 0)
+        self._outer.setContentsMargins(int(left), S, right or int(left), S)
+
+    def _buttons(self, error: WhisperError, guide: bool) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        for number, (action, label) in enumerate(actions_for(error, guide=guide)):
+            button = QPushButton(label)
+            button.setDefault(number == 0)
+            button.clicked.connect(lambda _checked=False, name=action: self.chosen.emit(name))
+            row.addWidget(button)
+        row.addStretch(1)
+        if attempts_of(error):
+            self._more = QPushButton("Details")
+            self._more.setCheckable(True)
+            self._more.setFlat(True)
+            self._more.toggled.connect(self._show_details)
+            row.addWidget(self._more)
+        return row
+
+    def _show_details(self, shown: bool) -> None:
+        self._details.setVisible(shown)
+        self.height_changed.emit()
+
+
+def _steps(error: WhisperError) -> Sequence[str]:
+    guidance = error.setup_guidance if isinstance(error, LLMConnectionError) else None
+    if guidance is None:
+        return ()
+    return [f"{number}. {step}" for number, step in enumerate(guidance.steps, 1)]
+
+
+def _text(words: str) -> QLabel:
+    label = QLabel(words)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

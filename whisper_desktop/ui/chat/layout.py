@@ -1,0 +1,326 @@
+"""Where everything in a row of the transcript is: documents, lines, click targets. `delegate` paints it.
+
+A row is laid out once for a width and a palette and kept until it changes. While an answer grows, the
+documents of its closed blocks are taken over from the layout before, so a flush costs one small document.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, QUrl
+from PySide6.QtGui import QFont, QFontDatabase, QFontMetricsF, QPalette, QTextDocument, QTextOption
+
+from whisper_desktop.ui.chat import highlight, markdown
+from whisper_desktop.ui.chat.markdown import Block, Splitter
+from whisper_desktop.ui.chat.rows import (
+    GUIDE_LABEL,
+    Kind,
+    Row,
+    detail_lines,
+    note_line,
+    provenance_line,
+    why_line,
+)
+from whisper_desktop.ui.theme import COLUMN_CHARACTERS, XS, Colors, L, M, S, colors
+
+_ELIDE = Qt.TextElideMode.ElideRight
+_WRAP = int(Qt.TextFlag.TextWordWrap)
+
+
+class SafeDocument(QTextDocument):
+    """A document that never loads anything: no file, no address, whatever the text asks for."""
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:  # noqa: N802
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a layout depends on besides the row: fonts, colours, the width of the view."""
+
+    font: QFont
+    small: QFont
+    code: QFont
+    palette: QPalette
+    colors: Colors
+    width: float
+
+    @classmethod
+    def of(cls, font: QFont, palette: QPalette, width: float) -> "Style":
+        """The style for a view of this width."""
+        small = QFont(font)
+        small.setPointSizeF(max(font.pointSizeF() - 1, 1.0))
+        code = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+        code.setPointSizeF(max(font.pointSizeF() - 0.5, 1.0))
+        return cls(QFont(font), small, code, palette, colors(palette), width)
+
+    @property
+    def column(self) -> tuple[float, float]:
+        """Left edge and width of the column of text: centred, at most 72 characters wide."""
+        widest = QFontMetricsF(self.font).averageCharWidth() * COLUMN_CHARACTERS + 2 * M
+        width = max(min(self.width - 2 * L, widest), 80.0)
+        return (self.width - width) / 2, width
+
+
+@dataclass(slots=True)
+class Piece:
+    """A document at a place. `block` is the markdown behind it, `panel` the frame of a code block."""
+
+    document: QTextDocument
+    origin: QPointF
+    block: Block | None = None
+    panel: QRectF | None = None
+
+    @property
+    def rect(self) -> QRectF:
+        """Where the document lies."""
+        return QRectF(self.origin, QSizeF(self.document.size()))
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place that does something when it is clicked: "copy", "copy_code", "details", "reasoning"."""
+
+    rect: QRectF
+    action: str
+    value: str = ""
+    text: str = ""
+    hover_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of small text, at its top left corner. `tone` names a colour of `Colors`."""
+
+    text: str
+    rect: QRectF
+    tone: str = "secondary"
+
+
+@dataclass(slots=True)
+class RowLayout:
+    """One row, laid out. Coordinates start at the row's top left corner."""
+
+    row: Row
+    style: Style
+    height: float = 0.0
+    pieces: list[Piece] = field(default_factory=list)
+    spots: list[Spot] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    bubble: QRectF | None = None
+    seam_y: float | None = None
+    splitter: Splitter = field(default_factory=Splitter)
+
+    def piece_at(self, point: QPointF) -> int | None:
+        """The piece nearest to a height, for selecting text; None where there is none."""
+        if not self.pieces:
+            return None
+        for number, piece in enumerate(self.pieces):
+            if point.y() < piece.rect.bottom():
+                return number
+        return len(self.pieces) - 1
+
+    def link_at(self, point: QPointF) -> str:
+        """The address under a point, an empty text where there is none."""
+        for piece in self.pieces:
+            if piece.rect.contains(point):
+                return str(piece.document.documentLayout().anchorAt(point - piece.origin))
+        return ""
+
+    def spot_at(self, point: QPointF) -> Spot | None:
+        """What would be clicked at a point."""
+        return next((spot for spot in self.spots if spot.rect.contains(point)), None)
+
+    def links(self) -> tuple[str, ...]:
+        """Every address in the row, in order, once."""
+        return tuple(dict.fromkeys(link for piece in self.pieces for link in _links(piece.document)))
+
+
+def lay_out(row: Row, style: Style, before: RowLayout | None = None) -> RowLayout:
+    """The layout of a question or an answer; `before` is the layout of the same row a moment ago."""
+    layout = RowLayout(row, style)
+    if row.kind is Kind.QUESTION:
+        _question(layout)
+    else:
+        _answer(layout, before if before is not None and before.style == style else None)
+    return layout
+
+
+def _question(layout: RowLayout) -> None:
+    style = layout.style
+    left, width = layout.style.column
+    document = _document(style, style.font)
+    document.setPlainText(layout.row.text)
+    document.setTextWidth(width * 0.82 - 2 * M)
+    document.setTextWidth(document.idealWidth() + 1)
+    size = document.size()
+    bubble = QRectF(left + width - size.width() - 2 * M, M, size.width() + 2 * M, size.height() + 2 * S)
+    layout.bubble = bubble
+    layout.pieces.append(Piece(document, bubble.topLeft() + QPointF(M, S)))
+    layout.height = bubble.bottom() + M
+
+
+def _answer(layout: RowLayout, before: RowLayout | None) -> None:
+    row, style = layout.row, layout.style
+    left, width = style.column
+    y = float(S)
+    if row.guide and row.active:
+        y = _line(layout, GUIDE_LABEL, left, y, width) + XS
+    if row.reasoning:
+        y = _reasoning(layout, left, y, width)
+    y = _blocks(layout, before, left, y, width)
+    if row.note:
+        y = _line(layout, note_line(row), left, y, width)
+    if row.seam:
+        layout.seam_y = y + S
+        y = _paragraph(layout, row.seam, left, y + M + XS, width, "warn" if row.error else "secondary")
+    if not row.active:
+        y = _footer(layout, left, y + XS, width)
+    layout.height = y + M
+
+
+def _blocks(layout: RowLayout, before: RowLayout | None, left: float, y: float, width: float) -> float:
+    row = layout.row
+    if row.active:
+        if before is not None:
+            layout.splitter = before.splitter
+        blocks = layout.splitter.feed(row.text)
+    else:
+        blocks = markdown.split(row.text)
+    known = {piece.block: piece.document for piece in before.pieces if piece.block} if before else {}
+    for block in blocks:
+        place = _code if block.code else _text
+        y = place(layout, block, known, left, y, width)
+    return y
+
+
+_Known = Mapping[Block, QTextDocument]
+
+
+def _text(layout: RowLayout, block: Block, known: _Known, left: float, y: float, width: float) -> float:
+    document = known.get(block)
+    if document is None:
+        document = _document(layout.style, layout.style.font)
+        document.setHtml(markdown.to_html(block))
+        document.setTextWidth(width)
+    layout.pieces.append(Piece(document, QPointF(left, y), block))
+    return y + document.size().height() + S
+
+
+def _code(layout: RowLayout, block: Block, known: _Known, left: float, y: float, width: float) -> float:
+    style = layout.style
+    document = known.get(block)
+    if document is None:
+        document = _document(style, style.code)
+        dark = style.colors.dark
+        language = block.language if block.closed else ""
+        body = highlight.to_html(block.text, language, dark=dark)
+        document.setHtml(f'<div style="white-space: pre-wrap">{body}</div>')
+        document.setTextWidth(width - 2 * M)
+    small = QFontMetricsF(style.small)
+    head = small.height() + S
+    panel = QRectF(left, y, width, head + document.size().height() + M)
+    layout.pieces.append(Piece(document, QPointF(left + M, y + head + XS), block, panel))
+    name = QRectF(left + M, y + XS, width / 2, small.height() + XS)
+    layout.lines.append(Line(block.language or "code", name))
+    word = "Copy code"
+    size = small.horizontalAdvance(word)
+    spot = QRectF(panel.right() - M - size, y + XS, size + XS, small.height() + XS)
+    layout.spots.append(Spot(spot, "copy_code", block.text, word))
+    return panel.bottom() + M
+
+
+def _reasoning(layout: RowLayout, left: float, y: float, width: float) -> float:
+    row = layout.row
+    mark = "▾" if row.reasoning_open else "▸"
+    text = f"{mark} Reasoning · {len(row.reasoning.split())} words"
+    rect = _line_rect(layout.style, text, left, y)
+    layout.spots.append(Spot(rect, "reasoning", "", text))
+    y = rect.bottom() + XS
+    if row.reasoning_open:
+        document = _document(layout.style, layout.style.small)
+        document.setPlainText(row.reasoning)
+        document.setTextWidth(width - M)
+        layout.pieces.append(Piece(document, QPointF(left + M, y)))
+        y += document.size().height() + S
+    return y
+
+
+def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
+    """The provenance line, a click target, with *Copy* at its right; the attempts below while it is open."""
+    row, style = layout.row, layout.style
+    metrics = QFontMetricsF(style.small)
+    if why := why_line(row):
+        y = _paragraph(layout, why, left, y, width, "secondary")
+    copy = "Copy"
+    copy_width = metrics.horizontalAdvance(copy) + 2 * XS
+    text = provenance_line(row)
+    rect = QRectF(left, y, width - copy_width - S, metrics.height() + XS)
+    if text:
+        shown = metrics.elidedText(text, _ELIDE, rect.width())
+        rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, rect.width()))
+        layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
+    if row.text:
+        place = QRectF(left + width - copy_width, y, copy_width, metrics.height() + XS)
+        layout.spots.append(Spot(place, "copy", row.text, copy, hover_only=True))
+    y = rect.bottom()
+    if row.open:
+        for line in detail_lines(row):
+            y = _paragraph(layout, line, left + M, y + XS, width - M, "secondary")
+    return y
+
+
+def _line(layout: RowLayout, text: str, left: float, y: float, width: float) -> float:
+    rect = _line_rect(layout.style, text, left, y)
+    rect.setWidth(width)
+    layout.lines.append(Line(text, rect))
+    return rect.bottom()
+
+
+def _paragraph(layout: RowLayout, text: str, left: float, y: float, width: float, tone: str) -> float:
+    """Small text that may take several lines."""
+    metrics = QFontMetricsF(layout.style.small)
+    bounds = metrics.boundingRect(QRectF(0, 0, width, 1e6), _WRAP, text)
+    rect = QRectF(left, y, width, bounds.height())
+    layout.lines.append(Line(text, rect, tone))
+    return rect.bottom()
+
+
+def _line_rect(style: Style, text: str, left: float, y: float) -> QRectF:
+    metrics = QFontMetricsF(style.small)
+    return QRectF(left, y, metrics.horizontalAdvance(text) + XS, metrics.height() + XS)
+
+
+def _document(style: Style, font: QFont) -> QTextDocument:
+    document = SafeDocument()
+    document.setDocumentMargin(0)
+    document.setDefaultFont(font)
+    option = QTextOption()
+    option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+    document.setDefaultTextOption(option)
+    document.setDefaultStyleSheet(_style_sheet(style))
+    return document
+
+
+def _style_sheet(style: Style) -> str:
+    paint = style.colors
+    return f"""
+        p, ul, ol, h1, h2, h3, h4, h5, h6, table, blockquote {{ margin-top: 0; margin-bottom: 4px; }}
+        h1 {{ font-size: large; }} h2 {{ font-size: large; }} h3 {{ font-size: medium; }}
+        a {{ color: {paint.link.name()}; }}
+        code {{ font-family: "{style.code.family()}"; background-color: {paint.panel.name()}; }}
+        blockquote {{ color: {paint.secondary.name()}; margin-left: {L}px; }}
+        table {{ border-collapse: collapse; border-style: solid; border-color: {paint.border.name()}; }}
+        th {{ background-color: {paint.panel.name()}; }}
+    """
+
+
+def _links(document: QTextDocument) -> Iterator[str]:
+    block = document.begin()
+    while block.isValid():
+        part = block.begin()
+        while not part.atEnd():
+            if address := part.fragment().charFormat().anchorHref():
+                yield address
+            part += 1
+        block = block.next()

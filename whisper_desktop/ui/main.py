@@ -1,0 +1,91 @@
+"""The desktop's way in. The order is the point: first the icon on the screen, then everything else.
+
+Until the icon is shown nothing but QtCore, QtGui, QtWidgets and our lightest modules is imported; the core
+(settings, HTTP, keyring) loads in its own thread afterwards.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEventLoop, QSocketNotifier, QTimer
+from PySide6.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from whisper_desktop.app import App
+    from whisper_desktop.ui.desktop import Desktop
+
+APP_ID = "whisper-desktop"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None" = None) -> int:
+    """Run the desktop app until the person quits, and return the exit code.
+
+    `background` opens no window (start with the computer). A second start raises the first and returns 0.
+    """
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("Whisper Desktop")
+    application.setDesktopFileName(APP_ID)
+    application.setQuitOnLastWindowClosed(False)
+
+    from whisper_desktop.ui.tray.tray import Tray
+
+    tray = Tray()
+    _one_turn()
+    return _run(application, tray, background=background, make_app=make_app)
+
+
+def _one_turn() -> None:
+    """One turn of Qt's loop, so that the icon is on the screen before the next imports begin."""
+    turn = QEventLoop()
+    QTimer.singleShot(0, turn.quit)
+    turn.exec()
+
+
+def _run(
+    application: QApplication, tray: object, *, background: bool, make_app: "Callable[[], App] | None"
+) -> int:
+    import qasync
+
+    from whisper_desktop.ui.desktop import Desktop
+    from whisper_desktop.ui.logbook import start_logbook
+    from whisper_desktop.ui.tray.tray import Tray
+
+    assert isinstance(tray, Tray)
+    loop = qasync.QEventLoop(application)
+    desktop = Desktop(tray, loop, make_app=make_app, background=background)
+    start_logbook(desktop.report)
+    try:
+        with _quitting_on_signals(desktop):
+            code: int = loop.run_until_complete(desktop.run())
+    finally:
+        loop.close()
+    if desktop.bridge.busy:
+        # A thread that hangs in a system library must not keep a program alive that has said goodbye.
+        os._exit(code)
+    return code
+
+
+@contextmanager
+def _quitting_on_signals(desktop: "Desktop") -> Iterator[None]:
+    """Ctrl+C and SIGTERM quit in the ordinary way. Qt's loop only runs Python's handlers when it is woken."""
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        woken.setblocking(False)
+        waker.setblocking(False)
+        notifier = QSocketNotifier(woken.fileno(), QSocketNotifier.Type.Read)
+        notifier.activated.connect(lambda: woken.recv(64))
+        before = {number: signal.signal(number, lambda *_: desktop.quit()) for number in _SIGNALS}
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            notifier.setEnabled(False)
+            for number, handler in before.items():
+                signal.signal(number, handler)

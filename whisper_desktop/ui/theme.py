@@ -1,0 +1,92 @@
+"""Colours and distances. Every colour comes from the system's palette, so dark and light need no skin."""
+
+from dataclasses import dataclass
+
+from PySide6.QtGui import QColor, QPalette
+
+# Distances in device independent pixels: the only ones used.
+XS, S, M, L, XL = 4, 8, 12, 16, 24
+
+COLUMN_CHARACTERS = 72  # a line of text is at most this wide
+READABLE = 4.5  # contrast of small text against its background (WCAG AA)
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """The colours of one palette. `secondary` is for small grey text and still reaches 4.5:1."""
+
+    dark: bool
+    base: QColor
+    text: QColor
+    secondary: QColor
+    link: QColor
+    accent: QColor
+    on_accent: QColor
+    bubble: QColor
+    panel: QColor
+    border: QColor
+    good: QColor
+    warn: QColor
+    bad: QColor
+
+
+def colors(palette: QPalette) -> Colors:
+    """What to paint with on this palette's *Base*."""
+    base = palette.color(QPalette.ColorRole.Base)
+    text = palette.color(QPalette.ColorRole.Text)
+    accent = palette.color(QPalette.ColorRole.Highlight)
+    dark = base.lightnessF() < 0.5
+    panel = mixed(base, text, 0.05 if dark else 0.04)
+    return Colors(
+        dark=dark,
+        base=base,
+        text=text,
+        secondary=readable(flattened(palette.color(QPalette.ColorRole.PlaceholderText), panel), panel, text),
+        link=readable(palette.color(QPalette.ColorRole.Link), panel, text),
+        accent=accent,
+        on_accent=palette.color(QPalette.ColorRole.HighlightedText),
+        bubble=mixed(base, accent, 0.22 if dark else 0.13),
+        panel=panel,
+        border=mixed(base, text, 0.2),
+        good=readable(QColor("#2e9e5b"), panel, text),
+        warn=readable(QColor("#c77700"), panel, text),
+        bad=readable(QColor("#d13b3b"), panel, text),
+    )
+
+
+def mixed(first: QColor, second: QColor, share: float) -> QColor:
+    """`first` with `share` (0 to 1) of `second` in it."""
+    return QColor.fromRgbF(
+        first.redF() + (second.redF() - first.redF()) * share,
+        first.greenF() + (second.greenF() - first.greenF()) * share,
+        first.blueF() + (second.blueF() - first.blueF()) * share,
+    )
+
+
+def flattened(color: QColor, background: QColor) -> QColor:
+    """A translucent colour as it looks on a background."""
+    return mixed(background, color, color.alphaF())
+
+
+def readable(color: QColor, background: QColor, text: QColor) -> QColor:
+    """The colour, moved towards `text` until it can be read on `background`."""
+    share = 0.0
+    while contrast(mixed(color, text, share), background) < READABLE and share < 1.0:
+        share += 0.05
+    return mixed(color, text, min(share, 1.0))
+
+
+def contrast(first: QColor, second: QColor) -> float:
+    """The contrast ratio of WCAG 2.2 (1 to 21): https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: QColor) -> float:
+    """Relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+
+    def linear(part: float) -> float:
+        return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+
+    red, green, blue = (linear(part) for part in (color.redF(), color.greenF(), color.blueF()))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

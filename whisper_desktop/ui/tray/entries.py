@@ -1,0 +1,63 @@
+"""What the tray menu says, as values: a pure function of the app's state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from whisper_desktop.values import Reach
+
+if TYPE_CHECKING:
+    from whisper_desktop.app.choices import AppState, BackendChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a menu.
+
+    `action` is what happens on a click ("chat", "backend", "setup", "settings", "logs", "quit", None for a
+    line that only informs); `value` goes with it. `detail` stands beside the text. `checked` None means: not
+    a choice. `children` make it a submenu. A `separator` has nothing else.
+    """
+
+    text: str = ""
+    action: str | None = None
+    value: str | None = None
+    detail: str = ""
+    checked: bool | None = None
+    children: tuple["Entry", ...] = ()
+    separator: bool = False
+
+
+SEPARATOR = Entry(separator=True)
+STARTING = (Entry("Starting…"), SEPARATOR, Entry("Quit", "quit"))
+"""The menu before the core is there."""
+
+
+def menu_entries(state: "AppState", choices: "Sequence[BackendChoice]") -> tuple[Entry, ...]:
+    """The whole menu, top to bottom."""
+    return (
+        Entry(state.headline),
+        SEPARATOR,
+        Entry("New chat", "chat"),
+        Entry("Backend", children=backend_entries(choices)),
+        SEPARATOR,
+        Entry("Setup…", "setup"),
+        Entry("Settings…", "settings"),
+        Entry("Logs…", "logs"),
+        SEPARATOR,
+        Entry("Quit", "quit"),
+    )
+
+
+def backend_entries(choices: "Sequence[BackendChoice]") -> tuple[Entry, ...]:
+    """The Backend submenu: one radio line for each choice, Automatic first."""
+    return tuple(
+        Entry(choice.name, "backend", choice.id, _detail(choice), choice.chosen) for choice in choices
+    )
+
+
+def _detail(choice: "BackendChoice") -> str:
+    """What stands beside a backend; one that is farther away than this computer says so."""
+    far = choice.reach in (Reach.MY_NETWORK, Reach.CLOUD)
+    words = choice.reach.words if choice.reach and far else ""
+    return f"{words} · {choice.detail}" if words and words not in choice.detail else choice.detail

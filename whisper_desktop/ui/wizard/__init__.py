@@ -1,0 +1,1 @@
+"""The setup wizard: thin pages over `advice.flow`."""

@@ -1,0 +1,450 @@
+"""The wizard's pages. Each shows a `FlowState` and says what the person did; none decides anything."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from whisper_desktop.advice.flow import FlowState, Option, chosen_server, is_ready, options
+from whisper_desktop.advice.steps import links, setup_steps
+from whisper_desktop.ui.chat.view import open_link
+from whisper_desktop.ui.theme import XL, XS, L, M, S
+from whisper_desktop.ui.widgets import Spinner, heading, plain, secondary, toned
+from whisper_desktop.ui.wizard.facts import Fact, facts
+from whisper_desktop.values import IDENTITIES, Reach
+
+_MARKS = {"good": ("✓", "good"), "neutral": ("–", "secondary"), "warn": ("!", "warn")}
+
+
+class FlowPage(QWidget):
+    """A page that shows the wizard's state."""
+
+    def show_flow(self, state: FlowState) -> None:
+        """Show what is known by now."""
+        raise NotImplementedError
+
+
+class FoundPage(FlowPage):
+    """What was found at the left, what is recommended and why at the right.
+
+    Signals:
+        option_chosen: the `Option` that the person picked.
+    """
+
+    option_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(XL)
+        left = QVBoxLayout()
+        left.setSpacing(M)
+        left.addWidget(heading("What I found"))
+        self._facts = FactTable()
+        left.addWidget(self._facts)
+        left.addStretch(1)
+        right = QVBoxLayout()
+        right.setSpacing(M)
+        right.addWidget(heading("Recommended for this computer"))
+        self._choices = OptionList()
+        self._choices.option_chosen.connect(self.option_chosen)
+        right.addWidget(self._choices, 1)
+        row.addLayout(left, 5)
+        row.addLayout(right, 6)
+
+    def show_flow(self, state: FlowState) -> None:
+        """Show what is known by now."""
+        self._facts.show_facts(facts(state))
+        self._choices.show_options(state)
+
+
+class FactTable(QFrame):
+    """Rows that start with a spinner and end in a fact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(L, M, L, M)
+        self._grid.setHorizontalSpacing(M)
+        self._grid.setVerticalSpacing(S)
+        self._grid.setColumnStretch(2, 1)
+        self._shown: dict[str, Fact] = {}
+        self._rows: dict[str, tuple[QStackedWidget, QLabel, QLabel]] = {}
+
+    def show_facts(self, rows: Sequence[Fact]) -> None:
+        """Show these rows; a row that is known keeps its place."""
+        for fact in rows:
+            if self._shown.get(fact.name) == fact:
+                continue
+            if fact.name not in self._rows:
+                self._add(fact.name)
+            self._show(fact)
+        for gone in set(self._shown) - {fact.name for fact in rows}:
+            self._show(Fact(gone, "not running", "neutral"))
+
+    def _add(self, name: str) -> None:
+        state = QStackedWidget()
+        state.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        state.addWidget(Spinner())
+        title = secondary(name)
+        title.setWordWrap(False)
+        text = plain("")
+        row = len(self._rows)
+        top = Qt.AlignmentFlag.AlignTop
+        self._grid.addWidget(state, row, 0, top)
+        self._grid.addWidget(title, row, 1, top)
+        self._grid.addWidget(text, row, 2, top)
+        self._rows[name] = (state, title, text)
+
+    def _show(self, fact: Fact) -> None:
+        self._shown[fact.name] = fact
+        state, _title, text = self._rows[fact.name]
+        text.setText(fact.text)
+        if fact.tone == "waiting":
+            state.setCurrentIndex(0)
+            return
+        glyph, tone = _MARKS[fact.tone]
+        mark = toned(glyph, tone)
+        mark.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        if (old := state.widget(1)) is not None:
+            state.removeWidget(old)
+            old.deleteLater()
+        state.insertWidget(1, mark)
+        state.setCurrentIndex(1)
+
+
+class OptionList(QStackedWidget):
+    """The recommendation, already chosen, with its reasons; the alternatives below it.
+
+    Signals:
+        option_chosen: the `Option` that the person picked.
+    """
+
+    option_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._options: tuple[Option, ...] = ()
+        waiting = QWidget()
+        row = QHBoxLayout(waiting)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(Spinner(), 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(secondary("Thinking about what suits this computer…"), 1, Qt.AlignmentFlag.AlignTop)
+        self.addWidget(waiting)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.addWidget(self._area)
+        self._group = QButtonGroup(self)
+
+    def show_options(self, state: FlowState) -> None:
+        """Show what can be chosen; the choice of the state is marked."""
+        if state.recommendation is None:
+            return
+        offered = options(state)
+        if offered != self._options:
+            self._options = offered
+            self._rebuild(state)
+            self.setCurrentIndex(1)
+        for button, option in zip(self._group.buttons(), offered, strict=True):
+            button.setChecked(option == state.choice)
+
+    def _rebuild(self, state: FlowState) -> None:
+        for button in self._group.buttons():
+            self._group.removeButton(button)
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, S, 0)
+        column.setSpacing(XS)
+        for option in self._options:
+            button = QRadioButton(option.title.replace("&", "&&"))
+            button.clicked.connect(lambda _checked=False, picked=option: self.option_chosen.emit(picked))
+            self._group.addButton(button)
+            column.addWidget(button)
+            for reason in _reasons(state, option):
+                label = secondary(reason)
+                label.setContentsMargins(XL, 0, 0, 0)
+                column.addWidget(label)
+            column.addSpacing(M)
+            if option.recommended:
+                font = button.font()
+                font.setBold(True)
+                button.setFont(font)
+                column.addWidget(secondary("Or choose otherwise:"))
+                column.addSpacing(XS)
+        column.addStretch(1)
+        self._area.setWidget(box)
+
+
+def _reasons(state: FlowState, option: Option) -> Sequence[str]:
+    if option.recommended and state.recommendation is not None:
+        return state.recommendation.reasons
+    return (option.reason,)
+
+
+class DoPage(FlowPage):
+    """The steps for the choice, its links, and a live look at whether it is there yet.
+
+    Signals:
+        key_entered: a key for the chosen service.
+    """
+
+    key_entered = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(M)
+        self._title = heading("", 1.3)
+        column.addWidget(self._title)
+        self._steps = QVBoxLayout()
+        self._steps.setSpacing(M)
+        column.addLayout(self._steps)
+        self._key = KeyField()
+        self._key.entered.connect(self.key_entered)
+        column.addWidget(self._key)
+        status = QHBoxLayout()
+        status.setSpacing(S)
+        self._spinner = Spinner()
+        self._status = plain("")
+        status.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
+        status.addWidget(self._status, 1)
+        column.addSpacing(S)
+        column.addLayout(status)
+        column.addStretch(1)
+        self._shown: Option | None = None
+
+    def show_flow(self, state: FlowState) -> None:
+        """Show the steps for the choice and how far it has come."""
+        choice = state.choice
+        if choice is None:
+            return
+        name = IDENTITIES[choice.backend].name
+        if choice != self._shown:
+            self._shown = choice
+            self._title.setText(f"Set up {name}")
+            self._show_steps(_steps(state, choice))
+            self._key.setVisible(choice.backend == "openrouter")
+        ready = is_ready(state)
+        self._spinner.setVisible(not ready and choice.backend != "openrouter")
+        self._status.setText(_status(state, name, ready))
+
+    def _show_steps(self, steps: Sequence[str]) -> None:
+        while (item := self._steps.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        for number, step in enumerate(steps, 1):
+            self._steps.addWidget(_step(f"{number}.", step))
+        for link in links(self._shown.backend) if self._shown is not None else ():
+            button = QPushButton(f"{link.title} ↗")
+            button.setToolTip(link.url)
+            button.clicked.connect(lambda _checked=False, url=link.url: open_link(url))
+            box = QHBoxLayout()
+            box.addSpacing(XL)
+            box.addWidget(button)
+            box.addStretch(1)
+            holder = QWidget()
+            box.setContentsMargins(0, 0, 0, 0)
+            holder.setLayout(box)
+            self._steps.addWidget(holder)
+
+    def tell_key(self, sentence: str, *, ok: bool) -> None:
+        """Say where the key went, or why it was not kept."""
+        self._key.tell(sentence, ok=ok)
+
+
+def _step(number: str, text: str) -> QWidget:
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(S)
+    label = secondary(number)
+    label.setFixedWidth(L)
+    row.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
+    row.addWidget(plain(text), 1)
+    return holder
+
+
+def _steps(state: FlowState, choice: Option) -> Sequence[str]:
+    if choice.recommended and state.recommendation is not None:
+        return state.recommendation.steps
+    return setup_steps(choice.backend, choice.model)
+
+
+def _status(state: FlowState, name: str, ready: bool) -> str:
+    server = chosen_server(state)
+    if ready:
+        return f"✓  {name} is ready. Test it."
+    if state.choice is not None and state.choice.backend == "openrouter":
+        return "Prompts to OpenRouter leave this computer. A conversation says so before the first one."
+    if server is not None and server.detail:
+        return f"{server.detail} This page notices when it is ready."
+    return f"Looking for {name}. This page notices by itself when it is there."
+
+
+class KeyField(QWidget):
+    """A field for a key, which is only ever handed on: never shown again, never written by a window.
+
+    Signals:
+        entered: the key.
+    """
+
+    entered = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(XL, 0, 0, 0)
+        column.setSpacing(XS)
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        self._field = QLineEdit()
+        self._field.setEchoMode(QLineEdit.EchoMode.Password)
+        self._field.setPlaceholderText("Key")
+        self._field.setAccessibleName("Key for this service")
+        self._field.returnPressed.connect(self._enter)
+        self._button = QPushButton("Keep key")
+        self._button.clicked.connect(self._enter)
+        row.addWidget(self._field, 1)
+        row.addWidget(self._button)
+        column.addLayout(row)
+        self._words = secondary("It is kept in this system's keyring, and sent to this service only.")
+        column.addWidget(self._words)
+
+    @property
+    def field(self) -> QLineEdit:
+        """The text field."""
+        return self._field
+
+    def tell(self, sentence: str, *, ok: bool) -> None:
+        """Say how it went; a key that was kept leaves the field."""
+        self._words.setText(f"✓  {sentence}" if ok else sentence)
+        if ok:
+            self._field.clear()
+
+    def _enter(self) -> None:
+        key = self._field.text().strip()
+        if key:
+            self.entered.emit(key)
+
+
+class TestPage(FlowPage):
+    """A first real answer, streamed, and what it says about the setup.
+
+    Signals:
+        again_requested: the person wants to test once more.
+    """
+
+    __test__ = False  # not a test class, whatever its name begins with
+
+    again_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(M)
+        self._title = heading("A first answer", 1.3)
+        column.addWidget(self._title)
+        self._question = secondary("")
+        column.addWidget(self._question)
+        frame = QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        frame.setMinimumHeight(120)
+        inside = QVBoxLayout(frame)
+        inside.setContentsMargins(L, M, L, M)
+        self._answer = plain("")
+        self._origin = secondary("")
+        inside.addWidget(self._answer)
+        inside.addStretch(1)
+        inside.addWidget(self._origin)
+        column.addWidget(frame)
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        self._spinner = Spinner()
+        self._outcome = plain("")
+        self._again = QPushButton("Test again")
+        self._again.clicked.connect(self.again_requested)
+        row.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._outcome, 1)
+        row.addWidget(self._again, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(row)
+        column.addStretch(1)
+
+    def begin(self, question: str, who: str) -> None:
+        """A test begins."""
+        self._question.setText(f"“{question}”")
+        self._answer.clear()
+        self._origin.clear()
+        self._outcome.setText(f"Asking {who}…")
+        self._spinner.show()
+        self._again.hide()
+
+    def add(self, text: str) -> None:
+        """The next piece of the answer."""
+        self._answer.setText(self._answer.text() + text)
+
+    def end(self, origin: str) -> None:
+        """The answer is whole; `origin` is its provenance line."""
+        self._origin.setText(origin)
+
+    def show_flow(self, state: FlowState) -> None:
+        """Show how the test went."""
+        if state.test is None:
+            return
+        outcome = state.test
+        self._spinner.hide()
+        self._again.setVisible(not outcome.ok)
+        sentences = [outcome.title] if outcome.ok else [outcome.title, outcome.detail, outcome.next_step]
+        mark = "✓  " if outcome.ok else "⚠  "
+        self._outcome.setText(mark + " ".join(part for part in sentences if part))
+
+
+class DonePage(FlowPage):
+    """What will happen from now on, in two sentences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(M)
+        column.addStretch(1)
+        column.addWidget(heading("Ready", 1.6))
+        self._words = plain("")
+        column.addWidget(self._words)
+        column.addWidget(
+            secondary("You can change this at any time in the tray menu, under Backend and Setup.")
+        )
+        column.addStretch(2)
+
+    def show_flow(self, state: FlowState) -> None:
+        """Say what was chosen."""
+        choice = state.choice
+        if choice is None:
+            return
+        if choice.backend == "guide":
+            self._words.setText("For now only the guide answers: a tiny demo model that only knows this app.")
+            return
+        name = IDENTITIES[choice.backend].name
+        who = f"{choice.model} on {name}" if choice.model else name
+        here = choice.reach is Reach.THIS_MACHINE
+        place = "stays on this computer" if here else f"goes to the {choice.reach.words}"
+        self._words.setText(f"{who} answers from now on. What you write {place}.")

@@ -1,0 +1,233 @@
+"""The wizard's window: walks `advice.flow`, runs its effects on the core, and writes once, at the end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout
+
+from whisper_desktop.advice import flow
+from whisper_desktop.advice.flow import FlowState, Page
+from whisper_desktop.app.setup import report_of
+from whisper_desktop.errors import WhisperError
+from whisper_desktop.events import ServersChanged
+from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.chat import rows
+from whisper_desktop.ui.theme import XL, L, S
+from whisper_desktop.ui.window import AppWindow
+from whisper_desktop.ui.wizard.pages import DonePage, DoPage, FlowPage, FoundPage, TestPage
+from whisper_desktop.values import IDENTITIES, AnswerFinished, ConnectionReport, TextDelta
+
+if TYPE_CHECKING:
+    from whisper_desktop.app import App
+    from whisper_desktop.chat import Session
+
+_LOOK_AGAIN = 2.0  # seconds between two looks for a server that is being installed
+_QUESTION = "Say hello in one short sentence."
+_GUIDE_QUESTION = "Who are you?"
+
+
+class SetupWindow(AppWindow):
+    """From what was found to a first answer. *Not now* is always there and leaves a working app."""
+
+    def __init__(self, bridge: Bridge, app: "App") -> None:
+        super().__init__("setup", "Setup – Whisper Desktop")
+        self._bridge = bridge
+        self._app = app
+        self._state = FlowState()
+        self._first_run = app.state().first_run
+        self._work: asyncio.Task[None] | None = None
+        self._done = False
+        self.resize(QSize(860, 560))
+        self.setMinimumSize(QSize(640, 460))
+        self.found, self.do, self.test, self.finished = FoundPage(), DoPage(), TestPage(), DonePage()
+        self._pages: dict[Page, FlowPage] = {
+            Page.FOUND: self.found,
+            Page.DO: self.do,
+            Page.TEST: self.test,
+            Page.DONE: self.finished,
+        }
+        self._lay_out()
+        self.found.option_chosen.connect(lambda option: self._show(flow.choose(self._state, option)))
+        self.do.key_entered.connect(lambda key: self._bridge.spawn(self._keep_key(key)))
+        self.test.again_requested.connect(lambda: self._start(self._test))
+        bridge.event_arrived.connect(self._on_event)
+        self._show(self._state)
+        self._start(self._look)
+
+    @property
+    def state(self) -> FlowState:
+        """Where the wizard stands."""
+        return self._state
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(XL, L, XL, L)
+        column.setSpacing(L)
+        self._stack = QStackedWidget()
+        for page in self._pages.values():
+            self._stack.addWidget(page)
+        column.addWidget(self._stack, 1)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        line.setFrameShadow(QFrame.Shadow.Sunken)
+        column.addWidget(line)
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        self.not_now = QPushButton("Not now")
+        self.not_now.setFlat(True)
+        self.not_now.clicked.connect(self._skip)
+        self.back = QPushButton("Back")
+        self.back.clicked.connect(lambda: self._show(flow.back(self._state)))
+        self.next = QPushButton("Next")
+        self.next.setDefault(True)
+        self.next.clicked.connect(self._go_on)
+        row.addWidget(self.not_now)
+        row.addStretch(1)
+        row.addWidget(self.back)
+        row.addWidget(self.next)
+        column.addLayout(row)
+
+    # --- showing --------------------------------------------------------------------------------------------
+
+    def _show(self, state: FlowState) -> None:
+        turned = state.page is not self._state.page
+        self._state = state
+        page = self._pages[state.page]
+        page.show_flow(state)
+        self._stack.setCurrentWidget(page)
+        self.back.setEnabled(bool(state.came_from))
+        self.next.setEnabled(flow.can_continue(state))
+        self.next.setText(_next_label(state))
+        self.not_now.setVisible(state.page is not Page.DONE)
+        if turned and state.page is Page.DO:
+            self._start(self._watch)
+        elif turned and state.page is Page.TEST:
+            self._start(self._test)
+        elif turned:
+            self._stop_work()
+
+    def _go_on(self) -> None:
+        if self._state.page is Page.DONE:
+            self._bridge.spawn(self._finish())
+            return
+        self._show(flow.forward(_with_real_model(self._state)))
+
+    def _on_event(self, event: object) -> None:
+        # A running scan tells its results one by one; on the later pages only a whole one counts.
+        if isinstance(event, ServersChanged) and (self._state.page is Page.FOUND or not event.scanning):
+            self._show(flow.servers_found(self._state, event.servers, scanning=event.scanning))
+
+    # --- effects --------------------------------------------------------------------------------------------
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """One thing at a time: looking, watching or testing."""
+        self._stop_work()
+        self._work = self._bridge.spawn(work())
+
+    def _stop_work(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+            self._work = None
+
+    async def _look(self) -> None:
+        resources = await self._bridge.run(self._app.resources())
+        self._show(flow.machine_found(self._state, resources))
+        if self._app.key_origin("openrouter") in await self._bridge.run(self._app.keys()):
+            self._show(flow.key_stored(self._state))
+        advice = await self._bridge.run(self._app.recommend())
+        self._show(flow.servers_found(self._state, self._app.servers, scanning=False))
+        self._show(flow.recommended(self._state, advice))
+
+    async def _watch(self) -> None:
+        """Look again and again for what is being installed; the news come as events."""
+
+        async def forever() -> None:
+            while True:
+                await self._app.scan()
+                await asyncio.sleep(_LOOK_AGAIN)
+
+        await self._bridge.run(forever())
+
+    async def _keep_key(self, key: str) -> None:
+        try:
+            where = await self._bridge.run(self._app.set_key("openrouter", key))
+        except WhisperError as error:
+            self.do.tell_key(str(error), ok=False)
+            return
+        self.do.tell_key(where, ok=True)
+        self._show(flow.key_stored(self._state))
+
+    async def _test(self) -> None:
+        choice = self._state.choice
+        assert choice is not None
+        guide = choice.backend == "guide"
+        question = _GUIDE_QUESTION if guide else _QUESTION
+        session = self._app.open_session(
+            guide=guide, backend=None if guide else choice.backend, model=choice.model, reach=choice.reach
+        )
+        self.test.begin(question, IDENTITIES[choice.backend].name)
+        try:
+            outcome = await self._stream(session, question)
+        except WhisperError as error:
+            outcome = report_of(error)
+        self._show(flow.tested(self._state, outcome))
+
+    async def _stream(self, session: "Session", question: str) -> ConnectionReport:
+        outcome = ConnectionReport(False, "The answer ended before it began.")
+        async with aclosing(self._bridge.stream(session.send(question))) as batches:
+            async for events in batches:
+                self.test.add("".join(event.text for event in events if isinstance(event, TextDelta)))
+                for event in events:
+                    if isinstance(event, AnswerFinished):
+                        row = rows.with_event(rows.waiting(guide=session.guide), event)
+                        self.test.end(rows.provenance_line(row))
+                        outcome = report_of(event.completion)
+        return outcome
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        await self._bridge.run(self._app.finish_setup(flow.result(self._state)))
+        self._leave()
+
+    def _skip(self) -> None:
+        """*Not now*: remembered the first time, so that nobody is asked again; later it changes nothing."""
+        self._bridge.spawn(self._not_now())
+
+    async def _not_now(self) -> None:
+        if self._first_run:
+            await self._bridge.run(self._app.finish_setup(flow.result(FlowState())))
+        self._leave()
+
+    def _leave(self) -> None:
+        self._done = True
+        guide = self._state.page is Page.DONE and self._state.choice is not None
+        only_guide = guide and self._state.choice is not None and self._state.choice.backend == "guide"
+        nobody = self._app.state().backend is None
+        self.requested.emit("guide" if only_guide or nobody else "chat")
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        self._stop_work()
+        super().closeEvent(event)
+
+
+def _next_label(state: FlowState) -> str:
+    if state.page is Page.FOUND:
+        return "Test it" if flow.is_ready(state) else "Set it up"
+    return {Page.DO: "Test it", Page.TEST: "Next", Page.DONE: "Start"}[state.page]
+
+
+def _with_real_model(state: FlowState) -> FlowState:
+    """The choice with a model that its server has: what was recommended may not be what was installed."""
+    server, choice = flow.chosen_server(state), state.choice
+    if server is None or choice is None or not server.chat_models:
+        return state
+    if choice.model in {model.id for model in server.chat_models}:
+        return state
+    return replace(state, choice=replace(choice, model=server.chat_models[0].id))

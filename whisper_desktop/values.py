@@ -1,0 +1,527 @@
+"""The frozen values that every room speaks in, and the one table of backend and server ids.
+
+Nothing here does I/O, and nothing here is slow to import: the tray icon waits for this module.
+Sizes are bytes, durations are seconds, unless a name says otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import MappingProxyType
+
+GIB = 2**30
+GB = 10**9
+
+
+# --- Reach: how far a prompt may travel -------------------------------------------------------------------
+
+
+class Reach(StrEnum):
+    """How far a prompt travels, from nearest to farthest. A wider reach includes the nearer ones."""
+
+    THIS_MACHINE = "this_machine"
+    MY_NETWORK = "my_network"
+    CLOUD = "cloud"
+
+    def allows(self, other: "Reach") -> bool:
+        """Whether something that goes as far as `other` may be used when `self` is what is allowed."""
+        order = list(Reach)
+        return order.index(other) <= order.index(self)
+
+    @property
+    def words(self) -> str:
+        """What a person reads: "this computer", "my network", "cloud"."""
+        return {"this_machine": "this computer", "my_network": "my network", "cloud": "cloud"}[self.value]
+
+
+# --- Ids: one table of backends and servers ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One row of the table of ids: the canonical id, the name a person reads, and accepted aliases.
+
+    `port` is the default port on loopback (None where there is none), `api_path` what is appended to the
+    server's root to reach its OpenAI-compatible API.
+    """
+
+    id: str
+    name: str
+    port: int | None = None
+    api_path: str = "/v1"
+    aliases: tuple[str, ...] = ()
+
+
+IDENTITIES: Mapping[str, Identity] = MappingProxyType(
+    {
+        identity.id: identity
+        for identity in (
+            Identity("lm_studio", "LM Studio", 1234, aliases=("lmstudio", "lm-studio")),
+            Identity("ollama", "Ollama", 11434),
+            Identity("openrouter", "OpenRouter", None, "/api/v1", aliases=("open_router",)),
+            Identity(
+                "llama_cpp",
+                "llama.cpp",
+                8080,
+                aliases=("llamacpp", "llama.cpp", "llama-server", "llama_cpp_metal", "llama_cpp_cuda"),
+            ),
+            Identity("builtin", "Built-in engine", None, aliases=("built-in", "built_in")),
+            Identity("guide", "Guide", None),
+            Identity("openai", "OpenAI", None),
+            Identity("anthropic", "Anthropic", None, "/v1", aliases=("claude",)),
+            Identity("gemini", "Google Gemini", None, "/v1beta", aliases=("google",)),
+            Identity("openai_compatible", "OpenAI-compatible server", None, aliases=("custom", "http")),
+            Identity("stub", "Stub (no model)", None),
+            Identity("jan", "Jan", 1337),
+            Identity("gpt4all", "GPT4All", 4891),
+            Identity("koboldcpp", "KoboldCpp", 5001),
+            Identity("textgen", "text-generation-webui", 5000, aliases=("oobabooga",)),
+            Identity("localai", "LocalAI", 8080, aliases=("local_ai",)),
+            Identity("llamafile", "llamafile", 8080),
+            Identity("vllm", "vLLM", 8000),
+            Identity("sglang", "SGLang", 30000),
+            Identity("lemonade", "Lemonade", 13305, "/api/v1"),
+            Identity("docker_model_runner", "Docker Model Runner", 12434, "/engines/v1", aliases=("dmr",)),
+            Identity("llama_swap", "llama-swap", 8080),
+            Identity("unknown", "Another program", None),
+        )
+    }
+)
+
+_ALIASES = {alias: identity.id for identity in IDENTITIES.values() for alias in identity.aliases}
+
+
+def canonical_id(name: str) -> str:
+    """The canonical id for an id or alias, in any case and with surrounding spaces.
+
+    Raises `KeyError` with the unknown name; callers turn it into a sentence that lists `IDENTITIES`.
+    """
+    key = name.strip().lower()
+    if key in IDENTITIES:
+        return key
+    return _ALIASES[key]
+
+
+# --- What the machine has ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GpuInfo:
+    """One graphics processor as the operating system reports it. Unknown figures are None, never 0.
+
+    `unified` means that it shares the computer's RAM; then `total_bytes` is what it may take of it.
+    `source` says who told us ("nvml", "sysfs", "sysctl", "registry", "list-devices").
+    """
+
+    vendor: str
+    name: str
+    total_bytes: int | None
+    free_bytes: int | None = None
+    unified: bool = False
+    driver: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceInfo:
+    """What this computer has, with container limits respected.
+
+    `ram_total_bytes` is what programs can use, `ram_installed_bytes` what was bought, where the system tells.
+    `container_limit_bytes` is set when a limit below the machine's memory applies.
+    `warnings` are whole sentences about probes that failed or were cut short.
+    """
+
+    os_name: str
+    os_version: str
+    arch: str
+    cpu_name: str
+    cores_physical: int
+    cores_logical: int
+    ram_total_bytes: int
+    ram_available_bytes: int
+    ram_installed_bytes: int | None = None
+    container_limit_bytes: int | None = None
+    cpu_features: tuple[str, ...] = ()
+    gpus: tuple[GpuInfo, ...] = ()
+    has_display: bool = True
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def memory_gb(self) -> float:
+        """RAM in GiB: the unit of the recommendation's base rule (16 and 8)."""
+        return self.ram_total_bytes / GIB
+
+
+# --- Which servers answer ---------------------------------------------------------------------------------
+
+
+class ServerStatus(StrEnum):
+    """What was found at an address."""
+
+    AVAILABLE = "available"
+    NO_MODELS = "no_models"
+    LOADING = "loading"
+    NEEDS_KEY = "needs_key"
+    SOMETHING_ELSE = "something_else"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model as a server lists it. `context_length` is the real one (the loaded instance's) where known.
+
+    `remote` is True for a model that does not run on the machine that lists it (an Ollama cloud model, an
+    LM Link device). `capabilities` use "completion", "vision", "tools", "embedding", "reasoning".
+    """
+
+    id: str
+    loaded: bool | None = None
+    context_length: int | None = None
+    max_context_length: int | None = None
+    size_bytes: int | None = None
+    remote: bool = False
+    capabilities: tuple[str, ...] = ()
+    quantization: str | None = None
+    parameter_size: str | None = None
+
+    @property
+    def can_chat(self) -> bool:
+        """Whether it answers chats, as far as the server says: embedding models do not."""
+        return "embedding" not in self.capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """One server that was looked for. `url` is its root, without `/v1` and without a trailing slash.
+
+    `api_base` is where its OpenAI-compatible API starts. `reach` is None when nobody can say where its models
+    run (a loopback server that was found, not written down, and not identified as an engine that runs here).
+    `detail` is one plain sentence about the status; `as_given` marks an address the person wrote.
+    """
+
+    id: str
+    name: str
+    url: str
+    status: ServerStatus
+    version: str | None = None
+    latency_ms: float | None = None
+    models: tuple[ModelInfo, ...] = ()
+    api_base: str | None = None
+    reach: Reach | None = None
+    as_given: bool = False
+    detail: str = ""
+
+    @property
+    def chat_models(self) -> tuple[ModelInfo, ...]:
+        """The models that can answer a chat, loaded ones first, remote ones last."""
+        models = (model for model in self.models if model.can_chat)
+        return tuple(sorted(models, key=lambda model: (model.remote, not model.loaded)))
+
+
+# --- What is sent to a model and what comes back ----------------------------------------------------------
+
+
+class Role(StrEnum):
+    """Who speaks in a conversation."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """What a caller may set for one answer. None means: the server's own default.
+
+    `extra` is passed to the backend as it is; a backend takes what it knows from it.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens counted by the server, and its own timing where it tells (llama.cpp `timings`)."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    tokens_per_second: float | None = None
+    prompt_tokens_per_second: float | None = None
+    cost_usd: float | None = None
+
+
+class ErrorKind(StrEnum):
+    """Why an attempt failed. One taxonomy for all backends; `llm` decides by it what happens next."""
+
+    NOT_CONFIGURED = "not_configured"
+    CONSENT_REQUIRED = "consent_required"
+    CONNECT_REFUSED = "connect_refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    NAME_NOT_FOUND = "name_not_found"
+    TLS = "tls"
+    OFFLINE = "offline"
+    CLOSED_EARLY = "closed_early"
+    LOADING = "loading"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    AUTH = "auth"
+    MODEL_MISSING = "model_missing"
+    BAD_REQUEST = "bad_request"
+    UNSUPPORTED = "unsupported"
+    CONTEXT_OVERFLOW = "context_overflow"
+    CONTENT_FILTER = "content_filter"
+    SERVER_ERROR = "server_error"
+    FIRST_TOKEN_TIMEOUT = "first_token_timeout"
+    STALLED = "stalled"
+    TOTAL_TIMEOUT = "total_timeout"
+    STREAM_CUT = "stream_cut"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    NOT_AN_LLM = "not_an_llm"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    ENGINE = "engine"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one backend. `kind` is None for the attempt that answered; `detail` is a plain sentence."""
+
+    backend: str
+    server_name: str
+    url: str
+    model: str | None
+    kind: ErrorKind | None
+    detail: str
+    seconds: float
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who answered, where it ran, and why it was this one.
+
+    `reason` is a sentence ("LM Studio did not answer, so Ollama did"). `attempts` holds every try in order,
+    the last being the one that answered. `ttft_seconds` is the time to the first token, counted from the
+    moment the person asked. `tokens_per_second` is the server's own figure where it gives one, else ours.
+    """
+
+    backend: str
+    server_name: str
+    url: str
+    model: str
+    reach: Reach
+    as_given: bool
+    reason: str
+    attempts: tuple[Attempt, ...]
+    ttft_seconds: float | None
+    total_seconds: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A step of the chain did not answer; the next one is being tried."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStarted:
+    """The first token is there, and this is who speaks."""
+
+    backend: str
+    server_name: str
+    model: str
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of the model's reasoning, kept apart from the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """What a backend says at the end of its stream: why it stopped, and what it counted."""
+
+    finish_reason: str
+    usage: Usage = Usage()
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer with its provenance."""
+
+    text: str
+    reasoning: str
+    finish_reason: str
+    usage: Usage
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFinished:
+    """The last event of a stream that succeeded."""
+
+    completion: Completion
+
+
+BackendEvent = TextDelta | ReasoningDelta | StreamEnd
+"""What one backend yields while it answers."""
+
+StreamEvent = AttemptFailed | AnswerStarted | TextDelta | ReasoningDelta | AnswerFinished
+"""What the chain yields: the pieces of the answer, and everything a person should be told on the way."""
+
+
+# --- What is recommended ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLink:
+    """A page where something is to be had. `title` is what a person reads."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupGuidance:
+    """What to do when nothing answers: a headline, numbered steps, links, and whether the guide can help."""
+
+    headline: str
+    steps: tuple[str, ...] = ()
+    links: tuple[DownloadLink, ...] = ()
+    offer_guide: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another choice and the sentence that says when to take it."""
+
+    server: str
+    model: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupRecommendation:
+    """What to use on this computer, and why.
+
+    `preferred_server` is a canonical id; `recommended_models` are names as that server knows them, the first
+    being the default; every one of them fits. `reasons`, `steps` and `memory_note` are whole sentences.
+    `ready_model` is set when a server that already runs can answer at once with that model.
+    """
+
+    preferred_server: str
+    recommended_models: tuple[str, ...]
+    setup_url: str
+    memory_note: str
+    reasons: tuple[str, ...]
+    steps: tuple[str, ...]
+    download_links: tuple[DownloadLink, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    ready_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReport:
+    """The outcome of *test connection*: a real answer, or precisely what is wrong and what to do next."""
+
+    ok: bool
+    title: str
+    detail: str = ""
+    next_step: str = ""
+    completion: Completion | None = None
+
+
+# --- Time -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Every duration the app waits for, in seconds, in one place, so that tests can scale time."""
+
+    scan_total: float = 1.5
+    probe_connect: float = 0.5
+    probe_request: float = 0.8
+    machine_probe: float = 2.0
+    connect_local: float = 0.5
+    connect_network: float = 2.0
+    connect_cloud: float = 5.0
+    request: float = 10.0
+    first_token: float = 180.0
+    first_token_cloud: float = 120.0
+    stall: float = 60.0
+    drain: float = 0.25
+    loading_wait: float = 120.0
+    loading_move_on: float = 2.0
+    loading_poll: float = 0.25
+    retry_pause: float = 0.3
+    retry_after_most: float = 3.0
+    engine_start: float = 120.0
+    engine_start_most: float = 1800.0
+    engine_stall: float = 120.0
+    engine_ask: float = 10.0
+    engine_poll: float = 0.025
+    engine_stop_grace: float = 1.0
+    engine_stop_term: float = 2.5
+    engine_stop_kill: float = 3.0
+    control_connect: float = 1.0
+    control_reply: float = 10.0
+    keyring: float = 5.0
+    settings_lock: float = 5.0
+    shutdown: float = 3.0
+
+    def scaled(self, factor: float) -> "Deadlines":
+        """All durations multiplied by `factor`."""
+        return Deadlines(**{name: getattr(self, name) * factor for name in self.__slots__})
+
+
+class EngineState(Enum):
+    """Where an engine (a server process that we own) is in its life."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """A snapshot of an engine. `url` and `pid` are set while a process lives; `detail` is a sentence."""
+
+    engine: str
+    state: EngineState
+    model: str | None
+    url: str | None
+    pid: int | None
+    detail: str
+    memory_bytes: int | None = None
