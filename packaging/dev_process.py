@@ -18,7 +18,8 @@ from dev_say import Trouble, duration, say
 _POSIX = os.name == "posix"
 _KEPT_LINES = 400
 _NEWS_EVERY_S = 20.0
-_LINE_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.1
+_LINE_EVERY_S = 1.0
 _END_WITHIN_S = 10.0
 _LAST_WORDS_S = 1.0
 
@@ -81,7 +82,7 @@ def quiet(
             if process.poll() is not None:
                 give_up = min(give_up, time.monotonic() + _LAST_WORDS_S)
             try:
-                line = arrived.get(timeout=_LINE_EVERY_S)
+                line = arrived.get(timeout=_LOOK_EVERY_S)
             except queue.Empty:
                 progress.show()
                 continue

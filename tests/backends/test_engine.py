@@ -1,7 +1,6 @@
-"""The backend over an engine of ours: started when asked, with its own model and key, and again after a crash."""
+"""The backend over an engine of ours: started when asked, with its model and key, and again after a crash."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -61,8 +60,8 @@ class ServerAsEngine:
 
 
 @pytest.fixture
-def engine(servers: ServerFactory) -> Iterator[ServerAsEngine]:
-    yield ServerAsEngine(servers)
+def engine(servers: ServerFactory) -> ServerAsEngine:
+    return ServerAsEngine(servers)
 
 
 @pytest.fixture

@@ -90,7 +90,9 @@ def main() -> None:
         print(f"grandchild {grandchild.pid}", flush=True)
     if "hang" in BEHAVIOUR:
         signal.pause()
-    print(f"0.00.000.000 I key {os.environ['LLAMA_API_KEY']} proxy {os.environ.get('HTTPS_PROXY')}", flush=True)
+    print(
+        f"0.00.000.000 I key {os.environ['LLAMA_API_KEY']} proxy {os.environ.get('HTTPS_PROXY')}", flush=True
+    )
     ThreadingHTTPServer(("127.0.0.1", int(value_of("--port"))), Handler).serve_forever()
 
 

@@ -92,8 +92,7 @@ def test_the_child_imports_nothing_heavy() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, whisper_desktop.__main__, whisper_desktop.engines.child;"
-            "print(*sys.modules)",
+            "import sys, whisper_desktop.__main__, whisper_desktop.engines.child;print(*sys.modules)",
         ],
         cwd=child_folder(),
         capture_output=True,

@@ -75,9 +75,7 @@ async def test_the_metrics_and_the_context_asked_for_are_there(
 ) -> None:
     address = await start(replace(spec, n_ctx=1024)).ensure_ready()
     headers = authorization(address)
-    metrics = await http.request(
-        "GET", f"{address.url}/metrics", allowed=Reach.THIS_MACHINE, headers=headers
-    )
+    metrics = await http.request("GET", f"{address.url}/metrics", allowed=Reach.THIS_MACHINE, headers=headers)
     props = await http.request("GET", f"{address.url}/props", allowed=Reach.THIS_MACHINE, headers=headers)
     facts = props.json()
     assert metrics.status == 200
@@ -257,9 +255,7 @@ async def test_a_flag_with_a_wrong_value_is_named(spec: EngineSpec, start: MakeE
     assert (error.cause, "--threads" in error.title) == ("bad_flag", True)
 
 
-async def test_a_port_that_another_program_holds_is_named(
-    spec: EngineSpec, start: MakeEngine
-) -> None:
+async def test_a_port_that_another_program_holds_is_named(spec: EngineSpec, start: MakeEngine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         error = await _failure(start, replace(spec, port=port))

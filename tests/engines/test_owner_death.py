@@ -75,9 +75,7 @@ async def test_the_end_of_standard_input_ends_child_and_binary(
     script = tmp_path / "sleeper"
     script.write_text("#!/bin/sh\necho serving\nsleep 60\n")
     script.chmod(0o755)
-    command = child_command(
-        builtin, engine_flags(builtin, free_port()), owner_pid=os.getpid(), nonce="n"
-    )
+    command = child_command(builtin, engine_flags(builtin, free_port()), owner_pid=os.getpid(), nonce="n")
     at = command.index("builtin")
     command[at:] = [mode, str(script)] if mode == "stay" else command[at:]
     child = subprocess.Popen(

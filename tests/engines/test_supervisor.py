@@ -93,8 +93,8 @@ async def test_stopping_a_start_tells_who_waits_and_leaves_nothing(
     assert list(run_dir().glob("engine-*")) == []
 
 
-async def test_asking_while_it_stops_starts_it_again(scripted: Scripted, start: MakeEngine) -> None:
-    engine = start(scripted("ignore-term"))
+async def test_asking_while_it_stops_starts_it_again(builtin: EngineSpec, start: MakeEngine) -> None:
+    engine = start(builtin)
     first = await engine.ensure_ready()
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0)

@@ -213,6 +213,14 @@ def test_a_setting_under_two_names_says_which_one_is_used(home: Home) -> None:
     assert "WHISPER_LLM__BACKEND and WHISPER_LLM_BACKEND" in str(only(loaded))
 
 
+@pytest.mark.parametrize(
+    "text", ["{a: [}", "&a [*a]", "[" * 2000, "2025-02-30", "!!python/name:os.system x", "*x"]
+)
+def test_a_table_that_is_no_yaml_is_a_bad_value(home: Home, text: str) -> None:
+    assert only(home.load(env={"WHISPER_UI__GEOMETRY": text})).where == "WHISPER_UI__GEOMETRY"
+    assert home.load(env={"WHISPER_LLM__GEMINI__NOTE": text}).get("llm.gemini.note") == text
+
+
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_MODEL_NAME", "from-process")
     assert load_settings().settings.llm.model_name == "from-process"

@@ -114,15 +114,21 @@ class LocalLLMDetector:
     async def _sender(self, plan: Sequence[Spot]) -> AsyncIterator[Http]:
         http = self._http
         if http is None:
-            leaves = any(way.reach is not Reach.THIS_MACHINE for spot in plan for way in spot.ways)
-            may_leave = leaves and await asyncio.to_thread(_network_is_allowed, self._env)
-            http = Http(self._deadlines, allow_network=may_leave or self._openrouter_key is not None)
+            http = Http(self._deadlines, allow_network=await self._may_leave(plan))
         try:
             await http.warm_up()
             yield http
         finally:
             if self._http is None:
                 await http.aclose()
+
+    async def _may_leave(self, plan: Sequence[Spot]) -> bool:
+        """What the settings say, read only when anything outside of this computer is to be asked."""
+        ways = (way for spot in plan for way in spot.ways)
+        wants_openrouter = self._openrouter_key is not None and self._cloud_allowed
+        if not wants_openrouter and all(way.reach is Reach.THIS_MACHINE for way in ways):
+            return False
+        return await asyncio.to_thread(_network_is_allowed, self._env)
 
     async def _ask_all(self, http: Http, plan: Sequence[Spot]) -> AsyncGenerator[ServerInfo, None]:
         until = asyncio.get_running_loop().time() + self._deadlines.scan_total
@@ -210,6 +216,12 @@ def _position(server: ServerInfo) -> tuple[bool, bool, int, str]:
         _ORDER.get(server.id, len(_ORDER)),
         server.url,
     )
+
+
+def _network_is_allowed(env: Mapping[str, str]) -> bool:
+    from whisper_desktop.settings.layers import load_settings
+
+    return load_settings(env=env).settings.llm.allow_network
 
 
 def _is_own_host(host: str) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
+from whisper_desktop.values import GB
 
 _QUOTED_LIMIT = 300
 
@@ -32,10 +33,11 @@ class _Rule:
     title: str
     detail: str
     next_step: str
+    sizes: bool = False  # the groups are sizes as llama.cpp prints them
 
 
-def _rule(cause: str, pattern: str, title: str, detail: str, next_step: str) -> _Rule:
-    return _Rule(cause, re.compile(pattern), title, detail, next_step)
+def _rule(cause: str, pattern: str, title: str, detail: str, next_step: str, *, sizes: bool = False) -> _Rule:
+    return _Rule(cause, re.compile(pattern), title, detail, next_step, sizes)
 
 
 _GET_ANOTHER = "Download the file again, or choose another model."
@@ -143,8 +145,9 @@ _RULES = (
         "out_of_memory",
         r"insufficient memory \(attempted to allocate +([\d.]+) MB\)",
         "There is not enough memory for this model.",
-        "With {context}, it asked for {0} MiB in one piece and the system refused.",
+        "With {context}, it asked for {0} in one piece and the system refused.",
         "Close something, use a shorter context, or choose a smaller model.",
+        sizes=True,
     ),
     _rule(
         "out_of_memory",
@@ -214,6 +217,8 @@ def diagnose(spec: EngineSpec, *, code: int, lines: Sequence[str], port: int | N
         for line in lines:
             if match := rule.pattern.search(line):
                 groups = [_quoted(group) for group in match.groups() if group is not None]
+                if rule.sizes:
+                    groups = [_gigabytes(group) for group in groups]
                 return _error(rule.cause, (rule.title, rule.detail, rule.next_step), groups, facts)
     facts |= {"code": str(code), "evidence": _evidence(lines)}
     name = _signal_name(code)
@@ -309,6 +314,11 @@ def _error(cause: str, sentences: tuple[str, ...], groups: list[str], facts: dic
 def _quoted(text: str) -> str:
     """What a log says, as a part of a sentence: one line, not endless, without its full stop."""
     return text.strip()[:_QUOTED_LIMIT].rstrip(".")
+
+
+def _gigabytes(text: str) -> str:
+    """llama.cpp's "MB" are 2**20 bytes; a person reads GB of 10**9."""
+    return f"{float(text) * 2**20 / GB:.1f} GB"
 
 
 def _evidence(lines: Sequence[str]) -> str:

@@ -58,10 +58,8 @@ async def ask(binary: Path, deadlines: Deadlines) -> Binary:
         raise NotUsable(f"The system says: {error.strerror}.") from None
     mark = (binary, stat.st_mtime_ns, stat.st_size)
     if mark not in _answers:
-        version, help_text = await asyncio.gather(
-            _output(binary, "--version", deadlines), _output(binary, "--help", deadlines)
-        )
-        _answers[mark] = parse(version, help_text)
+        version = await _output(binary, "--version", deadlines)
+        _answers[mark] = parse(version, await _output(binary, "--help", deadlines))
     return _answers[mark]
 
 

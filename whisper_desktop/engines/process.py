@@ -100,9 +100,10 @@ class EngineProcess(asyncio.SubprocessProtocol):
         return await self.finish(deadlines)
 
     def kill(self) -> None:
-        """End it and everything it started, at once, without waiting: for when the loop itself ends."""
-        if self.alive:
+        """End it and everything it started, at once, without waiting: for when nobody can wait any more."""
+        if self._transport is not None and not self._transport.is_closing():
             self._signal_group(_KILL)
+            self._transport.close()
 
     def _signal_group(self, number: int) -> None:
         if sys.platform == "win32":

@@ -135,7 +135,10 @@ def reason_for(answered: str, failed: Sequence[Attempt]) -> str:
     """Why this backend answered, as a sentence: "LM Studio did not answer, so Ollama did"."""
     if not failed:
         return f"{answered} comes first"
-    what = what_happened(failed)
+    others = [attempt for attempt in failed if attempt.server_name != answered]
+    if not others:
+        return f"{answered} answered at the second try"
+    what = what_happened(others)
     return f"{what}, so {answered} {'did' if what.endswith(_SILENT) else 'answered'}"
 
 

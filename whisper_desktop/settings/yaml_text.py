@@ -85,8 +85,14 @@ def as_block(values: dict[str, object]) -> str:
 def plain_value(text: str) -> object:
     """The value that the text would have in a file (`8080` is a number), or the text where it is no YAML."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        _check_bounds(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, 0, [0])
+        return loader.construct_document(node)
+    except (YamlProblem, yaml.YAMLError, ValueError, OverflowError):
         return text
 
 

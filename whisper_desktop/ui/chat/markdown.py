@@ -95,7 +95,7 @@ def to_html(block: Block) -> str:
     """A text block as the small HTML that a QTextDocument understands."""
     if len(block.text) > LONGEST_BLOCK:
         return f'<p style="white-space: pre-wrap">{_escaped(block.text)}</p>'
-    return str(_parser().render(block.text))
+    return str(_parser().render(block.text)).strip()
 
 
 def to_plain(text: str) -> str:

@@ -115,8 +115,8 @@ class ChatWindow(AppWindow):
         self._backend.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         self._backend.setAccessibleName("Backend for the next message")
         self._backend.setToolTip("Who answers the next message")
-        self._backend_menu = QMenu(self._backend)
-        self._backend.setMenu(self._backend_menu)
+        self.backend_menu = QMenu(self._backend)
+        self._backend.setMenu(self.backend_menu)
         self._backend.setVisible(not self._guide)
         self._place = secondary("")
         row.addWidget(self._title, 1)
@@ -153,7 +153,7 @@ class ChatWindow(AppWindow):
         self._backend.setText(chosen.name if chosen is not None else "Automatic")
         self._place.setText(_place(state, choices))
         fill(
-            self._backend_menu,
+            self.backend_menu,
             backend_entries(choices),
             lambda _action, value: self.backend_chosen.emit(value),
         )

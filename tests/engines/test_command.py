@@ -1,0 +1,82 @@
+"""What a child is told: flags that its program knows, and no secret on the command line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from whisper_desktop.engines.command import child_command, child_environment, engine_flags
+from whisper_desktop.engines.spec import TRAINED_CONTEXT, EngineSpec, default_threads, guide_spec
+from whisper_desktop.values import ResourceInfo
+
+SPEC = EngineSpec(Path("/m/a b.gguf"), "a b", n_ctx=4096, threads=2)
+
+
+def test_the_builtin_engine_gets_every_flag() -> None:
+    assert engine_flags(SPEC, 5000) == [
+        *("-m", "/m/a b.gguf", "-a", "a b", "-c", "4096", "--host", "127.0.0.1", "--port", "5000"),
+        *("-np", "1", "-t", "2", "-lm", "none", "--sse-ping-interval", "1", "--metrics"),
+    ]  # fmt: skip
+
+
+def test_a_program_gets_only_flags_it_lists() -> None:
+    known = frozenset({"-m", "-c", "--host", "--port", "-t", "--no-mmap"})
+    flags = engine_flags(SPEC, 5000, known)
+    assert {word for word in flags if word.startswith("-")} == known
+
+
+def test_the_persons_own_flags_come_last_and_are_passed_as_they_are() -> None:
+    spec = replace(SPEC, extra_args=("--cache-ram", "64", "--unheard-of"), n_gpu_layers=12)
+    flags = engine_flags(spec, 5000, frozenset({"-m", "-c", "-ngl"}))
+    assert flags[-5:] == ["-ngl", "12", "--cache-ram", "64", "--unheard-of"][-5:]
+
+
+@pytest.mark.parametrize(("system", "mode"), [("linux", "exec"), ("darwin", "stay"), ("win32", "stay")])
+def test_a_binary_is_become_on_linux_and_waited_on_elsewhere(
+    system: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    spec = replace(SPEC, binary=Path("/opt/llama-server"))
+    command = child_command(spec, ["-m", "x"], owner_pid=77, nonce="n")
+    assert command[-6:] == ["77", "n", mode, str(spec.binary), "-m", "x"]
+
+
+def test_a_frozen_program_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    monkeypatch.setattr("sys.executable", "/opt/whisper/whisper")
+    command = child_command(SPEC, [], owner_pid=1, nonce="n")
+    assert command == ["/opt/whisper/whisper", "--engine-child", "1", "n", "builtin"]
+
+
+def test_the_environment_has_our_key_and_nobody_elses() -> None:
+    given = {
+        "PATH": "/bin",
+        "HOME": "/home/x",
+        "OPENAI_API_KEY": "sk-1",
+        "LLM_CHAT_API_KEY": "sk-2",
+        "HF_TOKEN": "hf_1",
+        "http_proxy": "http://p",
+        "ALL_PROXY": "socks://p",
+        "LLAMA_ARG_MODEL": "other.gguf",
+        "LLAMA_API_KEY": "old",
+    }
+    told = child_environment(given, api_key="ours", nonce="n")
+    assert told == {
+        "PATH": "/bin",
+        "HOME": "/home/x",
+        "LLAMA_API_KEY": "ours",
+        "WHISPER_ENGINE_NONCE": "n",
+        "GGML_NO_BACKTRACE": "1",
+    }
+
+
+def test_the_guide_gets_one_thread_and_its_own_context() -> None:
+    spec = guide_spec()
+    assert (spec.id, spec.threads, spec.n_ctx, spec.binary) == ("guide", 1, TRAINED_CONTEXT, None)
+    assert spec.model_path.read_bytes()[:4] == b"GGUF"
+
+
+@pytest.mark.parametrize(("physical", "threads"), [(1, 1), (8, 8), (0, 1)])
+def test_threads_are_physical_cores(physical: int, threads: int) -> None:
+    machine = ResourceInfo("Linux", "12", "x86_64", "cpu", physical, 16, 2**34, 2**33)
+    assert default_threads(machine) == threads

@@ -1,0 +1,110 @@
+"""The log keeps the newest lines and no secrets."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_desktop.engines.log import EngineLog, log_path, read_log
+from whisper_desktop.settings.paths import log_dir
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=20), max_size=8),
+    st.data(),
+)
+def test_lines_survive_however_they_are_cut(lines: list[str], data: st.DataObject) -> None:
+    raw = "".join(f"{line}\n" for line in lines).encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=5)))
+    log = EngineLog(None)
+    for begin, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+        log.feed(raw[begin:end])
+    assert log.tail(100) == lines
+    assert log.count == len(lines)
+
+
+def test_the_ring_is_bounded_and_keeps_the_newest() -> None:
+    log = EngineLog(None, ring_bytes=1000)
+    for number in range(500):
+        log.feed(f"line {number}\n".encode())
+    assert sum(len(line) for line in log.tail(10**6)) <= 1000
+    assert log.tail(2) == ["line 498", "line 499"]
+
+
+def test_a_line_without_an_end_does_not_grow_for_ever() -> None:
+    log = EngineLog(None, ring_bytes=20_000)
+    for _ in range(100):
+        log.feed(b"x" * 1000)
+    log.end()
+    assert sum(len(line) for line in log.tail(10**6)) <= 20_000
+
+
+def test_since_gives_the_lines_after_a_mark() -> None:
+    log = EngineLog(None)
+    log.feed(b"before\n")
+    mark = log.count
+    assert log.since(mark) == []
+    log.feed(b"after\nunfinished")
+    log.end()
+    assert log.since(mark) == ["after", "unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("the key is 0a1b2c", "0a1b2c"),
+        ("Authorization: Bearer abcdefgh1234", "abcdefgh1234"),
+        ("using sk-or-v1-0123456789abcdef0123", "0123456789abcdef"),
+        ("token hf_AbCdEfGhIjKlMnOpQrSt", "AbCdEfGh"),
+        ("--api-key supersecret", "supersecret"),
+    ],
+)
+def test_secrets_are_removed(line: str, secret: str, tmp_path: Path) -> None:
+    log = EngineLog(tmp_path / "log")
+    log.hide(["0a1b2c"])
+    log.feed(line[:12].encode())
+    log.feed(line[12:].encode() + b"\n")
+    log.close()
+    assert secret not in "".join(log.tail(5))
+    assert secret not in (tmp_path / "log").read_text()
+    assert "[removed]" in log.tail(1)[0]
+
+
+def test_ordinary_lines_are_left_alone() -> None:
+    lines = [
+        "0.00.031.478 I srv    load_model: initializing, n_slots = 1",
+        "task-1 | risk-free, disk-0123456789abcdefgh",
+    ]
+    log = EngineLog(None)
+    log.feed("\n".join([*lines, ""]).encode())
+    assert log.tail(5) == lines
+
+
+def test_the_file_rotates_and_at_most_two_old_ones_stay(tmp_path: Path) -> None:
+    log = EngineLog(tmp_path / "log", file_bytes=1000)
+    for number in range(300):
+        log.feed(f"line number {number}\n".encode())
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
+    assert (tmp_path / "log").read_text().endswith("line number 299\n")
+
+
+async def test_waiting_ends_with_new_lines() -> None:
+    log = EngineLog(None)
+    waiting = asyncio.create_task(log.wait_for_more(60))
+    await asyncio.sleep(0)
+    log.feed(b"here\n")
+    async with asyncio.timeout(1):
+        await waiting
+
+
+def test_without_an_engine_in_memory_the_newest_file_is_read() -> None:
+    assert read_log() == []
+    log = EngineLog(log_path(log_dir(), "guide"))
+    log.feed(b"one\ntwo\nthree\n")
+    log.close()
+    assert read_log(2) == ["two", "three"]
+    assert read_log(0) == []

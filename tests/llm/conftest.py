@@ -1,0 +1,55 @@
+"""Chains of real backends over test servers."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.servers.launch import RunningServer
+from whisper_desktop.backends import Backend, BackendConfig, create_backend
+from whisper_desktop.values import IDENTITIES, Deadlines, Reach
+from whisper_desktop.wire.http import Http
+
+KEY = "sk-or-v1-test"
+
+# Short where a test waits for the deadline itself, long enough everywhere else for a busy machine.
+QUICK = Deadlines(loading_poll=0.02, retry_pause=0.01, drain=0.05)
+
+MakeStep = Callable[..., Backend]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Http]:
+    client = Http()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def step(http: Http) -> MakeStep:
+    """`step(server_or_url, id=None, model=None, reach=...)`: one step of a chain."""
+
+    def build(
+        where: RunningServer | str,
+        id: str | None = None,
+        *,
+        model: str | None = None,
+        reach: Reach | None = Reach.THIS_MACHINE,
+        key: str | None = None,
+        deadlines: Deadlines = QUICK,
+    ) -> Backend:
+        backend = id or (where.name if isinstance(where, RunningServer) else "openai_compatible")
+        url = where if isinstance(where, str) else where.url
+
+        async def fetch() -> str | None:
+            return key
+
+        config = BackendConfig(id=backend, name=IDENTITIES[backend].name, url=url, model=model, reach=reach)
+        return create_backend(config, http=http, key=fetch, deadlines=deadlines)
+
+    return build
+
+
+@pytest.fixture
+def dead(step: MakeStep, unused_tcp_port: int) -> Backend:
+    """LM Studio at a port where nothing listens."""
+    return step(f"http://127.0.0.1:{unused_tcp_port}", "lm_studio")

@@ -1,0 +1,221 @@
+"""The transcript on the screen: layout, following, links, copying, selecting, accessible text."""
+
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QPushButton
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+
+from tests.ui.conftest import completion
+from whisper_desktop.errors import LLMConnectionError
+from whisper_desktop.ui.chat import rows
+from whisper_desktop.ui.chat.failure import FailureCard
+from whisper_desktop.ui.chat.layout import RowLayout
+from whisper_desktop.ui.chat.transcript import TranscriptModel
+from whisper_desktop.ui.chat.view import TranscriptView
+from whisper_desktop.values import AnswerFinished, Attempt, ErrorKind, TextDelta
+
+ANSWER = "See [the page](https://example.org/page).\n\n```python\nprint('hello')\n```\n\nThat is all."
+
+
+def answer(text: str) -> rows.Row:
+    row = rows.with_event(rows.waiting(guide=False), TextDelta(text))
+    return rows.with_event(row, AnswerFinished(completion(text)))
+
+
+@pytest.fixture
+def model() -> TranscriptModel:
+    return TranscriptModel()
+
+
+@pytest.fixture
+def view(model: TranscriptModel, qtbot: QtBot) -> TranscriptView:
+    view = TranscriptView(model)
+    qtbot.addWidget(view)
+    view.resize(700, 500)
+    with qtbot.waitExposed(view):
+        view.show()
+    return view
+
+
+def layout(view: TranscriptView, number: int) -> RowLayout:
+    return view.delegate.layout_of(number, view.rows.row(number))
+
+
+def at(view: TranscriptView, number: int, point: QPointF) -> QPoint:
+    """A point of a row, as a point of the viewport."""
+    return view.visualRect(view.rows.index(number)).topLeft() + point.toPoint()
+
+
+def click(view: TranscriptView, qtbot: QtBot, number: int, point: QPointF) -> None:
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=at(view, number, point))
+
+
+def spot(view: TranscriptView, number: int, action: str) -> QPointF:
+    return next(spot.rect.center() for spot in layout(view, number).spots if spot.action == action)
+
+
+def test_the_model_keeps_qts_rules(model: TranscriptModel, qtmodeltester: ModelTester) -> None:
+    qtmodeltester.check(model)
+    number = model.append(rows.question("Why?"))
+    model.append(rows.waiting(guide=False))
+    model.replace(1, answer("Because."))
+    model.cut(number + 1)
+    model.append(answer("So."))
+    assert [model.row(n).text for n in range(model.rowCount())] == ["Why?", "So."]
+
+
+def test_every_row_has_words_for_a_screen_reader(model: TranscriptModel) -> None:
+    model.append(rows.question("Why?"))
+    model.append(answer("**Because**."))
+    spoken = [model.data(model.index(n), int(Qt.ItemDataRole.AccessibleTextRole)) for n in range(2)]
+    assert spoken[0] == "You: Why?"
+    assert str(spoken[1]).startswith("qwen3.5:4b: Because.\nqwen3.5:4b · Ollama")
+
+
+def test_a_growing_answer_is_followed(view: TranscriptView, model: TranscriptModel, qtbot: QtBot) -> None:
+    model.append(rows.waiting(guide=False))
+    row = model.row(0)
+    for _ in range(40):
+        row = rows.with_event(row, TextDelta("A line of text.\n\n"))
+        model.replace(0, row)
+    bar = view.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and bar.value() == bar.maximum())
+
+
+def test_who_reads_above_is_not_pulled_down(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    for number in range(20):
+        model.append(answer(f"Answer {number}\n\nwith a second line"))
+    model.append(rows.waiting(guide=False))
+    bar = view.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and bar.value() == bar.maximum())
+    bar.setValue(0)
+    most = bar.maximum()
+    model.replace(20, rows.with_event(model.row(20), TextDelta("text\n\n" * 30)))
+    qtbot.waitUntil(lambda: bar.maximum() > most)
+    assert bar.value() == 0
+
+
+def test_closed_blocks_keep_their_documents_while_the_answer_grows(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    model.append(rows.with_event(rows.waiting(guide=False), TextDelta("First.\n\nSecond.\n\nThi")))
+    before = [piece.document for piece in layout(view, 0).pieces]
+    model.replace(0, rows.with_event(model.row(0), TextDelta("rd.")))
+    after = [piece.document for piece in layout(view, 0).pieces]
+    assert after[:2] == before[:2]
+    assert after[2] is not before[2]
+
+
+def test_text_never_runs_wider_than_the_column(view: TranscriptView, model: TranscriptModel) -> None:
+    model.append(answer("word " * 200 + "x" * 500))
+    left, width = layout(view, 0).style.column
+    assert all(piece.rect.right() <= left + width + 1 for piece in layout(view, 0).pieces)
+
+
+def test_code_is_copied_by_its_button(view: TranscriptView, model: TranscriptModel, qtbot: QtBot) -> None:
+    model.append(answer(ANSWER))
+    with qtbot.waitSignal(view.copied):
+        click(view, qtbot, 0, spot(view, 0, "copy_code"))
+    assert QGuiApplication.clipboard().text() == "print('hello')"
+
+
+def test_an_answer_is_copied_as_markdown(view: TranscriptView, model: TranscriptModel, qtbot: QtBot) -> None:
+    model.append(answer(ANSWER))
+    with qtbot.waitSignal(view.copied):
+        click(view, qtbot, 0, spot(view, 0, "copy"))
+    assert QGuiApplication.clipboard().text() == ANSWER
+
+
+def test_a_link_opens_after_a_click_and_not_before(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toString()))
+    model.append(answer(ANSWER))
+    piece = layout(view, 0).pieces[0]
+    words = piece.document.toPlainText()
+    cursor = piece.document.find("the page")
+    assert "the page" in words
+    place = piece.document.documentLayout().blockBoundingRect(cursor.block())
+    line = cursor.block().layout().lineAt(0)
+    x, _ = line.cursorToX(cursor.selectionStart() + 2)  # type: ignore[misc]
+    point = piece.origin + QPointF(x, place.center().y())
+    assert opened == []
+    click(view, qtbot, 0, point)
+    assert opened == ["https://example.org/page"]
+
+
+def test_the_provenance_line_opens_every_attempt(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(answer("Short."))
+    click(view, qtbot, 0, spot(view, 0, "details"))
+    assert model.row(0).open
+    assert any("Ollama (qwen3.5:4b), 0.6 s: answered" in line.text for line in layout(view, 0).lines)
+
+
+def test_dragging_selects_text_and_copy_takes_it(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(answer("Hello there, world"))
+    piece = layout(view, 0).pieces[0]
+    start = piece.origin + QPointF(0, 5)
+    end = piece.origin + QPointF(piece.document.idealWidth() + 5, 5)
+    qtbot.mousePress(view.viewport(), Qt.MouseButton.LeftButton, pos=at(view, 0, start))
+    qtbot.mouseMove(view.viewport(), at(view, 0, end))
+    qtbot.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, pos=at(view, 0, end))
+    view.copy()
+    assert QGuiApplication.clipboard().text() == "Hello there, world"
+    assert not view.grab().isNull()  # painting a selection works
+
+
+def test_the_keyboard_copies_and_opens_a_row(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(answer("Short."))
+    view.setCurrentIndex(model.index(0))
+    qtbot.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == "Short."
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert model.row(0).open
+
+
+def test_the_context_menu_offers_everything_that_a_click_can_do(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    model.append(answer(ANSWER))
+    texts = [action.text() for action in view.menu_for(0).actions()]
+    assert texts == ["Copy message", "Copy code", "Open https://example.org/page", "Show every attempt"]
+
+
+def test_a_failure_is_a_widget_with_its_buttons(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    attempt = Attempt("ollama", "Ollama", "", None, ErrorKind.CONNECT_REFUSED, "nothing listens there", 0.0)
+    error = LLMConnectionError("Nobody answered.", "Ollama is not running.", "Start it.", attempts=(attempt,))
+    number = model.append(rows.waiting(guide=False))
+    model.replace(number, rows.broken(model.row(number), error))
+    card = view.indexWidget(model.index(number))
+    assert isinstance(card, FailureCard)
+    buttons = {button.text(): button for button in card.findChildren(QPushButton)}
+    assert set(buttons) == {"Try again", "Ask the guide", "Open setup", "Details"}
+    with qtbot.waitSignal(view.failure_action) as said:
+        buttons["Ask the guide"].click()
+    assert said.args == [number, "guide"]
+    before = view.visualRect(model.index(number)).height()
+    buttons["Details"].click()
+    qtbot.waitUntil(lambda: view.visualRect(model.index(number)).height() > before)
+
+
+def test_every_kind_of_row_can_be_painted(view: TranscriptView, model: TranscriptModel) -> None:
+    model.append(rows.question("Why?\nReally?"))
+    model.append(answer("# All\n\n1. of\n2. it\n\n> quoted\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n"))
+    model.append(rows.stopped(rows.with_event(rows.waiting(guide=True), TextDelta("half"))))
+    model.append(rows.waiting(guide=True))
+    view.setFocus()
+    view.setCurrentIndex(model.index(1))
+    assert not view.grab().isNull()
