@@ -117,7 +117,7 @@ def run_tests(runs: Sequence[Group]) -> list[Verdict]:
         for group in runs:
             say(f"\n{group.name}:")
             started = time.monotonic()
-            command = [*_own_bus(), program("python"), "-m", "pytest", *group.arguments]
+            command = [*own_bus(), program("python"), "-m", "pytest", *group.arguments]
             try:
                 code = attached(
                     command, limit_s=_TESTS_LIMIT_S, env=_headless(environment, display), cwd=Path(ROOT)
@@ -151,7 +151,7 @@ def run_benchmark(name: str, arguments: Sequence[str]) -> int:
     """Runs `tests/benchmarks/<name>.py` on a private screen and message bus; its exit status."""
     server = dev_llama.find()
     engine = {"WHISPER_TEST_LLAMA_SERVER": str(server)} if server else {}
-    command = [*_own_bus(), program("python"), "-m", f"tests.benchmarks.{name}", *arguments]
+    command = [*own_bus(), program("python"), "-m", f"tests.benchmarks.{name}", *arguments]
     with screen() as display:
         environment = _headless({**os.environ, **engine}, display)
         return attached(command, limit_s=_TESTS_LIMIT_S, env=environment, cwd=Path(ROOT))
@@ -187,8 +187,11 @@ def screen() -> Iterator[str | None]:
         yield f":{number}" if number else None
 
 
-def _own_bus() -> list[str]:
-    return ["dbus-run-session", "--"] if shutil.which("dbus-run-session") else []
+def own_bus() -> list[str]:
+    """What to put before a command to give it a message bus of its own; nothing where there is no D-Bus."""
+    if shutil.which("dbus-run-session") is None:
+        return []
+    return ["dbus-run-session", f"--config-file={Path(ROOT, 'packaging', 'dev_bus.conf')}", "--"]
 
 
 def _headless(environment: dict[str, str], display: str | None) -> dict[str, str]:
@@ -196,7 +199,7 @@ def _headless(environment: dict[str, str], display: str | None) -> dict[str, str
     kept = {name: value for name, value in environment.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     if display:
         kept["DISPLAY"] = display
-    if not _own_bus() and sys.platform == "linux":
+    if not own_bus() and sys.platform == "linux":
         kept["DBUS_SESSION_BUS_ADDRESS"] = "disabled:"
     return kept
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.reference_engine"]
 
 _FOREIGN = ("WHISPER_", "LLM_", "OLLAMA_", "LM_API_", "OPENROUTER_", "OPENAI_", "ANTHROPIC_")
 _KEPT = ("WHISPER_TEST_", "WHISPER_DEV_")

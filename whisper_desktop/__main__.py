@@ -6,6 +6,8 @@ Imports nothing heavy: the tray icon, and the child that serves a model, wait fo
 import sys
 
 ENGINE_CHILD = "--engine-child"
+MACHINE_CHILD = "--machine-child"
+BACKGROUND = "--background"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,16 +20,17 @@ def main(argv: list[str] | None = None) -> int:
         from whisper_desktop.engines.child import main as serve
 
         return serve(arguments[1:])
-    if arguments in ([], ["--background"]):
+    if arguments[:1] == [MACHINE_CHILD]:
+        from whisper_desktop.machine.child import main as look
+
+        return look("".join(arguments[1:2]))
+    if arguments in ([], [BACKGROUND]):
         from whisper_desktop.machine.display import has_display
 
         if has_display():
             from whisper_desktop.ui.main import run_desktop
 
             return run_desktop(background=bool(arguments))
-        from whisper_desktop.cli.first_run import run_without_display
-
-        return run_without_display()
     from whisper_desktop.cli.main import run
 
     return run(arguments)

@@ -13,6 +13,7 @@ WhisperError                      anything we say to a person
 |-- ModelFileError                a model file is missing, broken or not a model
 |-- ResourceMissing               a file that belongs to the program is not there
 `-- ControlError                  the owner process cannot be reached or refused
+    `-- OwnerGone                 it ended while it was being asked
 """
 
 from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
@@ -148,3 +149,7 @@ class ResourceMissing(WhisperError):
 
 class ControlError(WhisperError):
     """The process that owns the engine and the settings cannot be reached, or refused."""
+
+
+class OwnerGone(ControlError):
+    """The owner ended while it was being asked. Asking again reaches the next owner, or becomes it."""

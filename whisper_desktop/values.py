@@ -109,6 +109,8 @@ def canonical_id(name: str) -> str:
 class GpuInfo:
     """One graphics processor as the operating system reports it. Unknown figures are None, never 0.
 
+    `vendor` is "NVIDIA", "AMD", "Intel" or "Apple".
+
     `unified` means that it shares the computer's RAM; then `total_bytes` is what it may take of it.
     `source` says who told us ("nvml", "sysfs", "sysctl", "registry", "list-devices").
     """
@@ -495,6 +497,7 @@ class Deadlines:
     engine_stop_kill: float = 3.0
     control_connect: float = 1.0
     control_reply: float = 10.0
+    control_linger: float = 120.0
     keyring: float = 5.0
     settings_lock: float = 5.0
     shutdown: float = 3.0

@@ -47,7 +47,7 @@ def machine(
     )
 
 
-def card(name: str, gib: float, vendor: str = "nvidia") -> GpuInfo:
+def card(name: str, gib: float, vendor: str = "NVIDIA") -> GpuInfo:
     return GpuInfo(vendor, name, int(gib * GIB))
 
 
@@ -55,13 +55,13 @@ def shared(name: str, gib: float, vendor: str) -> GpuInfo:
     return GpuInfo(vendor, name, int(gib * GIB), unified=True)
 
 
-APPLE_8, APPLE_16 = shared("Apple M1", 5.3, "apple"), shared("Apple M4", 11.8, "apple")
-IRIS = shared("Intel Iris Xe", 7, "intel")
+APPLE_8, APPLE_16 = shared("Apple M1", 5.3, "Apple"), shared("Apple M4", 11.8, "Apple")
+IRIS = shared("Intel Iris Xe", 7, "Intel")
 
 # The machines of the project's reference table: what it is, what is preferred, and of which class.
 MACHINES = {
     "01 Celeron 4 GB": (machine(3.8), "openrouter"),
-    "02 laptop 8 GB UHD 620": (machine(7.8, shared("Intel UHD 620", 4, "intel")), "ollama"),
+    "02 laptop 8 GB UHD 620": (machine(7.8, shared("Intel UHD 620", 4, "Intel")), "ollama"),
     "04 MacBook Air M1 8 GB": (machine(8, APPLE_8, os_name="macOS", arch="arm64"), "ollama"),
     "05 laptop 16 GB Iris Xe": (machine(15.7, IRIS), "ollama"),
     "06 desktop 16 GB GTX 1050 Ti": (machine(15.9, card("GeForce GTX 1050 Ti", 4)), "lm_studio"),
@@ -69,21 +69,21 @@ MACHINES = {
     "09 desktop 32 GB RTX 3070": (machine(31.8, card("RTX 3070", 8)), "lm_studio"),
     "10 desktop 16 GB RTX 3060": (machine(15.6, card("RTX 3060", 12), os_name="Linux"), "lm_studio"),
     "14 desktop 64 GB RX 7900 XTX": (
-        machine(62.7, card("RX 7900 XTX", 24, "amd"), os_name="Linux"),
+        machine(62.7, card("RX 7900 XTX", 24, "AMD"), os_name="Linux"),
         "lm_studio",
     ),
     "18 MacBook Air M4 16 GB": (machine(16, APPLE_16, os_name="macOS", arch="arm64"), "lm_studio"),
-    "23 mini PC 780M 32 GB": (machine(30, shared("Radeon 780M", 15, "amd"), os_name="Linux"), "lm_studio"),
+    "23 mini PC 780M 32 GB": (machine(30, shared("Radeon 780M", 15, "AMD"), os_name="Linux"), "lm_studio"),
     "24 workstation 64 GB no GPU": (machine(62.8, os_name="Linux"), "ollama"),
-    "28 Intel Mac 16 GB": (machine(16, shared("Intel Iris Plus", 1.5, "intel"), os_name="macOS"), "ollama"),
+    "28 Intel Mac 16 GB": (machine(16, shared("Intel Iris Plus", 1.5, "Intel"), os_name="macOS"), "ollama"),
     "headless server with a card": (
         machine(64, card("RTX 4090", 24), os_name="Linux", display=False),
         "ollama",
     ),
     "no AVX2": (machine(16, card("GTX 1060", 6), features=("sse4_2",)), "ollama"),
-    "16 GB less a carve-out": (machine(13.9, card("RX 6600", 8, "amd")), "lm_studio"),
-    "just below the upper line": (machine(13.4, card("RX 6600", 8, "amd")), "ollama"),
-    "installed memory decides": (machine(13.2, card("RX 6600", 8, "amd"), installed=16), "lm_studio"),
+    "16 GB less a carve-out": (machine(13.9, card("RX 6600", 8, "AMD")), "lm_studio"),
+    "just below the upper line": (machine(13.4, card("RX 6600", 8, "AMD")), "ollama"),
+    "installed memory decides": (machine(13.2, card("RX 6600", 8, "AMD"), installed=16), "lm_studio"),
     "just above the lower line": (machine(6.9), "ollama"),
     "just below the lower line": (machine(6.7), "openrouter"),
 }
@@ -142,7 +142,7 @@ def test_a_small_machine_is_offered_a_one_billion_model_that_works_offline() -> 
 
 def test_the_windows_registry_trap_of_four_gigabytes_less_one_is_still_a_small_card() -> None:
     # AdapterRAM is 32 bits wide; a parser that let it through would make every card 4 GB.
-    verdict = judge_graphics(machine(16, GpuInfo("nvidia", "RTX 3060", 4293918720)))
+    verdict = judge_graphics(machine(16, GpuInfo("NVIDIA", "RTX 3060", 4293918720)))
     assert verdict.usable is not None  # it counts, but as the 4 GB that it claims
     assert verdict.usable.total_bytes == 4293918720
 
@@ -150,13 +150,13 @@ def test_the_windows_registry_trap_of_four_gigabytes_less_one_is_still_a_small_c
 @pytest.mark.parametrize(
     "gpu",
     [
-        shared("Intel UHD Graphics 630", 8, "intel"),
-        shared("Intel HD Graphics 4000", 2, "intel"),
+        shared("Intel UHD Graphics 630", 8, "Intel"),
+        shared("Intel HD Graphics 4000", 2, "Intel"),
         IRIS,
         card("NVIDIA GeForce GT 710", 4),
         card("NVIDIA GeForce GTX 950", 2),
-        GpuInfo("amd", "Radeon", None),
-        shared("Radeon Vega 3", 2, "amd"),
+        GpuInfo("AMD", "Radeon", None),
+        shared("Radeon Vega 3", 2, "AMD"),
     ],
 )
 def test_a_graphics_part_that_does_not_help_is_not_counted_and_the_reason_is_given(gpu: GpuInfo) -> None:
@@ -167,7 +167,7 @@ def test_a_graphics_part_that_does_not_help_is_not_counted_and_the_reason_is_giv
 
 
 def test_a_card_of_its_own_counts_before_a_shared_one() -> None:
-    verdict = judge_graphics(machine(32, shared("Radeon 780M", 20, "amd"), card("RTX 4060", 8)))
+    verdict = judge_graphics(machine(32, shared("Radeon 780M", 20, "AMD"), card("RTX 4060", 8)))
     assert verdict.usable is not None
     assert verdict.usable.name == "RTX 4060"
 
@@ -239,7 +239,7 @@ def test_each_way_has_numbered_steps(name: str) -> None:
 
 gpus = st.builds(
     GpuInfo,
-    vendor=st.sampled_from(["nvidia", "amd", "intel", "apple", "other"]),
+    vendor=st.sampled_from(["NVIDIA", "AMD", "Intel", "Apple", "other"]),
     name=st.text(max_size=20) | st.sampled_from(["RTX 4090", "Radeon 780M", "Intel UHD 620", "Apple M4"]),
     total_bytes=st.none() | st.integers(0, 200 * GIB),
     unified=st.booleans(),

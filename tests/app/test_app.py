@@ -159,3 +159,14 @@ async def test_stopping_twice_is_harmless_and_an_unreachable_address_is_told() -
         report = await app.test_connection(None)
         assert not report.ok
         await app.stop()
+
+
+async def test_a_server_that_nobody_can_place_is_not_asked_until_the_person_says_where_it_runs(
+    servers: ServerFactory,
+) -> None:
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["qwen3.5-4b"])
+    answers: tuple[dict[str, str], ...] = ({}, {proxy.url: "this_machine"})
+    for said, reach in zip(answers, (None, Reach.THIS_MACHINE), strict=True):
+        async with world(llm__llamacpp__port=proxy.port, privacy__server_reach=said) as app:
+            (found,) = [server for server in await app.scan() if server.url == proxy.url]
+            assert found.reach is reach

@@ -252,7 +252,7 @@ async def test_openrouter_is_told_which_app_asks(servers: ServerFactory, make: M
     assert answer.usage.cost_usd is not None
     headers = server.requests("/api/v1/chat/completions")[0]["headers"]
     assert headers["x-openrouter-title"] == "Whisper Desktop"
-    assert headers["http-referer"].startswith("https://")
+    assert headers["http-referer"] == "whisper://desktop"
     assert headers["authorization"] == f"Bearer {KEY}"
 
 

@@ -112,7 +112,8 @@ async def test_a_failed_question_is_not_sent_along_and_can_be_asked_again() -> N
 
 
 async def test_only_the_last_turns_are_sent_where_the_history_is_bounded() -> None:
-    script = Script(*[[TextDelta(str(number)), finished(str(number))] for number in range(4)])
+    answers = [(TextDelta(str(number)), finished(str(number))) for number in range(4)]
+    script = Script(*answers)
     session = Session(script, history_turns=1)
     for number in range(4):
         await ask(session, f"q{number}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whisper_desktop.discovery.configured import lm_studio_port, ollama_url
@@ -51,6 +51,7 @@ def test_ollama_host_in_all_its_forms(host: str, url: str) -> None:
     assert ollama_url(host) == url
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_ollama_host_may_be_any_text(host: str) -> None:
     assert "://" in ollama_url(host)

@@ -66,7 +66,7 @@ async def test_every_server_is_recognised_by_what_it_says_at_a_port_where_nobody
         ("gpt4all", ("gpt4all", []), None, Reach.THIS_MACHINE),
         ("docker_model_runner", ("docker_model_runner", []), None, Reach.THIS_MACHINE),
         ("vllm", ("openai_compatible", ["--flavor", "vllm"]), "0.11.2", Reach.THIS_MACHINE),
-        ("sglang", ("openai_compatible", ["--flavor", "sglang"]), "0.11.2", Reach.THIS_MACHINE),
+        ("sglang", ("openai_compatible", ["--flavor", "sglang"]), None, Reach.THIS_MACHINE),
         # Proxies, and servers that nobody can place: the person is asked how far a prompt may go.
         ("llama_swap", ("openai_compatible", ["--flavor", "llama_swap"]), None, None),
         ("openai_compatible", ("openai_compatible", ["--flavor", "mlx"]), None, None),
@@ -94,6 +94,14 @@ async def test_impostors_of_every_kind_are_something_else(servers: ServerFactory
     assert {server.id for server in found.values()} == {"unknown"}
     assert {server.reach for server in found.values()} == {None}
     assert all(not server.models for server in found.values())
+    details = {mode: found[server.port].detail for mode, server in zip(IMPOSTORS, running, strict=True)}
+    for mode, manner in (
+        ("huge_200mb", "sends far more than a model server would"),
+        ("hang_request", "accepts connections but did not answer in time"),
+        ("non_http", "does not speak HTTP"),
+        ("resets_at_once", "closes the connection without an answer"),
+    ):
+        assert manner in details[mode]
 
 
 async def test_an_impostor_at_a_usual_port_is_told_with_who_is_usually_there(servers: ServerFactory) -> None:
@@ -487,14 +495,16 @@ async def test_servers_come_as_they_are_found_not_when_the_slowest_has_answered(
 
 
 async def test_a_cancelled_scan_closes_its_connections(servers: ServerFactory) -> None:
-    silent = servers("impostor", "--mode", "hang_accept")
-    detector = LocalLLMDetector(deadlines=PATIENT, env={}, ports=usual(silent.port))
+    silent = servers("impostor", "--mode", "hang_accept", host="127.0.0.1,::1")
+    http = Http(PATIENT)
+    detector = LocalLLMDetector(http=http, deadlines=PATIENT, env={}, ports=usual(silent.port))
     scan = asyncio.create_task(detector.detect_available_servers())
-    await asyncio.to_thread(silent.wait_for, "connection")
+    await asyncio.to_thread(silent.wait_for, "connection", 2)
     scan.cancel()
     with pytest.raises(asyncio.CancelledError):
         await scan
-    silent.wait_for("disconnect")
+    await asyncio.to_thread(silent.wait_for, "disconnect", 2)
+    await http.aclose()
 
 
 async def test_scans_at_the_same_time_do_not_disturb_each_other(servers: ServerFactory) -> None:

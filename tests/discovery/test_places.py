@@ -48,6 +48,8 @@ def test_a_given_address_is_asked_where_it_says_and_reported_as_it_was_written()
 def test_one_port_of_this_computer_is_one_place_by_whatever_names() -> None:
     (spot,) = plan("localhost:1234", "127.0.0.1:1234", "[::1]:1234", "0.0.0.0:1234", lm_studio=1234)
     assert len(spot.ways) == 2
+    (given_v6,) = plan("[::1]:1234", lm_studio=1234)
+    assert [way.root for way in given_v6.ways] == ["http://127.0.0.1:1234", "http://[::1]:1234"]
     (only_v4,) = plan("127.0.0.1:1234", lm_studio=1234)
     assert [way.is_given for way in only_v4.ways] == [True, False]
 

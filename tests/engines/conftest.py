@@ -1,4 +1,4 @@
-"""What the engine tests share: a tiny real model, both real engines, a scripted one, and a look at processes."""
+"""What the engine tests share: a tiny real model, both real engines, a scripted one, a look at processes."""
 
 import asyncio
 import contextlib
@@ -101,6 +101,6 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether the condition became true within that time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - other processes send us no events
                 await asyncio.sleep(0.01)
     return condition()

@@ -78,7 +78,10 @@ def test_sigterm_ends_the_builtin_engine_with_exit_code_0(tiny_model: Path) -> N
         assert any("listening on" in line for line in process.stdout)
         # The handler is installed right after that line; before it, SIGTERM kills, as with llama-server.
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(5) in (0, -signal.SIGTERM)
+        try:
+            assert process.wait(5) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
 
 
 def test_a_model_that_cannot_be_loaded_ends_it_with_exit_code_1(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from whisper_desktop.engines.launch import free_port
 from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
-from whisper_desktop.settings.paths import run_dir
+from whisper_desktop.settings.paths import log_dir, run_dir
 from whisper_desktop.values import EngineState, EngineStatus, Reach
 from whisper_desktop.wire.http import Http
 
@@ -130,15 +130,19 @@ async def test_the_next_call_after_a_kill_works_even_before_the_kill_was_seen(
     assert address.url == engine.status().url
 
 
+def _texts(folder: Path, pattern: str) -> list[str]:
+    return [path.read_text() for path in folder.glob(pattern)]
+
+
 async def test_no_key_in_command_line_log_record_or_status(spec: EngineSpec, start: MakeEngine) -> None:
     engine = start(spec)
     address = await engine.ensure_ready()
     status = engine.status()
     assert address.api_key
     assert status.pid is not None
-    records = [path.read_text() for path in run_dir().glob("engine-*.json")]
+    records = _texts(run_dir(), "engine-*.json")
     command_line = " ".join(psutil.Process(status.pid).cmdline())
-    logs = engine.log_tail(1000) + [path.read_text() for path in Path(run_dir().parent, "logs").iterdir()]
+    logs = engine.log_tail(1000) + _texts(log_dir(), "*")
     assert len(records) == 1
     assert len(logs) > 10
     for text in (*records, command_line, *logs, repr(status), repr(address), str(address)):

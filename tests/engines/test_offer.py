@@ -1,13 +1,13 @@
 """Our own engine as a row in the list of servers, and its specification from the settings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.engines.tiny_model import CONTEXT
-from whisper_desktop.engines.context import Shape, choose_context, read_shape
+from whisper_desktop.engines.context import choose_context, memory_warning
 from whisper_desktop.engines.offer import builtin_server, engine_for
-from whisper_desktop.models.catalogue import KvGroup
+from whisper_desktop.models.gguf import GgufHeader, read_header
 from whisper_desktop.settings.schema import LLMSettings
 from whisper_desktop.values import GIB, EngineState, EngineStatus, Reach, ResourceInfo, ServerStatus
 
@@ -64,44 +64,58 @@ def test_numbers_that_the_person_set_are_obeyed(tiny_model: Path) -> None:
     llm = LLMSettings.model_validate(
         {"llamacpp": {"n_ctx": 999, "n_gpu_layers": 3, "server_path": "/opt/llama-server"}}
     )
-    spec = engine_for(tiny_model, llm, machine(16))
+    spec = engine_for(tiny_model, read_header(tiny_model), llm, machine(16))
     assert (spec.n_ctx, spec.n_gpu_layers, spec.binary) == (999, 3, Path("/opt/llama-server"))
     assert (spec.id, spec.threads, spec.port) == ("builtin", 4, None)
 
 
 def test_automatic_is_bounded_by_what_it_may_take(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    spec = engine_for(tiny_model, LLMSettings(), machine(16))
+    spec = engine_for(tiny_model, read_header(tiny_model), LLMSettings(), machine(16))
     assert (spec.n_ctx, spec.n_gpu_layers, spec.binary) == (32768, "auto", None)
 
 
-def test_the_shape_is_read_from_the_file(tiny_model: Path) -> None:
-    shape = read_shape(tiny_model)
-    assert shape == Shape(CONTEXT, tiny_model.stat().st_size, (KvGroup(1, 1, 32, 32, None),))
+def header(context: int, layers: int, file_bytes: int) -> GgufHeader:
+    """A dense model with 8 KV heads of 128."""
+    shape: dict[str, int | str] = {
+        "general.architecture": "llama",
+        "llama.context_length": context,
+        "llama.block_count": layers,
+        "llama.embedding_length": 4096,
+        "llama.attention.head_count": 32,
+        "llama.attention.head_count_kv": 8,
+    }
+    return GgufHeader(shape, file_bytes)
 
 
-@pytest.mark.parametrize("cut", [0, 3, 24, 60, 200, 500])
-def test_a_file_that_is_cut_off_has_no_shape(cut: int, tiny_model: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "cut.gguf"
-    broken.write_bytes(tiny_model.read_bytes()[:cut])
-    assert read_shape(broken) is None
-    assert read_shape(tmp_path / "none.gguf") is None
+EIGHT_BILLION = header(131072, 32, 4_920_000_000)
 
 
 @pytest.mark.parametrize(
     ("ram_gib", "context"),
-    [(64, 32768), (16, 32768), (9.5, 4096), (4, 4096)],
+    [(64, 32768), (16, 32768), (12, 16384), (9.5, 4096), (4, 4096)],
 )
 def test_the_context_shrinks_with_the_memory(ram_gib: float, context: int) -> None:
-    eight_billion = Shape(131072, 4_920_000_000, (KvGroup(32, 8, 128, 128, None),))
-    assert choose_context(eight_billion, machine(ram_gib)) == context
+    assert choose_context(EIGHT_BILLION, machine(ram_gib)) == context
+
+
+def test_no_more_memory_is_taken_than_is_free() -> None:
+    busy = replace(machine(64), ram_available_bytes=6 * GIB)
+    assert choose_context(EIGHT_BILLION, busy) == 8192
 
 
 def test_a_model_is_not_given_more_than_it_was_trained_with() -> None:
-    small = Shape(2048, 1_000_000, (KvGroup(4, 2, 32, 32, None),))
-    assert choose_context(small, machine(64)) == 2048
+    assert choose_context(header(2048, 4, 1_000_000), machine(64)) == 2048
 
 
 def test_without_knowledge_the_shortest_is_taken() -> None:
     assert choose_context(None, machine(64)) == 4096
-    assert choose_context(Shape(131072, 1, ()), None) == 4096
+    assert choose_context(EIGHT_BILLION, None) == 4096
+    assert choose_context(GgufHeader({"general.architecture": "llama"}, 1), machine(64)) == 4096
+
+
+def test_a_context_that_was_written_and_will_not_fit_is_told() -> None:
+    assert memory_warning(EIGHT_BILLION, 4096, machine(64)) is None
+    warning = memory_warning(EIGHT_BILLION, 131072, machine(16))
+    assert warning is not None
+    assert "131,072 tokens" in warning

@@ -67,6 +67,18 @@ async def test_the_record_of_a_killed_run_is_cleaned_up_by_the_next(
     assert await until(lambda: gone(engine_pid), 2)
 
 
+def _run(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        cwd=child_folder(),
+        env=child_environment(os.environ, api_key="k", nonce="n"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("mode", ["builtin", "stay"])
 async def test_the_end_of_standard_input_ends_child_and_binary(
     mode: str, builtin: EngineSpec, tmp_path: Path
@@ -78,15 +90,7 @@ async def test_the_end_of_standard_input_ends_child_and_binary(
     command = child_command(builtin, engine_flags(builtin, free_port()), owner_pid=os.getpid(), nonce="n")
     at = command.index("builtin")
     command[at:] = [mode, str(script)] if mode == "stay" else command[at:]
-    child = subprocess.Popen(
-        command,
-        cwd=child_folder(),
-        env=child_environment(os.environ, api_key="k", nonce="n"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    child = _run(command)
     assert child.stdout is not None
     assert child.stdin is not None
     with child.stdout as output:

@@ -1,6 +1,7 @@
 """The engine's life: one owner of the state, everyone who waits is answered, nothing is left behind."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -245,6 +246,8 @@ async def test_impossible_numbers_are_refused_before_anything_runs(
     assert engine.log_tail(9) == []
 
 
+# Forgetting the process is the point here, and Python says so when it collects what is left of it.
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 def test_a_loop_that_ends_takes_its_engine_with_it(builtin: EngineSpec) -> None:
     from whisper_desktop.engines.supervisor import make_engine
     from whisper_desktop.wire.http import Http
@@ -259,3 +262,4 @@ def test_a_loop_that_ends_takes_its_engine_with_it(builtin: EngineSpec) -> None:
     pid = asyncio.run(forgetful())
     assert pid is not None
     assert asyncio.run(until(lambda: gone(pid), 2))
+    gc.collect()

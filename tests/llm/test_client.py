@@ -488,7 +488,7 @@ async def test_wrong_messages_and_options_are_refused_before_anybody_is_asked(
         await client.chat_completion("Hi", temprature=0.5)
     for wrong in ([], [{"role": "robot", "content": "x"}], [{"role": "user", "content": 7}]):
         with pytest.raises(ValueError, match="essage"):
-            await client.chat_completion(wrong)  # type: ignore[arg-type]
+            await client.chat_completion(wrong)
     assert server.requests() == []
 
 

@@ -1,4 +1,4 @@
-"""The rules of the chain, as a table: every kind of failure, wherever it happens, has one right consequence."""
+"""The rules of the chain, as a table: every failure, wherever it happens, has one right consequence."""
 
 import pytest
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.recorded import lay_out, sample
@@ -172,6 +172,7 @@ def test_the_distribution_and_wsl_are_named(tmp_path: Path) -> None:
     assert not system.has_display
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_parsers_take_any_text(text: str) -> None:
     linux.parse_meminfo(text)

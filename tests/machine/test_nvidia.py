@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.programs import is_running, nvml_library, program
@@ -74,6 +74,7 @@ def test_nvmls_answer() -> None:
         nvidia.parse_nvml(sample("nvidia", "nvml_driver_not_loaded"))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_parsers_take_any_text(text: str) -> None:
     for parse in (nvidia.parse_smi, nvidia.parse_nvml):

@@ -44,13 +44,13 @@ def machine(ram_gib: float, *, display: bool = True, os_name: str = "Linux") -> 
 
 
 def test_the_budgets_keep_the_reserves() -> None:
-    card = GpuInfo("nvidia", "RTX 3060", 12 * GIB)
+    card = GpuInfo("NVIDIA", "RTX 3060", 12 * GIB)
     assert budget_for(machine(16), None) == Budget(0, int(0.6 * 16 * GIB))
     assert budget_for(machine(8), None) == Budget(0, int(4.5 * GIB))
     assert budget_for(machine(8, display=False), None) == Budget(0, int(0.8 * 8 * GIB))
     assert budget_for(machine(16), card).gpu == int(12 * GIB - 0.5 * GIB) - GIB
     assert budget_for(machine(16, os_name="Windows"), card).gpu == int(12 * GIB - 0.8 * GIB) - GIB
-    apple = GpuInfo("apple", "Apple M1", 5461 * 2**20, unified=True)
+    apple = GpuInfo("Apple", "Apple M1", 5461 * 2**20, unified=True)
     assert budget_for(machine(8, os_name="macOS"), apple).gpu == 4 * GIB
 
 

@@ -38,7 +38,7 @@ def test_a_header_written_by_the_reference_library_is_read(model: Path) -> None:
     assert header.architecture == "llama"
     assert header.metadata["general.name"] == "Tiny"
     assert header.train_ctx == 4096
-    assert header.kv_groups == (KvGroup(layers=4, kv_heads=2, k_dim=16, v_dim=16, window=None),)
+    assert header.kv_groups == (KvGroup(layers=1, kv_heads=2, k_dim=16, v_dim=16, window=None),) * 4
     assert header.file_bytes == model.stat().st_size
 
 

@@ -89,11 +89,11 @@ def test_a_system_without_apt_gets_the_names_of_the_libraries() -> None:
 
 
 def test_apt_steps_are_told_in_plain_words() -> None:
-    """Lines of apt 2.6, captured."""
+    """Lines of apt 2.6, captured; only the name of the mirror is replaced."""
     said = [
         dev_system.apt_step(line)
         for line in (
-            "Get:4 http://deb.debian.org/debian bookworm/main amd64 gcr amd64 3.41.1-1+b1 [272 kB]",
+            "Get:4 http://mirror.example/debian bookworm/main amd64 gcr amd64 3.41.1-1+b1 [272 kB]",
             "Unpacking trayer (1.1.8-4) ...",
             "Setting up gnome-keyring (42.1-1+b2) ...",
             "Reading package lists...",

@@ -2,6 +2,8 @@
 
 import os
 import select
+import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -238,6 +240,18 @@ def test_a_grandchild_that_keeps_the_pipe_open_does_not_hold_us_up() -> None:
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(Trouble, match=r"nonsense-program cannot be started: No such file"):
         dev_process.quiet(["nonsense-program"], limit_s=1.0)
+
+
+@pytest.mark.skipif(shutil.which("dbus-run-session") is None, reason="no dbus-run-session")
+def test_the_message_bus_starts_no_service_such_as_the_persons_keyring() -> None:
+    question = [
+        "--dest=org.freedesktop.DBus",
+        "/org/freedesktop/DBus",
+        "org.freedesktop.DBus.ListActivatableNames",
+    ]
+    command = [*dev_tests.own_bus(), "dbus-send", "--session", "--print-reply=literal", *question]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert asked.stdout.split() == ["array", "[", "org.freedesktop.DBus", "]"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Xvfb is used on Linux only")

@@ -105,7 +105,11 @@ def test_no_mix_of_values_of_any_type_keeps_the_app_from_starting(
     layers: list[tuple[Layer, tuple[str, ...], object]],
 ) -> None:
     resolved = resolve(Given(layer, path, value) for layer, path, value in layers)
-    assert resolved.settings.llm is not None
+    assert resolved.values.keys() == resolved.sources.keys()
+    for path in SETTINGS:
+        section = resolved.settings.llm if path[0] == "llm" else getattr(resolved.settings, path[0])
+        section = getattr(section, path[1]) if len(path) == 3 else section
+        assert getattr(section, path[-1]) == resolved.values[".".join(path)]
     assert all(str(problem) for problem in resolved.problems)
 
 
@@ -130,8 +134,10 @@ def test_the_dictionary_may_be_nested_and_use_either_spelling_of_a_section(home:
 
 
 def test_a_value_is_found_by_its_dotted_name(home: Home) -> None:
-    home.config.write_text("llm: {gemini: {model: flash}}\n")
+    home.config.write_text("llm: {gemini: {model: flash, a.b: 1}}\n")
     loaded = home.load()
+    assert all(loaded.get(key) == value for key, value in loaded.values.items())
+    assert loaded.get("llm.gemini.a.b") == 1
     assert loaded.get("llm.lm_studio.port") == 1234
     assert loaded.get("llm.gemini.model") == "flash"
     for name in ("llm.prot", "llm.backend_options", "llm.model_fields", "", "llm.lmstudio.port.x"):

@@ -5,8 +5,9 @@ Qt runs offscreen here. `tests/ui/desktop` starts the whole app on a real X serv
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["QT_API"] = "pyside6"
@@ -15,15 +16,20 @@ import pytest
 import qasync
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
+from tests.integration.worlds import closed_port
 from whisper_desktop.app import App
 from whisper_desktop.chat import Session
+from whisper_desktop.chat.session import Ask
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.values import (
     AnswerFinished,
     AnswerStarted,
     Attempt,
     Completion,
+    Deadlines,
     Message,
     Provenance,
     Reach,
@@ -31,6 +37,8 @@ from whisper_desktop.values import (
     TextDelta,
     Usage,
 )
+
+W = TypeVar("W", bound=AppWindow)
 
 WAIT = 15_000  # ms: how long a test waits for something that takes milliseconds on a quiet machine
 
@@ -83,16 +91,85 @@ def wait(ui_loop: asyncio.AbstractEventLoop, qtbot: QtBot) -> Waiter:
     return Waiter(ui_loop, qtbot)
 
 
+@dataclass
+class World:
+    """Starts real cores that see only the servers a test has started; `stub` answers without a model."""
+
+    bridge: Bridge
+    wait: Waiter
+    started: list[App]
+
+    def __call__(
+        self,
+        *,
+        lm_studio: int | None = None,
+        ollama: int | None = None,
+        stub: bool = False,
+        deadlines: Deadlines | None = None,
+    ) -> App:
+        """A started app. Servers are given by their ports; without one, nothing listens on it."""
+        overrides: dict[str, object] = {
+            "llm.lmstudio.port": lm_studio or closed_port(),
+            "llm.llamacpp.port": closed_port(),
+        }
+        env = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{ollama or closed_port()}"}
+        if stub:
+            env["WHISPER_LLM_STUB"] = "1"
+        app = App(env=env, overrides=overrides, deadlines=deadlines)
+        self.bridge.listen(app.bus)
+        self.wait(self.bridge.run(app.start()))
+        self.started.append(app)
+        return app
+
+
 @pytest.fixture
-def app(bridge: Bridge, wait: Waiter, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    """The real core in a home of its own, with the stub as its only backend; started and stopped."""
-    monkeypatch.setenv("WHISPER_LLM_STUB", "1")
-    core = App()
-    bridge.listen(core.bus)
-    wait(bridge.run(core.start()))
-    yield core
-    if bridge.busy:
-        wait(bridge.run(core.stop()))
+def world(bridge: Bridge, wait: Waiter) -> Iterator[World]:
+    """Makes started apps and stops them."""
+    world = World(bridge, wait, [])
+    yield world
+    for app in world.started:
+        if bridge.busy:
+            wait(bridge.run(app.stop()))
+
+
+@pytest.fixture
+def app(world: World) -> App:
+    """The real core in a home of its own, with the stub as its only backend."""
+    return world(stub=True)
+
+
+class Shown:
+    """Shows windows of the app and closes those that are still open at the end."""
+
+    def __init__(self, qtbot: QtBot) -> None:
+        self._qtbot = qtbot
+        self._windows: list[AppWindow] = []
+
+    def __call__(self, window: W) -> W:
+        self._windows.append(window)
+        with self._qtbot.waitExposed(window):
+            window.show()
+        return window
+
+    def close_all(self) -> None:
+        """Close what is open."""
+        for window in self._windows:
+            if isValid(window):
+                window.close()
+
+
+@pytest.fixture
+def shown(bridge: Bridge, qtbot: QtBot) -> Iterator[Shown]:
+    """`shown(window)`: the window, on the (offscreen) screen until the test ends."""
+    shown = Shown(qtbot)
+    yield shown
+    shown.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the keyring of whoever runs it."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 
 
 def completion(text: str, *attempts: Attempt, reason: str = "") -> Completion:
@@ -114,9 +191,7 @@ def completion(text: str, *attempts: Attempt, reason: str = "") -> Completion:
     return Completion(text, "", "stop", Usage(), origin)
 
 
-def answering(
-    text: str, *, step: int = 5
-) -> "Callable[[Session, Sequence[Message]], AsyncGenerator[StreamEvent, None]]":
+def answering(text: str, *, step: int = 5) -> Ask:
     """What a `Session` asks: an answer in pieces of `step` characters, as a server would stream it."""
 
     async def ask(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
@@ -125,6 +200,17 @@ def answering(
             yield TextDelta(text[start : start + step])
             await asyncio.sleep(0)
         yield AnswerFinished(completion(text))
+
+    return ask
+
+
+def failing(error: Exception, text: str = "") -> Ask:
+    """What a `Session` asks: some text, perhaps, and then an error."""
+
+    async def ask(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
+        if text:
+            yield TextDelta(text)
+        raise error
 
     return ask
 

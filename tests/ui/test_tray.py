@@ -1,6 +1,9 @@
 """The tray icon and its stand-in, offscreen: icon, menu, and what a click says."""
 
+from collections.abc import Iterator
+
 import pytest
+from PySide6.QtWidgets import QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from tests.ui.test_entries import CHOICES, READY
@@ -13,10 +16,18 @@ ENTRIES = menu_entries(READY, CHOICES)
 
 
 @pytest.fixture
-def tray(qtbot: QtBot) -> Tray:
+def tray(qtbot: QtBot) -> Iterator[Tray]:
     tray = Tray()
-    yield tray  # type: ignore[misc]
+    yield tray
     tray.hide()
+
+
+def backend_menu(tray: Tray) -> QMenu:
+    """The submenu of backends."""
+    action = next(action for action in tray.menu.actions() if action.text() == "Backend")
+    menu = action.menu()
+    assert isinstance(menu, QMenu)
+    return menu
 
 
 def test_the_icon_is_there_before_anything_is_known(tray: Tray) -> None:
@@ -53,7 +64,7 @@ def test_the_icon_is_a_mask_on_macos(qtbot: QtBot) -> None:
 
 def test_choosing_a_backend_says_which(tray: Tray, qtbot: QtBot) -> None:
     tray.show_state("ready", ENTRIES)
-    backends = next(action.menu() for action in tray.menu.actions() if action.text() == "Backend")
+    backends = backend_menu(tray)
     ollama = next(action for action in backends.actions() if action.text().startswith("Ollama\t"))
     with qtbot.waitSignal(tray.chosen) as said:
         ollama.trigger()
@@ -62,7 +73,7 @@ def test_choosing_a_backend_says_which(tray: Tray, qtbot: QtBot) -> None:
 
 def test_automatic_is_no_backend(tray: Tray, qtbot: QtBot) -> None:
     tray.show_state("ready", ENTRIES)
-    backends = next(action.menu() for action in tray.menu.actions() if action.text() == "Backend")
+    backends = backend_menu(tray)
     with qtbot.waitSignal(tray.chosen) as said:
         backends.actions()[0].trigger()
     assert said.args == ["backend", None]
@@ -89,8 +100,6 @@ def test_an_ampersand_in_a_name_is_shown(tray: Tray) -> None:
 
 
 def test_the_stand_in_offers_the_same_entries_as_buttons(qtbot: QtBot) -> None:
-    from PySide6.QtWidgets import QPushButton
-
     window = StandIn()
     qtbot.addWidget(window, before_close_func=lambda _: window.leave())
     window.show_state("ready", ENTRIES)
@@ -109,3 +118,14 @@ def test_closing_the_stand_in_minimises_it(qtbot: QtBot) -> None:
     window.show()
     window.close()
     assert window.isMinimized()
+
+
+def test_an_open_menu_does_not_change_until_it_is_closed(tray: Tray, qtbot: QtBot) -> None:
+    tray.menu.popup(tray.menu.pos())
+    tray.show_state("ready", ENTRIES)
+    assert [action.text() for action in tray.menu.actions() if not action.isSeparator()] == [
+        "Starting…",
+        "Quit",
+    ]
+    tray.menu.hide()
+    qtbot.waitUntil(lambda: tray.menu.actions()[0].text() == READY.headline)

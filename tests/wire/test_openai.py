@@ -95,6 +95,11 @@ def test_content_may_be_a_list_of_parts(content: object) -> None:
     assert decode(chunk({"content": content}, "stop"))[0] == "Hello"
 
 
+def test_half_a_surrogate_pair_does_not_reach_a_terminal() -> None:
+    text, _, _ = decode(r'{"choices": [{"delta": {"content": "a\ud83d\ude00b\ud83dc"}}]}', "[DONE]")
+    assert text == "a😀b\ufffdc"
+
+
 def test_done_without_a_finish_reason_is_a_complete_answer() -> None:
     assert decode(chunk({"content": "x"}), "[DONE]")[2].finish_reason == "stop"
 

@@ -39,14 +39,14 @@ def _objection(gpu: GpuInfo, resources: ResourceInfo) -> str | None:
     """Why this GPU does not help, as the middle of a sentence; None when it does."""
     if gpu.total_bytes is None:
         return "does not say how much memory it has"
-    if gpu.vendor == "apple":
+    if gpu.vendor == "Apple":
         return None if resources.arch == "arm64" else "is not one that models run on"
     if _TOO_OLD.search(gpu.name):
         return "is too old to help"
     if not gpu.unified:
         size = f"{gpu.total_bytes / 1e9:.1f} GB"
         return None if gpu.total_bytes >= _LEAST_DISCRETE else f"has only {size} of memory"
-    if gpu.vendor == "nvidia":
+    if gpu.vendor == "NVIDIA":
         return None if gpu.total_bytes >= 2 * _LEAST_DISCRETE else "has too little memory"
     if not _GOOD_SHARED.search(gpu.name):
         return "is too small to help"

@@ -114,7 +114,10 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
     usable = [
         server
         for server in servers
-        if server.status in _ANSWERS and server.id not in ("openrouter", "builtin") and server.chat_models
+        if server.status in _ANSWERS
+        and server.id not in ("openrouter", "builtin")
+        # No list at all: it is still loading, or slow to list; the backend then asks for it itself.
+        and (server.chat_models or not server.models)
     ]
     ordered = sorted(usable, key=_rank)
     steps = [_from_server(server, None) for server in ordered]
@@ -126,10 +129,11 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
     return steps
 
 
-def _rank(server: ServerInfo) -> tuple[int, bool, bool]:
+def _rank(server: ServerInfo) -> tuple[int, bool, bool, int]:
     model = preferred_model(server)
     reach = Reach.CLOUD if model is not None and model.remote else server.reach
-    return (_NEAREST_FIRST[reach], server.status is ServerStatus.LOADING, not (model and model.loaded))
+    loading, idle = server.status is ServerStatus.LOADING, not (model and model.loaded)
+    return (_NEAREST_FIRST[reach], loading, idle, list(IDENTITIES).index(server.id))
 
 
 def _from_server(server: ServerInfo, model: str | None) -> BackendConfig:

@@ -111,7 +111,8 @@ class App:
             on_change=self._engine_changed,
             warn=lambda sentence: self.bus.publish(Notice(sentence)),
         )
-        await asyncio.to_thread(end_orphans)
+        with suppress(SettingsError):  # without a run folder nothing was left behind in it
+            await asyncio.to_thread(end_orphans)
         await self._refresh_key()
         for problem in self._loaded.problems:
             self.bus.publish(Notice(problem.title, f"{problem.detail} {problem.next_step}".strip(), True))
@@ -185,25 +186,40 @@ class App:
         from whisper_desktop.discovery import LocalLLMDetector
 
         llm = self.loaded.settings.llm
-        addresses = [*llm.addresses, *([llm.base_url] if llm.base_url else [])]
+        cloud = self.key_origin("openrouter")
+        keyed = [place for place in await self.keys() if place != cloud]
+        addresses = dict.fromkeys([*llm.addresses, *([llm.base_url] if llm.base_url else []), *keyed])
         detector = LocalLLMDetector(
             http=self.http,
             deadlines=self.deadlines,
             env=self._env,
-            addresses=addresses,
+            addresses=tuple(addresses),
+            key_for=self._key_of,
             openrouter_key=self._openrouter_key if self._has_openrouter_key else None,
+            openrouter_url=self._openrouter_url(),
             cloud_allowed=llm.reach is Reach.CLOUD,
             builtin=self._builtin_server,
             ports={"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port},
         )
         found: list[ServerInfo] = []
-        async for server in detector.iter_servers():
-            found.append(server)
-            self.bus.publish(ServersChanged(tuple(found), scanning=True))
+        async with aclosing(detector.iter_servers()) as servers:
+            async for server in servers:
+                found.append(self._placed(server))
+                self.bus.publish(ServersChanged(tuple(found), scanning=True))
         self._servers = tuple(found)
         self._scanned = True
         self.bus.publish(ServersChanged(self._servers, scanning=False))
         return self._servers
+
+    def _placed(self, server: ServerInfo) -> ServerInfo:
+        """A server that nobody could place, with what the person has said about its address."""
+        from whisper_desktop.wire.address import origin
+
+        if server.reach is not None or not server.url:
+            return server
+        said = self.loaded.settings.privacy.server_reach
+        answers = {origin(url): reach for url, reach in said.items()}
+        return replace(server, reach=answers.get(origin(server.url)))
 
     async def recommend(self) -> SetupRecommendation:
         """What to use on this computer, with reasons: looks at machine and servers side by side first."""
@@ -244,8 +260,9 @@ class App:
         await self.reload()
 
     async def reload(self) -> None:
-        """Read the settings again, after somebody wrote them."""
+        """Read the settings again, and look for keys, after somebody wrote them."""
         self._loaded = await asyncio.to_thread(self._load)
+        await self._refresh_key()
 
     def state(self) -> AppState:
         """The one glance for the tray. Readable at any time, also before `start` has ended."""
@@ -422,8 +439,8 @@ class App:
         path = llm.gguf_model_path or llm.llamacpp.model_path
         return Path(path).expanduser() if path else None
 
-    def _builtin_server(self) -> ServerInfo:
-        from whisper_desktop.app.engine_host import builtin_server
+    def _builtin_server(self) -> ServerInfo | None:
+        from whisper_desktop.engines import builtin_server
 
         return builtin_server(self._builtin_model(), self.engine_status())
 
@@ -509,12 +526,15 @@ class App:
         from whisper_desktop.wire.address import origin
 
         async def key() -> str | None:
-            return await asyncio.to_thread(self.secrets.get, origin(url)) if url else None
+            return await self._key_of(origin(url)) if url else None
 
         return key
 
+    async def _key_of(self, place: str) -> str | None:
+        return await asyncio.to_thread(self.secrets.get, place)
+
     async def _openrouter_key(self) -> str | None:
-        return await asyncio.to_thread(self.secrets.get, self.key_origin("openrouter"))
+        return await self._key_of(self.key_origin("openrouter"))
 
     async def _refresh_key(self) -> None:
         self._has_openrouter_key = await self._openrouter_key() is not None

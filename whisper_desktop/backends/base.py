@@ -123,7 +123,7 @@ class Backend(ABC):
     def generate_stream(
         self,
         messages: Sequence[Message],
-        config: GenerationConfig = GenerationConfig(),  # noqa: B008 (frozen)
+        config: GenerationConfig = GenerationConfig(),
         *,
         model: str | None = None,
         allowed: Reach | None = None,
@@ -133,7 +133,7 @@ class Backend(ABC):
     async def generate_text(
         self,
         messages: Sequence[Message],
-        config: GenerationConfig = GenerationConfig(),  # noqa: B008 (frozen)
+        config: GenerationConfig = GenerationConfig(),
         *,
         model: str | None = None,
         allowed: Reach | None = None,

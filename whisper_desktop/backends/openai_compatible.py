@@ -107,7 +107,7 @@ class OpenAICompatibleBackend(Backend):
     async def generate_stream(
         self,
         messages: Sequence[Message],
-        config: GenerationConfig = GenerationConfig(),  # noqa: B008 (frozen)
+        config: GenerationConfig = GenerationConfig(),
         *,
         model: str | None = None,
         allowed: Reach | None = None,

@@ -12,9 +12,9 @@ class OpenRouterBackend(OpenAICompatibleBackend):
     """OpenRouter. It names no default model: which one answers decides what it costs, so a person chooses."""
 
     needs_key: ClassVar[bool] = True
-    # How OpenRouter asks applications to introduce themselves.
+    # How OpenRouter asks applications to introduce themselves; this one has no web site.
     extra_headers: ClassVar[Mapping[str, str]] = {
-        "http-referer": "https://github.com/whisper-desktop/whisper-desktop",
+        "http-referer": "whisper://desktop",
         "x-openrouter-title": "Whisper Desktop",
     }
 

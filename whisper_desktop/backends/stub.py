@@ -29,7 +29,7 @@ class StubBackend(Backend):
     async def generate_stream(
         self,
         messages: Sequence[Message],
-        config: GenerationConfig = GenerationConfig(),  # noqa: B008 (frozen)
+        config: GenerationConfig = GenerationConfig(),
         *,
         model: str | None = None,
         allowed: Reach | None = None,

@@ -2,17 +2,18 @@
 
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import click
 
 from whisper_desktop.chat import Session, attempt_line, provenance_line
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.running import LoopThread, json_option, make_app, run
+from whisper_desktop.cli.running import LoopThread, json_option, make_front, run, tell_problems
 from whisper_desktop.control import AskRequest, Front
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import (
+    IDENTITIES,
     AnswerFinished,
     AttemptFailed,
     Completion,
@@ -20,7 +21,11 @@ from whisper_desktop.values import (
     Reach,
     StreamEvent,
     TextDelta,
+    canonical_id,
 )
+
+GUIDE_NOTE = "Guide: a tiny demo model inside this app. It only knows this app."
+_LONGEST_QUESTION = 4_000_000  # bytes read from a pipe: more than any model's context window holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +38,33 @@ class ChatChoices:
     reach: Reach | None = None
 
 
-GUIDE_NOTE = "Guide: a tiny demo model inside this app. It only knows this app."
-_LONGEST_QUESTION = 1_000_000  # characters read from a pipe
+def _backend_id(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """The canonical id of the backend that was named."""
+    if name is None:
+        return None
+    try:
+        backend = canonical_id(name)
+    except KeyError:
+        backend = "unknown"
+    if backend == "guide":
+        raise click.UsageError("The guide is not a backend. Ask it with --guide.")
+    if backend == "unknown":
+        known = ", ".join(each for each in IDENTITIES if each not in ("unknown", "guide"))
+        raise click.UsageError(f"There is no backend called “{name}”. Known are: {known}.")
+    return backend
 
 
 @click.command()
 @click.argument("prompt", nargs=-1)
 @click.option("--guide", is_flag=True, help="Ask the guide: a tiny demo model that only knows this app.")
 @click.option(
-    "--backend", metavar="ID", help="Use only this backend: lm_studio, ollama, builtin, openrouter…"
+    "--backend", callback=_backend_id, metavar="ID", help="Use only this one: lm_studio, ollama, builtin, …"
 )
 @click.option("--model", metavar="NAME", help="Use this model of that backend.")
 @click.option(
     "--reach",
     type=click.Choice([reach.value for reach in Reach]),
-    help="How far the prompt may travel. Without it: what the settings say (this_machine by default).",
+    help="How far your words may travel. Without it, what the settings say: this_machine, unless changed.",
 )
 @json_option
 def chat(
@@ -58,31 +75,63 @@ def chat(
     reach: str | None,
     as_json: bool,
 ) -> None:
-    """Ask PROMPT and print the answer. Without PROMPT: a conversation, or the question from a pipe."""
-    question = " ".join(prompt).strip() or piped_question()
-    if not question and (as_json or not sys.stdin.isatty()):
-        raise click.UsageError("There is no question. Write one after `chat`, or pipe one in.")
+    """Ask PROMPT and print the answer, or talk.
+
+    Without PROMPT: a conversation, or the question from a pipe. The last line says who answered and where.
+    """
+    if guide and (backend or model):
+        raise click.UsageError(
+            "The guide is a backend of its own: leave out --backend and --model, or --guide."
+        )
+    if prompt and not " ".join(prompt).strip():
+        raise click.UsageError("The question is empty. Write one after `chat`.")
+    question = _as_text(" ".join(prompt)) or piped_question()
     choices = ChatChoices(guide, backend, model, Reach(reach) if reach else None)
-    if not question:
-        converse(choices)
-        return
-    completion = run(ask_once(question, choices, show=not as_json), as_json=as_json)
-    if as_json:
-        output.emit_json(shapes.completion_shape(completion))
+    if question:
+        completion = run(_ask_once(question, choices, show=not as_json), as_json=as_json)
+        if as_json:
+            output.emit_json(shapes.completion_shape(completion))
+    elif as_json or not sys.stdin.isatty():
+        raise click.UsageError("There is no question. Write one after `chat`, or pipe one in.")
+    else:
+        tell_problems()
+        with LoopThread() as loop:
+            front = make_front()
+            try:
+                converse(loop, front, choices)
+            finally:
+                loop.run(front.close())
+
+
+def _as_text(argument: str) -> str:
+    """A word of the command line as text. Bytes that are none arrive in it as lone surrogates."""
+    if any("\ud800" <= letter <= "\udfff" for letter in argument):
+        raise click.UsageError("The question is not text: it has bytes in it that are no UTF-8.")
+    return argument.strip()
 
 
 def piped_question() -> str:
-    """The question on standard input, where that is not a terminal."""
-    if sys.stdin is None or sys.stdin.isatty():
+    """The question on standard input, where that is not a terminal; "" where there is none."""
+    if sys.stdin.isatty():
         return ""
-    return sys.stdin.read(_LONGEST_QUESTION).strip()
+    data = sys.stdin.buffer.read(_LONGEST_QUESTION + 1)
+    if len(data) > _LONGEST_QUESTION:
+        raise click.UsageError(
+            f"What was piped in is too long for a question: {_LONGEST_QUESTION / 1e6:.0f} MB are the most."
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError("What was piped in is not text: it is no UTF-8.") from None
+    if "\0" in text:
+        raise click.UsageError("What was piped in is not text: it has zero bytes in it.")
+    return text.strip()
 
 
-def _session(front: Front, choices: ChatChoices) -> Session:
+def open_session(front: Front, choices: ChatChoices) -> Session:
     """A conversation whose answers come from whoever is the owner at that moment."""
 
     async def ask(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
-        core = await front.core()
         request = AskRequest(
             tuple(messages),
             guide=session.guide,
@@ -90,7 +139,7 @@ def _session(front: Front, choices: ChatChoices) -> Session:
             model=session.model,
             reach=choices.reach,
         )
-        async with aclosing(core.ask(request)) as events:
+        async with aclosing(front.ask(request)) as events:
             async for event in events:
                 yield event
 
@@ -103,67 +152,87 @@ def _session(front: Front, choices: ChatChoices) -> Session:
     )
 
 
-async def ask_once(question: str, choices: ChatChoices, *, show: bool) -> Completion:
-    """One question; with `show`, the answer is printed as it comes."""
-    async with Front(make_app) as front:
-        return await _answer(_session(front, choices), question, show=show)
+async def _ask_once(question: str, choices: ChatChoices, *, show: bool) -> Completion:
+    async with make_front() as front:
+        return await answer(open_session(front, choices), question, show=show)
 
 
-async def _answer(session: Session, question: str, *, show: bool) -> Completion:
+async def answer(session: Session, question: str, *, show: bool) -> Completion:
+    """The answer to one question; with `show`, it is printed as it comes, and who gave it below."""
     completion: Completion | None = None
-    started = False
+    ends_line = True
     try:
-        async with aclosing(session.send(question)) as events:
-            async for event in events:
-                if isinstance(event, AnswerFinished):
-                    completion = event.completion
-                elif isinstance(event, AttemptFailed) and show:
-                    click.echo(attempt_line(event.attempt), err=True)
-                elif isinstance(event, TextDelta) and show:
-                    started = True
-                    click.echo(event.text, nl=False)
+        with output.progress("Waiting for the answer…") as answering:
+            async with aclosing(session.send(question)) as events:
+                async for event in events:
+                    if isinstance(event, AnswerFinished):
+                        completion = event.completion
+                    elif isinstance(event, AttemptFailed) and show:
+                        answering()
+                        output.note(attempt_line(event.attempt))
+                    elif isinstance(event, TextDelta) and show:
+                        answering()
+                        piece = output.clean(event.text)
+                        ends_line = piece.endswith("\n") if piece else ends_line
+                        click.echo(piece, nl=False)
     finally:
-        if started:
+        if not ends_line:
             click.echo()
     if completion is None:
         raise RuntimeError("A stream ended without an answer and without an error.")
     if show:
-        click.echo(click.style(f"— {provenance_line(completion.provenance)}", dim=True))
+        if completion.finish_reason == "length":
+            output.note("The answer stopped here because it reached the most that was allowed.")
+        line = output.clean(provenance_line(completion.provenance))
+        click.echo(click.style(f"— {line}", dim=True))
     return completion
 
 
-def converse(choices: ChatChoices) -> None:
+def converse(loop: LoopThread, front: Front, choices: ChatChoices) -> None:
     """Questions from the terminal until Ctrl-D; Ctrl-C stops an answer, or at the prompt, ends.
 
     The loop runs in a thread of its own, so that a person who thinks does not stop the engine and the
     control socket, and Ctrl-C reaches this thread.
     """
-    output.say(GUIDE_NOTE if choices.guide else "Ask anything. Ctrl-C stops an answer, Ctrl-D ends.")
-    with LoopThread() as loop:
-        front = Front(make_app)
-        session = _session(front, choices)
-        try:
-            while (question := _read_question()) is not None:
-                if question:
-                    _answer_or_say_why(loop, session, question)
-        finally:
-            loop.run(front.close())
+    with suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` line editing and history, where the system has it
+    if choices.guide:
+        output.say(GUIDE_NOTE)
+    output.say("Ask anything. Ctrl-C stops an answer, Ctrl-D ends.")
+    session = open_session(front, choices)
+    while (question := _read_question()) is not None:
+        if question:
+            _answer_or_say_why(loop, session, question)
 
 
 def _read_question() -> str | None:
     """A line from the person, None at the end of input."""
     try:
-        return input("> ").strip()
+        return _as_text(input("> "))
     except EOFError:
         click.echo()
         return None
+    except KeyboardInterrupt:
+        click.echo()
+        if _typed():
+            return ""  # as in a shell: Ctrl-C takes the line back
+        raise
+    except click.UsageError as error:
+        output.note(error.format_message())
+        return ""
+
+
+def _typed() -> str:
+    """What stands on the line that Ctrl-C has interrupted."""
+    readline = sys.modules.get("readline")
+    return readline.get_line_buffer() if readline is not None else ""
 
 
 def _answer_or_say_why(loop: LoopThread, session: Session, question: str) -> None:
     """One turn. An error is told, Ctrl-C keeps what came, and the conversation goes on."""
     try:
-        loop.run(_answer(session, question, show=True))
+        loop.run(answer(session, question, show=True))
     except WhisperError as error:
         output.say_error(error)
     except KeyboardInterrupt:
-        output.say("Stopped.")
+        output.note("Stopped. Ask on, or press Ctrl-D to end.")

@@ -1,19 +1,11 @@
 """`config show|path|set`: the person's config.yaml, and which layer each value comes from."""
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from whisper_desktop.app import App
-from whisper_desktop.cli import output
-from whisper_desktop.cli.running import json_option, make_app, run, with_app
-from whisper_desktop.control import Front
-from whisper_desktop.values import Reach
-
-if TYPE_CHECKING:
-    from whisper_desktop.settings import LoadedSettings
+from whisper_desktop.cli import output, shapes
+from whisper_desktop.cli.running import json_option, run, tell_owner, tell_problems
 
 
 @click.group()
@@ -25,33 +17,17 @@ def config() -> None:
 @json_option
 def show(as_json: bool) -> None:
     """Show every setting and where its value comes from."""
+    from whisper_desktop.settings import load_settings
 
-    async def work(app: App) -> "LoadedSettings":
-        return app.loaded
-
-    loaded = run(with_app(work), as_json=as_json)
-    values = {key: loaded.get(key) for key in loaded.sources}
-    problems = [
-        {"key": problem.key, "where": problem.where, "title": problem.title, "detail": problem.detail}
-        for problem in loaded.problems
-    ]
+    tell_problems()
+    loaded = load_settings()
     if as_json:
-        output.emit_json(
-            {
-                "settings": {
-                    key: {"value": _plain(value), "source": loaded.sources[key].value}
-                    for key, value in values.items()
-                },
-                "problems": problems,
-            }
-        )
+        output.emit_json(shapes.settings_shape(loaded))
         return
     output.table(
-        ((key, _words(value), loaded.sources[key].value) for key, value in values.items()),
+        ((key, _words(loaded.get(key)), source.value) for key, source in loaded.sources.items()),
         header=("setting", "value", "from"),
     )
-    for problem in loaded.problems:
-        output.say(f"Note: {problem}")
 
 
 @config.command()
@@ -60,47 +36,36 @@ def path(as_json: bool) -> None:
     """Say where the settings file is."""
     from whisper_desktop.settings import paths
 
-    folder = paths.config_dir()
-    files = {"config": str(folder / "config.yaml"), "choices": str(folder / "choices.yaml")}
+    async def work() -> tuple[str, str]:
+        folder = paths.config_dir()
+        return str(folder / paths.CONFIG_FILE), str(folder / paths.CHOICES_FILE)
+
+    config, choices = run(work(), as_json=as_json)
     if as_json:
-        output.emit_json(files)
+        output.emit_json(shapes.paths_shape(config, choices))
     else:
-        output.say(files["config"])
+        output.say(config)
 
 
-@config.command("set")
+@config.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("key")
 @click.argument("value")
 @json_option
 def set_value(key: str, value: str, as_json: bool) -> None:
     """Set KEY (such as llm.backend) to VALUE in config.yaml. Comments in the file stay."""
+    from whisper_desktop.settings import set_config
 
-    async def work() -> None:
-        from whisper_desktop.settings import set_config
-
-        await asyncio.to_thread(set_config, key, value)
+    async def work() -> object:
+        new = await asyncio.to_thread(set_config, key, value)
         await tell_owner()
+        return new
 
-    run(work(), as_json=as_json)
+    new = run(work(), as_json=as_json, tell=False)  # else a value is complained about that is just corrected
+    tell_problems()
     if as_json:
-        output.emit_json({"key": key, "value": value})
+        output.emit_json(shapes.setting_shape(key, new))
     else:
-        output.say(f"{key} is now {value}.")
-
-
-async def tell_owner() -> None:
-    """A running app reads the settings again; where none runs there is nobody to tell."""
-    remote = await Front(make_app).running()
-    if remote is not None:
-        await remote.reload()
-        await remote.close()
-
-
-def _plain(value: object) -> object:
-    """The value as JSON has it."""
-    if isinstance(value, Path | Reach):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+        output.say(f"{key} is now {_words(new)}.")
 
 
 def _words(value: object) -> str:
@@ -110,4 +75,6 @@ def _words(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(str(entry) for entry in value) or "—"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_words(entry)}" for name, entry in value.items()) or "—"
     return str(value)

@@ -1,15 +1,24 @@
 """`doctor`: checks what a working app needs, one line each, and says what to do about what is wrong."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import click
 
 from whisper_desktop.app import App
-from whisper_desktop.cli import output
-from whisper_desktop.cli.running import Failed, json_option, run, with_app
+from whisper_desktop.cli import output, shapes
+from whisper_desktop.cli.running import Failed, json_option, make_front, run, with_app
+from whisper_desktop.control import AskRequest
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.values import EngineStatus, ServerStatus
+from whisper_desktop.values import (
+    AnswerFinished,
+    Message,
+    ResourceInfo,
+    Role,
+    ServerInfo,
+    ServerStatus,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +31,27 @@ class Check:
     next_step: str = ""
 
 
+_MARKS = {True: "ok", False: "PROBLEM", None: "note"}
+
+
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check settings, keyring, display, engine and servers. Exit code 1 when something needs attention."""
-    checks = run(with_app(_examine), as_json=as_json)
+    """Check that everything works.
+
+    Looks at settings, keyring, display, engine and servers. The exit code is 1 when something needs
+    attention.
+    """
+    checks = run(with_app(_examine), as_json=as_json, words="Looking, and asking the engine…")
     healthy = all(check.ok is not False for check in checks)
     if as_json:
         output.emit_json(
-            {
-                "healthy": healthy,
-                "checks": [
-                    {"name": check.name, "ok": check.ok, "detail": check.detail, "next_step": check.next_step}
-                    for check in checks
-                ],
-            }
+            shapes.doctor_shape(
+                healthy, [(check.name, check.ok, check.detail, check.next_step) for check in checks]
+            )
         )
     else:
-        marks = {True: "ok", False: "PROBLEM", None: "note"}
-        output.table((marks[check.ok], check.name, check.detail) for check in checks)
+        output.table((_MARKS[check.ok], check.name, check.detail) for check in checks)
         for check in checks:
             if check.next_step:
                 output.say(f"{check.name}: {check.next_step}")
@@ -49,39 +60,53 @@ def doctor(as_json: bool) -> None:
 
 
 async def _examine(app: App) -> list[Check]:
-    checks = [_settings(app), _keyring(app)]
-    resources, servers, engine = await asyncio.gather(app.resources(), app.scan(), _engine(app))
-    checks.append(
-        Check("display", None if not resources.has_display else True, "a desktop answers")
-        if resources.has_display
-        else Check("display", None, "none here: the terminal is used instead of windows")
+    keyring, resources, servers, engine = await asyncio.gather(
+        asyncio.to_thread(_keyring, app), app.resources(), app.scan(), _engine()
     )
-    checks.append(engine)
-    usable = [server for server in servers if server.status is ServerStatus.AVAILABLE]
-    checks.append(
-        Check("servers", True, ", ".join(server.name for server in usable) + " can answer")
-        if usable
-        else Check("servers", None, "none that can answer", "`whisper-desktop recommend` says what to do.")
-    )
-    return checks + [Check("machine", None, warning) for warning in resources.warnings]
+    return [
+        *_settings(app),
+        keyring,
+        _display(resources),
+        engine,
+        _servers(servers),
+        *(Check("machine", None, warning) for warning in resources.warnings),
+    ]
 
 
-def _settings(app: App) -> Check:
-    problems = app.loaded.problems
-    if not problems:
-        return Check("settings", True, "every value can be used")
-    return Check("settings", False, str(problems[0]), "Correct it with `whisper-desktop config set`.")
+def _settings(app: App) -> list[Check]:
+    problems = [
+        Check("settings", False, f"{problem.title} {problem.detail}".strip(), problem.next_step)
+        for problem in app.loaded.problems
+    ]
+    return problems or [Check("settings", True, "every value can be used")]
 
 
 def _keyring(app: App) -> Check:
     return Check("keyring", True if app.secrets.persistent else None, app.secrets.explanation)
 
 
-async def _engine(app: App) -> Check:
-    """The engine is only believed when it has answered: with the guide's model, started and stopped."""
+def _display(resources: ResourceInfo) -> Check:
+    if resources.has_display:
+        return Check("display", True, "a desktop answers")
+    return Check("display", None, "none here: the terminal is used instead of windows")
+
+
+def _servers(servers: tuple[ServerInfo, ...]) -> Check:
+    usable = [server.name for server in servers if server.status is ServerStatus.AVAILABLE]
+    if usable:
+        return Check("servers", True, f"can answer: {', '.join(usable)}")
+    return Check("servers", None, "none that can answer", "`whisper-desktop recommend` says what to do.")
+
+
+async def _engine() -> Check:
+    """The engine is only believed when it has answered: the guide is asked, through whoever is the owner."""
+    request = AskRequest((Message(Role.USER, "Hello"),), guide=True)
     try:
-        status: EngineStatus = await app.start_engine()
+        async with make_front() as front, aclosing(front.ask(request)) as events:
+            async for event in events:
+                if isinstance(event, AnswerFinished):
+                    seconds = event.completion.provenance.total_seconds
+                    return Check("engine", True, f"starts and answers, in {seconds:.1f} s")
     except WhisperError as error:
         return Check("engine", False, f"{error.title} {error.detail}".strip(), error.next_step)
-    memory = f", {output.gigabytes(status.memory_bytes)} of memory" if status.memory_bytes else ""
-    return Check("engine", True, f"starts and answers{memory}")
+    return Check("engine", False, "it ended an answer without a word")

@@ -1,52 +1,86 @@
 """What starts where there is no display: look around, recommend, and talk, all in the terminal."""
 
+import select
 import sys
-
-import click
 
 from whisper_desktop.app import App
 from whisper_desktop.cli import output
-from whisper_desktop.cli.chat import GUIDE_NOTE, ChatChoices, ask_once, converse, piped_question
+from whisper_desktop.cli.chat import GUIDE_NOTE, ChatChoices, answer, converse, open_session, piped_question
 from whisper_desktop.cli.looks import print_machine, print_recommendation, print_servers
-from whisper_desktop.cli.running import Failed, run, with_app
-from whisper_desktop.values import ResourceInfo, ServerInfo, SetupRecommendation
+from whisper_desktop.cli.running import LoopThread, fail, make_front, tell_problems, with_app
+from whisper_desktop.control import Front, LocalCore
+from whisper_desktop.errors import WhisperError
+from whisper_desktop.values import Deadlines, ResourceInfo, ServerInfo, SetupRecommendation
 
 _FIRST_QUESTION = "What can you do?"
+_CAN_ANSWER = ("ready", "asleep", "loading", "cloud")  # states of `BackendChoice`
 
 
-def run_without_display() -> int:
-    """Say what was found and what is recommended, then answer; returns the exit code."""
-    try:
-        output.say("There is no display here, so this is the terminal.")
-        output.say()
-        resources, servers, advice, anyone = run(with_app(_look), as_json=False)
-        print_machine(resources)
-        output.say()
-        print_servers(servers)
-        output.say()
-        print_recommendation(advice)
-        output.say()
-        _talk(ChatChoices(guide=not anyone))
-    except Failed:
-        return 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped.", err=True)
-        return 130
-    return 0
+def start_without_display() -> None:
+    """Say what was found and what is recommended, then answer."""
+    tell_problems()
+    output.say("There is no display here, so this is the terminal.")
+    output.say()
+    with LoopThread() as loop:
+        front = make_front()
+        try:
+            with output.progress("Looking at this computer and for servers…"):
+                resources, servers, advice, anyone = loop.run(_look(front))
+            print_machine(resources)
+            output.say()
+            print_servers(servers)
+            output.say()
+            print_recommendation(advice)
+            output.say()
+            _talk(loop, front, ChatChoices(guide=not anyone))
+        except WhisperError as error:
+            fail(error, as_json=False)
+        finally:
+            loop.run(front.close())
 
 
-async def _look(app: App) -> tuple[ResourceInfo, tuple[ServerInfo, ...], SetupRecommendation, bool]:
+_Found = tuple[ResourceInfo, tuple[ServerInfo, ...], SetupRecommendation, bool]
+
+
+async def _look(front: Front) -> _Found:
+    # The owner's own eyes where this is the owner: the first question then need not look again.
+    core = await front.core()
+    return await _seen(core.app) if isinstance(core, LocalCore) else await with_app(_seen)
+
+
+async def _seen(app: App) -> _Found:
     advice = await app.recommend()
-    chain = app.backend_choices()[0]
-    return await app.resources(), app.servers, advice, chain.state == "ready"
+    return await app.resources(), app.servers, advice, _somebody_answers(app)
 
 
-def _talk(choices: ChatChoices) -> None:
-    if sys.stdin is not None and sys.stdin.isatty():
-        converse(choices)
+def _somebody_answers(app: App) -> bool:
+    """Whether to ask a real model: one that was found, or what the person set, to say why it fails."""
+    llm = app.loaded.settings.llm
+    if llm.stub or llm.backend or llm.base_url or llm.fallback_chain:
+        return True
+    return any(
+        choice.state in _CAN_ANSWER
+        and (choice.models or choice.state == "cloud")
+        and choice.reach is not None
+        and llm.reach.allows(choice.reach)
+        for choice in app.backend_choices()
+    )
+
+
+def _talk(loop: LoopThread, front: Front, choices: ChatChoices) -> None:
+    if sys.stdin.isatty():
+        converse(loop, front, choices)
         return
-    question = piped_question() or _FIRST_QUESTION
+    question = (piped_question() if _something_is_piped() else "") or _FIRST_QUESTION
     if choices.guide:
         output.say(GUIDE_NOTE)
     output.say(f"> {question}")
-    run(ask_once(question, choices, show=True), as_json=False)
+    loop.run(answer(open_session(front, choices), question, show=True))
+    loop.run(front.linger())
+
+
+def _something_is_piped() -> bool:
+    """Whether input comes, or has ended, soon: a pipe that somebody merely left open must not stop us."""
+    if sys.platform == "win32":  # there, only sockets can be waited for
+        return True
+    return bool(select.select([sys.stdin], [], [], Deadlines().control_connect)[0])

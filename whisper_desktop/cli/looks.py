@@ -11,6 +11,7 @@ from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.running import json_option, run, with_app
 from whisper_desktop.values import (
     IDENTITIES,
+    ModelInfo,
     ResourceInfo,
     ServerInfo,
     ServerStatus,
@@ -21,14 +22,17 @@ from whisper_desktop.values import (
 @click.command()
 @json_option
 def detect(as_json: bool) -> None:
-    """Look for LLM servers on this computer and at the addresses you added."""
+    """Look for model servers that run.
+
+    Looks on this computer, and at the addresses you added (llm.addresses in the settings).
+    """
 
     async def work(app: App) -> tuple[tuple[ServerInfo, ...], float]:
         started = time.monotonic()
         servers = await app.scan()
         return servers, time.monotonic() - started
 
-    servers, elapsed = run(with_app(work), as_json=as_json)
+    servers, elapsed = run(with_app(work), as_json=as_json, words="Looking for servers…")
     if as_json:
         output.emit_json(shapes.detect_shape(servers, elapsed))
     else:
@@ -39,8 +43,12 @@ def detect(as_json: bool) -> None:
 @click.command()
 @json_option
 def machine(as_json: bool) -> None:
-    """Say what this computer has: memory, processor, graphics."""
-    resources = run(with_app(lambda app: app.resources()), as_json=as_json)
+    """Say what this computer has.
+
+    Memory, processor and graphics, as far as they matter for running models.
+    """
+    look = with_app(lambda app: app.resources())
+    resources = run(look, as_json=as_json, words="Looking at this computer…")
     if as_json:
         output.emit_json(shapes.machine_shape(resources))
     else:
@@ -50,8 +58,12 @@ def machine(as_json: bool) -> None:
 @click.command()
 @json_option
 def recommend(as_json: bool) -> None:
-    """Recommend a setup for this computer, with the reasons."""
-    advice = run(with_app(lambda app: app.recommend()), as_json=as_json)
+    """Say what to use here, and why.
+
+    Looks at this computer and at the servers that run, and gives the steps to a model that fits.
+    """
+    look = with_app(lambda app: app.recommend())
+    advice = run(look, as_json=as_json, words="Looking at this computer and for servers…")
     if as_json:
         output.emit_json(shapes.recommend_shape(advice))
     else:
@@ -100,13 +112,12 @@ def print_servers(servers: Sequence[ServerInfo]) -> None:
     for server in shown:
         rows.append(("  " + server.name, server.url, server.detail or server.status.value.replace("_", " ")))
         for model in server.models:
-            rows.append(("", "  " + model.id, _model_facts(server, model.id)))
+            rows.append(("", "  " + model.id, _model_facts(model)))
     if rows:
         output.table(rows)
 
 
-def _model_facts(server: ServerInfo, model_id: str) -> str:
-    model = next(entry for entry in server.models if entry.id == model_id)
+def _model_facts(model: ModelInfo) -> str:
     facts = []
     if model.loaded:
         facts.append("loaded")

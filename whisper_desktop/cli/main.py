@@ -5,44 +5,107 @@ import sys
 
 import click
 
+from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.chat import chat
 from whisper_desktop.cli.config import config
 from whisper_desktop.cli.doctor import doctor
 from whisper_desktop.cli.engine import engine
+from whisper_desktop.cli.first_run import start_without_display
 from whisper_desktop.cli.keys import keys
+from whisper_desktop.cli.logbook import log, mistake, start_logbook
 from whisper_desktop.cli.looks import detect, machine, recommend
 from whisper_desktop.cli.running import Failed
+from whisper_desktop.errors import WhisperError
+
+OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Without a command: the desktop app, or, where there is no display, a conversation here.",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Without a command: the desktop app, or, where there is no display, a conversation right here.",
 )
 @click.version_option(package_name="whisper-desktop", prog_name="whisper-desktop")
-def commands() -> None:
+@click.option("--background", is_flag=True, hidden=True)
+@click.pass_context
+def commands(context: click.Context, background: bool) -> None:
     """Local AI that simply works: finds the models on this computer, runs one, and says who answered."""
+    if context.invoked_subcommand is not None:
+        return
+    if background:
+        output.note("There is no display here, so nothing was started in the background.")
+        raise Failed
+    start_without_display()
 
 
-for command in (detect, machine, recommend, chat, engine, keys, config, doctor):
+for command in (chat, detect, machine, recommend, engine, keys, config, doctor):
     commands.add_command(command)
 
 
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code."""
+    _fill_missing_streams()
+    start_logbook()
+    try:
+        return _run(argv)
+    except BrokenPipeError:
+        _stop_writing()  # whoever read our output (head, less) has enough
+        return 0
+    except OSError as error:
+        # What the system refuses everywhere is not our mistake: a full disk, no more files, no permission.
+        log.warning("The system refused", exc_info=error)
+        _stop_writing(keep_errors=True)
+        output.note(f"The system refused: {error.strerror or error}.")
+        return 1
+
+
+def _run(argv: list[str]) -> int:
     try:
         code = commands.main(args=argv, prog_name="whisper-desktop", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except Failed:
         return 1
     except click.exceptions.Exit as ending:
         return ending.exit_code
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        _say_usage(error)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has enough; Python would complain once more while exiting.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code if isinstance(code, int) else 0
+        output.note("Stopped.")
+        return INTERRUPTED
+    except OSError:
+        raise
+    except Exception as error:
+        _say_mistake(mistake(error), as_json="--json" in argv)
+        return OUR_MISTAKE
+
+
+def _say_usage(error: click.UsageError) -> None:
+    message = error.format_message()
+    output.note(message)
+    if error.ctx is not None and not message.startswith("Usage:"):
+        output.note(f"`{error.ctx.command_path} --help` shows how.")
+
+
+def _say_mistake(error: WhisperError, *, as_json: bool) -> None:
+    if as_json:
+        output.emit_json(shapes.error_shape(error))
+    output.say_error(error)
+
+
+def _fill_missing_streams() -> None:
+    """A program may be started with its standard streams closed; and a terminal may not know every letter."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run
+        elif number and hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _stop_writing(*, keep_errors: bool = False) -> None:
+    """What is still buffered goes nowhere; else Python would complain once more while it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    if not keep_errors:
+        os.dup2(nowhere, sys.stderr.fileno())

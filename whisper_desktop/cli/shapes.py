@@ -1,7 +1,9 @@
 """The JSON shapes of `--json`. They are a promise: fields are added, never renamed or removed."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import Enum
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError, WhisperError
 from whisper_desktop.values import (
@@ -14,6 +16,9 @@ from whisper_desktop.values import (
     ServerInfo,
     SetupRecommendation,
 )
+
+if TYPE_CHECKING:
+    from whisper_desktop.settings import LoadedSettings
 
 Json = dict[str, Any]
 
@@ -167,6 +172,83 @@ def engine_shape(status: EngineStatus | None) -> Json:
         "memory_bytes": status.memory_bytes,
         "detail": status.detail,
     }
+
+
+def stopped_shape(stopped: bool) -> Json:
+    """`engine stop --json`: false when none was running."""
+    return {"stopped": stopped}
+
+
+def log_shape(lines: Sequence[str]) -> Json:
+    """`engine logs --json`, oldest line first."""
+    return {"lines": list(lines)}
+
+
+def key_kept_shape(origin: str, explanation: str) -> Json:
+    """`keys set --json`."""
+    return {"origin": origin, "stored": explanation}
+
+
+def keys_shape(origins: Sequence[str], explanation: str) -> Json:
+    """`keys list --json`. Never a key."""
+    return {"origins": list(origins), "store": explanation}
+
+
+def key_removed_shape(origin: str, removed: bool) -> Json:
+    """`keys remove --json`: false when there was none."""
+    return {"origin": origin, "removed": removed}
+
+
+def settings_shape(loaded: "LoadedSettings") -> Json:
+    """`config show --json`: every value, the layer it comes from, and what could not be used."""
+    return {
+        "settings": {
+            key: {"value": _plain(loaded.get(key)), "source": source.value}
+            for key, source in loaded.sources.items()
+        },
+        "problems": [
+            {
+                "key": problem.key,
+                "where": problem.where,
+                "title": problem.title,
+                "detail": problem.detail,
+                "next_step": problem.next_step,
+            }
+            for problem in loaded.problems
+        ],
+    }
+
+
+def setting_shape(key: str, value: object) -> Json:
+    """`config set --json`."""
+    return {"key": key, "value": _plain(value)}
+
+
+def paths_shape(config: str, choices: str) -> Json:
+    """`config path --json`."""
+    return {"config": config, "choices": choices}
+
+
+def doctor_shape(healthy: bool, checks: Sequence[tuple[str, bool | None, str, str]]) -> Json:
+    """`doctor --json`; a check whose `ok` is null is worth knowing and no fault."""
+    return {
+        "healthy": healthy,
+        "checks": [
+            {"name": name, "ok": ok, "detail": detail, "next_step": next_step}
+            for name, ok, detail, next_step in checks
+        ],
+    }
+
+
+def _plain(value: object) -> object:
+    """A setting's value as JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def error_shape(error: WhisperError) -> Json:

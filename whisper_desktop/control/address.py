@@ -8,15 +8,18 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from whisper_desktop.errors import ControlError
 from whisper_desktop.settings.paths import run_dir
 
 _LONGEST_SOCKET_PATH = 100  # bytes: sockaddr_un holds 104 on macOS and 108 on Linux
+_RECORD_LIMIT = 4096  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +31,37 @@ class OwnerRecord:
 
 
 def socket_address() -> str:
-    """The Unix socket's path, or the pipe's name on Windows."""
+    """The Unix socket's path, or the pipe's name on Windows. Raises `ControlError`, `SettingsError`."""
     folder = run_dir()
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    name = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     if sys.platform == "win32":
         return rf"\\.\pipe\whisper-desktop-{name}"
     path = folder / "owner.sock"
-    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-        short = Path(tempfile.gettempdir()) / f"whisper-desktop-{os.getuid()}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        if short.stat().st_uid != os.getuid():
-            raise PermissionError(f"{short} belongs to another user")
-        path = short / f"{name}.sock"
-    return str(path)
+    return str(path) if _is_short(path) else str(_short_folder() / f"{name}.sock")
+
+
+def _short_folder() -> Path:
+    """A private folder with a short path, for a run folder whose path is too long for a socket."""
+    name = f"whisper-desktop-{os.getuid()}"
+    candidates = (Path(tempfile.gettempdir()) / name, Path("/tmp") / name)
+    folder = next((path for path in candidates if _is_short(path / f"{'0' * 16}.sock")), candidates[-1])
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise _unusable(folder, f"The system says: {error.strerror}.") from error
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.getuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+    ):
+        # In a folder for everyone somebody else may have been there first.
+        raise _unusable(folder, "It can be changed by another user.")
+    return folder
+
+
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH
 
 
 def remove_socket() -> None:
@@ -50,11 +71,12 @@ def remove_socket() -> None:
 
 
 def read_record() -> OwnerRecord | None:
-    """The owner's record, or None when there is none or it is half written."""
+    """The owner's record, or None when there is none or it is not one."""
     try:
-        data = json.loads((run_dir() / "owner.json").read_text("utf-8"))
+        with (run_dir() / "owner.json").open("rb") as file:
+            data = json.loads(file.read(_RECORD_LIMIT))
         return OwnerRecord(int(data["pid"]), str(data["token"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -65,28 +87,52 @@ class OwnerLock:
         self._file: IO[bytes] | None = None
 
     def take(self) -> OwnerRecord | None:
-        """Become the owner and write the record; None when another process is."""
-        handle = (run_dir() / "owner.lock").open("ab")
+        """Become the owner and write the record; None when another process is.
+
+        Raises `ControlError` where the run folder cannot hold a lock at all.
+        """
+        folder = run_dir()
+        try:
+            # Private, because whoever can open it can lock it.
+            handle = open(os.open(folder / "owner.lock", os.O_CREAT | os.O_RDWR, 0o600), "r+b")
+        except OSError as error:
+            raise _unusable(folder, f"The system says: {error.strerror}.") from error
         try:
             _lock(handle)
-        except OSError:
+            record = OwnerRecord(os.getpid(), secrets.token_hex(16))
+            _write_record(folder, record)
+        except BlockingIOError:
             handle.close()
             return None
+        except OSError as error:
+            handle.close()
+            raise _unusable(folder, f"The system says: {error.strerror}.") from error
         self._file = handle
-        record = OwnerRecord(os.getpid(), secrets.token_hex(16))
-        target = run_dir() / "owner.json"
-        fresh = target.with_suffix(f".{record.pid}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps({"pid": record.pid, "token": record.token}), "utf-8")
-        fresh.replace(target)
         return record
 
     def release(self) -> None:
-        """Stop being the owner."""
+        """Stop being the owner. The file stays: a lock on a removed file would be nobody's."""
         if self._file is not None:
             (run_dir() / "owner.json").unlink(missing_ok=True)
             self._file.close()
             self._file = None
+
+
+def _write_record(folder: Path, record: OwnerRecord) -> None:
+    fresh = folder / f"owner.{record.pid}"
+    fresh.unlink(missing_ok=True)
+    text = json.dumps({"pid": record.pid, "token": record.token})
+    with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(folder / "owner.json")
+
+
+def _unusable(folder: Path, why: str) -> ControlError:
+    return ControlError(
+        f"The folder {folder} cannot be used to find a running app.",
+        why,
+        "Free the way, or set WHISPER_HOME to a folder that can be written to.",
+    )
 
 
 if sys.platform == "win32":  # written from the documentation, never run
@@ -94,7 +140,10 @@ if sys.platform == "win32":  # written from the documentation, never run
     def _lock(handle: IO[bytes]) -> None:
         import msvcrt
 
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        try:
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError from error
 
 else:
 

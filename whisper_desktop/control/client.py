@@ -1,6 +1,7 @@
 """The other side of the socket: the owner's verbs, from a program that is not the owner."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -9,12 +10,20 @@ from typing import Any
 from whisper_desktop.control import codec
 from whisper_desktop.control.address import read_record, socket_address
 from whisper_desktop.control.core import PROTOCOL, AskRequest
-from whisper_desktop.errors import ControlError
+from whisper_desktop.errors import ControlError, OwnerGone
 from whisper_desktop.values import Deadlines, EngineStatus, StreamEvent
+
+log = logging.getLogger(__name__)
+
+_Answers = asyncio.Queue[dict[str, Any] | None]
 
 
 class RemoteCore:
-    """`Core` over the socket. One reader task hands each line to the call it belongs to."""
+    """`Core` over the socket. One reader task hands each line to the call it belongs to.
+
+    However long a verb takes, the owner must be alive: when nothing comes for `control_reply` seconds it is
+    asked for a sign of life, and where none comes `ControlError` says so.
+    """
 
     is_owner = False
 
@@ -25,31 +34,42 @@ class RemoteCore:
         self._reader = reader
         self._writer = writer
         self._deadlines = deadlines
-        self._waiting: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
+        self._waiting: dict[int, _Answers] = {}
         self._next = 1
         self._task = asyncio.create_task(self._read())
 
     @classmethod
     async def connect(cls, deadlines: Deadlines) -> "RemoteCore | None":
-        """The running owner, or None when there is none. Raises `ControlError` when it refuses us."""
+        """The running owner, or None when there is none, or it is just coming or going.
+
+        Raises `ControlError` when it refuses us or does not answer.
+        """
         record = read_record()
         if record is None:
             return None
         try:
-            reader, writer = await asyncio.wait_for(_open(socket_address()), deadlines.control_connect)
+            async with asyncio.timeout(deadlines.control_connect):
+                reader, writer = await _open(socket_address())
         except (OSError, TimeoutError):
             return None
         try:
             writer.write(codec.to_line({"id": 0, "protocol": PROTOCOL, "token": record.token}))
-            line = await asyncio.wait_for(reader.readline(), deadlines.control_reply)
-            answer = codec.from_line(line)
-        except (OSError, TimeoutError, ControlError):
+            async with asyncio.timeout(deadlines.control_reply):
+                answer = codec.from_line(await reader.readline())
+            if "error" in answer and read_record() == record:
+                raise codec.error_from_json(answer["error"])
+            if isinstance(answer.get("ok"), dict):
+                return cls(reader, writer, bool(answer["ok"].get("desktop")), deadlines)
+        except TimeoutError:
             writer.close()
-            return None
-        if "error" in answer:
+            raise _stuck() from None
+        except (OSError, ValueError):
+            log.info("The owner hung up at once")
+        except ControlError:
             writer.close()
-            raise codec.error_from_json(answer["error"])
-        return cls(reader, writer, bool(answer["ok"].get("desktop")), deadlines)
+            raise
+        writer.close()
+        return None
 
     @property
     def alive(self) -> bool:
@@ -67,32 +87,24 @@ class RemoteCore:
         number, answers = self._send("ask", args)
         ended = False
         try:
-            while True:
-                answer = await answers.get()
-                if answer is None:
-                    ended = True
-                    raise _gone()
-                if "event" in answer:
-                    yield codec.value_from_json(answer["event"])
-                    continue
-                ended = True
+            while not ended:
+                answer = await self._next_answer(answers, patient=True)
+                ended = "event" not in answer
                 if "error" in answer:
                     raise codec.error_from_json(answer["error"])
-                return
+                if not ended:
+                    yield codec.value_from_json(answer["event"])
         finally:
             self._waiting.pop(number, None)
-            if not ended and not self._writer.is_closing():
+            if not ended and self.alive:
                 self._writer.write(codec.to_line({"id": number, "verb": "cancel"}))
 
     async def engine_status(self) -> EngineStatus | None:
         answer = await self._call("engine.status")
-        return codec.value_from_json(answer) if answer else None
+        return self._status(answer) if answer is not None else None
 
     async def engine_start(self) -> EngineStatus:
-        answer = await self._call("engine.start", timeout=self._deadlines.engine_start)
-        status = codec.value_from_json(answer)
-        assert isinstance(status, EngineStatus)
-        return status
+        return self._status(await self._call("engine.start", patient=True))
 
     async def engine_stop(self) -> None:
         await self._call("engine.stop")
@@ -117,49 +129,81 @@ class RemoteCore:
             await self._task
         self._writer.close()
 
-    def _send(self, verb: str, args: dict[str, Any]) -> tuple[int, "asyncio.Queue[dict[str, Any] | None]"]:
-        if self._task.done():
+    @staticmethod
+    def _status(answer: object) -> EngineStatus:
+        status = codec.value_from_json(answer)
+        if not isinstance(status, EngineStatus):
+            raise codec.not_understood()
+        return status
+
+    def _send(self, verb: str, args: dict[str, Any]) -> tuple[int, _Answers]:
+        if not self.alive:
             raise _gone()
         number, self._next = self._next, self._next + 1
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._waiting[number] = queue
-        self._writer.write(codec.to_line({"id": number, "verb": verb, "args": args}))
-        return number, queue
-
-    async def _call(self, verb: str, args: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
-        number, queue = self._send(verb, args or {})
-        try:
-            answer = await asyncio.wait_for(queue.get(), timeout or self._deadlines.control_reply)
-        except TimeoutError:
+        line = codec.to_line({"id": number, "verb": verb, "args": args})
+        if len(line) > codec.MAX_LINE:
             raise ControlError(
-                "The running app did not answer in time.",
-                "It may be busy or stuck.",
-                "Quit it and start again.",
-            ) from None
+                "The conversation is too long to be handed to the running app.",
+                f"It takes {len(line) / 1e6:.0f} MB, and {codec.MAX_LINE / 1e6:.0f} MB are the most.",
+                "Begin a new one.",
+            )
+        answers: _Answers = asyncio.Queue()
+        self._waiting[number] = answers
+        self._writer.write(line)
+        return number, answers
+
+    async def _call(self, verb: str, args: dict[str, Any] | None = None, *, patient: bool = False) -> Any:
+        number, answers = self._send(verb, args or {})
+        try:
+            answer = await self._next_answer(answers, patient=patient)
         finally:
             self._waiting.pop(number, None)
-        if answer is None:
-            raise _gone()
         if "error" in answer:
             raise codec.error_from_json(answer["error"])
         return answer.get("ok")
+
+    async def _next_answer(self, answers: _Answers, *, patient: bool) -> dict[str, Any]:
+        """The next line for one call. `patient`: it may take as long as the owner shows signs of life."""
+        while True:
+            try:
+                async with asyncio.timeout(self._deadlines.control_reply):
+                    answer = await answers.get()
+            except TimeoutError:
+                if not patient:
+                    raise _stuck() from None
+                await self._call("ping")
+                continue
+            if answer is None:
+                raise _gone()
+            return answer
 
     async def _read(self) -> None:
         try:
             while line := await self._reader.readline():
                 answer = codec.from_line(line)
-                if queue := self._waiting.get(int(answer.get("id", 0))):
-                    queue.put_nowait(answer)
-        except (OSError, ValueError, ControlError):
-            pass  # told to every waiting call below
+                number = answer.get("id")
+                if isinstance(number, int) and (answers := self._waiting.get(number)):
+                    answers.put_nowait(answer)
+        except (OSError, ValueError, ControlError) as error:
+            log.info("The line to the owner broke: %s", error)  # told to every waiting call below
         finally:
-            for queue in self._waiting.values():
-                queue.put_nowait(None)
+            for answers in self._waiting.values():
+                answers.put_nowait(None)
 
 
-def _gone() -> ControlError:
+def _gone() -> OwnerGone:
+    return OwnerGone(
+        "The program that ran the engine has gone away.",
+        "It was closed, or it crashed.",
+        "Ask again; another one takes its place.",
+    )
+
+
+def _stuck() -> ControlError:
     return ControlError(
-        "The running app has gone away.", "It was closed or it crashed.", "Ask again; a new one is started."
+        "The running app does not answer.",
+        "It is busy or stuck.",
+        "Quit it (its tray menu, or your system's task list) and start again.",
     )
 
 

@@ -4,8 +4,9 @@ A line is one JSON object: {"id", "verb", "args"} goes up, {"id", "event" | "ok"
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,13 +47,22 @@ def value_to_json(value: object) -> dict[str, object]:
     return {"type": name, "value": _adapter(name).dump_python(value, mode="json")}
 
 
+def not_understood() -> ControlError:
+    return ControlError(
+        "The running app and this program do not understand each other.",
+        "They are probably two different versions.",
+        "Quit the running one and start it again.",
+    )
+
+
 def value_from_json(data: object) -> Any:
     """The value again. Raises `ControlError` for anything that is not one."""
+    if not isinstance(data, dict) or str(data.get("type")) not in _VALUES:
+        raise not_understood()
     try:
-        assert isinstance(data, dict)
-        return _adapter(data["type"]).validate_python(data["value"])
-    except (AssertionError, KeyError, ValidationError) as error:
-        raise ControlError("The running app answered in a way this one does not understand.") from error
+        return _adapter(str(data["type"])).validate_python(data.get("value"))
+    except ValidationError:
+        raise not_understood() from None  # its text would repeat what a person wrote
 
 
 def error_to_json(error: WhisperError) -> dict[str, object]:
@@ -63,9 +73,8 @@ def error_to_json(error: WhisperError) -> dict[str, object]:
         "detail": error.detail,
         "next_step": error.next_step,
     }
-    for name in ("attempts",):
-        if (attempts := getattr(error, name, None)) is not None:
-            data[name] = [value_to_json(attempt) for attempt in attempts]
+    if (attempts := getattr(error, "attempts", None)) is not None:
+        data["attempts"] = [value_to_json(attempt) for attempt in attempts]
     if (guidance := getattr(error, "setup_guidance", None)) is not None:
         data["setup_guidance"] = value_to_json(guidance)
     if (last := getattr(error, "last_error", None)) is not None:
@@ -82,44 +91,53 @@ def error_to_json(error: WhisperError) -> dict[str, object]:
 def error_from_json(data: object) -> WhisperError:
     """The error again; an unknown kind becomes a `ControlError` with the same words."""
     if not isinstance(data, dict):
-        return ControlError("The running app answered in a way this one does not understand.")
-    words = tuple(str(data.get(part, "")) for part in ("title", "detail", "next_step"))
-    name = str(data.get("type"))
-    kind = _ERRORS.get(name, ControlError)
-    details: dict[str, object] = {}
-    if kind in (errors.LLMConnectionError, errors.AnswerInterrupted):
-        details["attempts"] = tuple(
-            value_from_json(item) for item in cast(list[object], data.get("attempts", []))
-        )
+        return not_understood()
+    try:
+        return _known_error(data)
+    except (ValueError, TypeError, ControlError):
+        return not_understood()
+
+
+def _known_error(data: Mapping[str, Any]) -> WhisperError:
+    words = [str(data.get(part, "")) for part in ("title", "detail", "next_step")]
+    attempts = tuple(value_from_json(item) for item in data.get("attempts", []))
+    kind = _ERRORS.get(str(data.get("type")), ControlError)
     if kind is errors.LLMConnectionError:
-        if "setup_guidance" in data:
-            details["setup_guidance"] = value_from_json(data["setup_guidance"])
-        if "last_error" in data:
-            details["last_error"] = error_from_json(data["last_error"])
-    if kind in (errors.AnswerInterrupted, errors.BackendError):
-        details["kind"] = values.ErrorKind(str(data.get("kind", values.ErrorKind.STREAM_CUT)))
+        guidance, last = data.get("setup_guidance"), data.get("last_error")
+        return errors.LLMConnectionError(
+            *words,
+            attempts=attempts,
+            last_error=error_from_json(last) if last is not None else None,
+            setup_guidance=value_from_json(guidance) if guidance is not None else None,
+        )
     if kind is errors.AnswerInterrupted:
-        details["partial_text"] = str(data.get("partial_text", ""))
-    if kind is errors.EngineError:
-        details["cause"] = str(data.get("cause", "unknown"))
-    if kind is errors.ConsentRequired and "needed" in data:
-        details["needed"] = values.Reach(str(data["needed"]))
+        why = values.ErrorKind(data.get("kind", values.ErrorKind.STREAM_CUT))
+        partial = str(data.get("partial_text", ""))
+        return errors.AnswerInterrupted(*words, partial_text=partial, kind=why, attempts=attempts)
     if kind is errors.BackendError:
-        return errors.BackendError(cast(values.ErrorKind, details["kind"]), *words)
-    return cast(WhisperError, cast(Any, kind)(*words, **details))
+        return errors.BackendError(values.ErrorKind(str(data.get("kind"))), *words, attempts=attempts)
+    if kind is errors.EngineError:
+        return errors.EngineError(*words, cause=str(data.get("cause", "unknown")))
+    if kind is errors.ConsentRequired:
+        needed = data.get("needed")
+        return errors.ConsentRequired(*words, needed=values.Reach(needed) if needed is not None else None)
+    if kind is errors.SettingsError:
+        return errors.SettingsError(*words, key=str(data.get("key", "")), where=str(data.get("where", "")))
+    return kind(*words)
 
 
 def to_line(data: dict[str, object]) -> bytes:
     """One line of the protocol."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass") + b"\n"  # a model may send half a character
 
 
 def from_line(line: bytes) -> dict[str, Any]:
     """One line of the protocol. Raises `ControlError` when it is not a JSON object."""
     try:
         data = json.loads(line)
-    except ValueError as error:
-        raise ControlError("A line on the control socket was not JSON.") from error
+    except (ValueError, RecursionError):
+        raise ControlError("A line on the control socket was not JSON.") from None
     if not isinstance(data, dict):
         raise ControlError("A line on the control socket was not a JSON object.")
     return data

@@ -1,4 +1,4 @@
-"""The verbs that an owner offers, in process (`LocalCore`) or over the socket (`RemoteCore`)."""
+"""`Core`: the verbs that the owner offers, in process (`LocalCore`) or over the socket (`RemoteCore`)."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ class AskRequest:
 
 
 class Core(Protocol):
-    """What a front end may ask of the owner, wherever the owner runs."""
+    """What a front end may ask of the owner, wherever the owner runs.
+
+    Every verb raises `OwnerGone` when the owner ends meanwhile.
+    """
 
     @property
     def is_owner(self) -> bool:

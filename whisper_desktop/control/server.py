@@ -1,11 +1,17 @@
-"""The owner's side of the socket: reads verbs, answers them, stops an answer when its asker goes away."""
+"""The owner's side of the socket: reads verbs, answers them, stops an answer when its asker goes away.
+
+Whoever connects says first who it is; then every line is a verb with a number of its own, and any number of
+them may run side by side. A line that is not one of ours ends the connection, and nothing else.
+"""
 
 import asyncio
+import logging
 import os
+import secrets
+import socket
 import sys
 from collections.abc import Callable
-from contextlib import aclosing, suppress
-from functools import partial
+from contextlib import aclosing
 from typing import Any
 
 from whisper_desktop.control import codec
@@ -13,18 +19,25 @@ from whisper_desktop.control.address import remove_socket, socket_address
 from whisper_desktop.control.core import PROTOCOL, AskRequest
 from whisper_desktop.control.local import LocalCore
 from whisper_desktop.errors import ControlError, WhisperError
-from whisper_desktop.values import Message, Reach
+from whisper_desktop.values import Deadlines, Message, Reach
+
+log = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 64  # verbs of one connection: no program of ours needs more than a few
 
 
 class ControlServer:
     """Serves one `LocalCore`. `on_handover` is called when a desktop wants to be the owner instead."""
 
-    def __init__(self, core: LocalCore, token: str, *, on_handover: Callable[[], None]) -> None:
+    def __init__(
+        self, core: LocalCore, token: str, deadlines: Deadlines, *, on_handover: Callable[[], None]
+    ) -> None:
         self._core = core
         self._token = token
+        self._deadlines = deadlines
         self._on_handover = on_handover
         self._server: asyncio.AbstractServer | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
 
     async def start(self) -> None:
         """Listen. The lock is ours, so a socket file that lies here belongs to nobody."""
@@ -36,21 +49,37 @@ class ControlServer:
                 reader = asyncio.StreamReader(limit=codec.MAX_LINE)
                 return asyncio.StreamReaderProtocol(reader, self._accept)
 
-            await loop.start_serving_pipe(protocol, address)
+            (self._server,) = await loop.start_serving_pipe(protocol, address)
         else:
-            remove_socket()
-            before = os.umask(0o177)
+            listener = socket.socket(socket.AF_UNIX)
             try:
-                self._server = await asyncio.start_unix_server(self._accept, address, limit=codec.MAX_LINE)
-            finally:
-                os.umask(before)
+                remove_socket()
+                listener.bind(address)
+                os.chmod(address, 0o600)  # nobody can connect before it listens
+                self._server = await asyncio.start_unix_server(
+                    self._accept, sock=listener, limit=codec.MAX_LINE
+                )
+            except OSError as error:
+                listener.close()
+                raise ControlError(
+                    f"The socket {address} cannot be used.",
+                    f"The system says: {error.strerror}.",
+                    "Free the way, or set WHISPER_HOME to a folder that can be written to.",
+                ) from error
 
-    async def stop(self) -> None:
-        """Close the socket and everyone on it."""
+    def stop_listening(self) -> None:
+        """Take no new connections. Those that stand go on."""
         if self._server is not None:
             self._server.close()
             self._server = None
             remove_socket()
+
+    async def stop(self) -> None:
+        """Stop listening, let the replies that are due leave, and hang up."""
+        self.stop_listening()
+        due = {task for connection in self._connections.values() for task in connection.running.values()}
+        if due:
+            await asyncio.wait(due, timeout=self._deadlines.shutdown)
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -58,61 +87,107 @@ class ControlServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        connection = _Connection(self._core, reader, writer, self._deadlines, self._on_handover)
+        self._connections[task] = connection
         try:
-            await self._converse(reader, writer)
-        except (ConnectionError, ControlError, ValueError, asyncio.CancelledError):
-            pass  # whoever asked has gone, or does not speak our language: nothing to tell anybody
+            if await connection.greet(self._token):
+                await connection.converse()
+        except asyncio.CancelledError:
+            pass  # `stop` hangs up
+        except (OSError, ControlError, ValueError, TimeoutError) as error:
+            # Whoever asked has gone, or does not speak our language: nobody is left to be told.
+            log.info("A connection ended: %s", error)
         finally:
-            self._connections.discard(task)
-            writer.close()
+            self._connections.pop(task, None)
+            await connection.end()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = codec.from_line(await reader.readline())
-        if hello.get("token") != self._token or hello.get("protocol") != PROTOCOL:
-            writer.write(codec.to_line({"id": 0, "error": codec.error_to_json(_STRANGER)}))
-            await writer.drain()
-            return
-        writer.write(codec.to_line({"id": 0, "ok": {"pid": os.getpid(), "desktop": self._core.has_desktop}}))
-        running: dict[object, asyncio.Task[None]] = {}
-        try:
-            while line := await reader.readline():
-                request = codec.from_line(line)
-                number = request.get("id")
-                if request.get("verb") == "cancel":
-                    if task := running.pop(number, None):
-                        task.cancel()
-                    continue
-                task = asyncio.create_task(self._answer(request, writer))
-                running[number] = task
-                task.add_done_callback(partial(_forget, running, number))
-        finally:
-            for task in list(running.values()):
-                task.cancel()
-            await asyncio.gather(*running.values(), return_exceptions=True)
 
-    async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        number = request.get("id")
-        try:
-            if request.get("verb") == "ask":
-                async with aclosing(self._core.ask(_ask_request(request.get("args", {})))) as events:
-                    async for event in events:
-                        writer.write(codec.to_line({"id": number, "event": codec.value_to_json(event)}))
-                        await writer.drain()
-                result: object = None
+class _Connection:
+    """One program on the line. `running` are the verbs that are being answered, by their number."""
+
+    def __init__(
+        self,
+        core: LocalCore,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        deadlines: Deadlines,
+        on_handover: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._reader = reader
+        self._writer = writer
+        self._deadlines = deadlines
+        self._on_handover = on_handover
+        self.running: dict[int, asyncio.Task[None]] = {}
+
+    async def greet(self, token: str) -> bool:
+        """Whether the other side says in time that it is a program of the same user and version."""
+        async with asyncio.timeout(self._deadlines.control_reply):
+            hello = codec.from_line(await self._reader.readline())
+        given = str(hello.get("token")).encode("utf-8", "replace")
+        if not secrets.compare_digest(given, token.encode()) or hello.get("protocol") != PROTOCOL:
+            await self._send({"id": 0, "error": codec.error_to_json(_STRANGER)})
+            return False
+        await self._send({"id": 0, "ok": {"pid": os.getpid(), "desktop": self._core.has_desktop}})
+        return True
+
+    async def converse(self) -> None:
+        """Take verbs until the other side hangs up. Raises `ControlError` for a line that is none."""
+        while line := await self._reader.readline():
+            request = codec.from_line(line)
+            number = request.get("id")
+            if not isinstance(number, int):
+                raise ControlError("A verb on the control socket had no number.")
+            if request.get("verb") == "cancel":
+                if task := self.running.get(number):
+                    task.cancel()
+            elif number in self.running or len(self.running) >= _MOST_AT_ONCE:
+                raise ControlError("A program sent more verbs than can be told apart.")
             else:
-                result = await self._do(str(request.get("verb")), request.get("args", {}))
-            reply: dict[str, object] = {"id": number, "ok": result}
+                self._begin(number, request)
+
+    def _begin(self, number: int, request: dict[str, Any]) -> None:
+        task = asyncio.create_task(self._answer(number, request))
+        self.running[number] = task
+        task.add_done_callback(lambda _: self.running.pop(number, None))
+
+    async def end(self) -> None:
+        """Stop what is being answered, and hang up."""
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._writer.close()
+
+    async def _answer(self, number: int, request: dict[str, Any]) -> None:
+        verb, args = str(request.get("verb")), request.get("args") or {}
+        try:
+            if not isinstance(args, dict):
+                raise ControlError(f"The verb “{verb}” came with something that is not its arguments.")
+            reply: dict[str, object] = {"id": number, "ok": await self._do(number, verb, args)}
         except WhisperError as error:
             reply = {"id": number, "error": codec.error_to_json(error)}
-        except ConnectionError:
+        except (OSError, TimeoutError):
+            return  # the asker has gone, or takes nothing any more
+        except Exception:
+            log.exception("A mistake in the verb %s", verb)
+            reply = {"id": number, "error": codec.error_to_json(_OUR_MISTAKE)}
+        try:
+            await self._send(reply)
+        except (OSError, TimeoutError):
             return
-        writer.write(codec.to_line(reply))
-        with suppress(ConnectionError):
-            await writer.drain()
+        if verb == "handover" and reply.get("ok"):
+            self._on_handover()
 
-    async def _do(self, verb: str, args: dict[str, Any]) -> object:
+    async def _do(self, number: int, verb: str, args: dict[str, Any]) -> object:
         core = self._core
+        if verb == "ping":
+            return None
+        if verb == "ask":
+            async with aclosing(core.ask(_ask_request(args))) as events:
+                async for event in events:
+                    await self._send({"id": number, "event": codec.value_to_json(event)})
+            return None
         if verb == "engine.status":
             status = await core.engine_status()
             return codec.value_to_json(status) if status else None
@@ -122,18 +197,26 @@ class ControlServer:
             await core.engine_stop()
             return None
         if verb == "engine.log":
-            return await core.engine_log(int(args.get("lines", 200)))
+            lines = args.get("lines")
+            return await core.engine_log(lines if isinstance(lines, int) else 200)
         if verb == "reload":
             await core.reload()
             return None
         if verb == "show":
             return await core.show(str(args.get("window", "chat")))
         if verb == "handover":
-            if core.has_desktop:
-                return False
-            self._on_handover()
-            return True
-        raise ControlError(f"The running app does not know the verb “{verb}”.", "", "Update and restart it.")
+            return not core.has_desktop
+        raise ControlError(
+            f"The running app does not know the verb “{verb}”.", "It is another version.", "Restart it."
+        )
+
+    async def _send(self, data: dict[str, object]) -> None:
+        """One line. Raises `TimeoutError` when the other side takes nothing for as long as a stall may be."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the other side has hung up")
+        self._writer.write(codec.to_line(data))
+        async with asyncio.timeout(self._deadlines.stall):
+            await self._writer.drain()
 
 
 _STRANGER = ControlError(
@@ -141,21 +224,27 @@ _STRANGER = ControlError(
     "It is another version, or the run folder was changed.",
     "Quit it from its tray menu and start again.",
 )
-
-
-def _forget(running: dict[object, asyncio.Task[None]], number: object, _: asyncio.Task[None]) -> None:
-    running.pop(number, None)
+_OUR_MISTAKE = ControlError(
+    "Something went wrong inside the running app.",
+    "It is our mistake.",
+    "The details are in its log; try again.",
+)
 
 
 def _ask_request(args: dict[str, Any]) -> AskRequest:
-    messages = tuple(codec.value_from_json(item) for item in args.get("messages", []))
-    if not all(isinstance(message, Message) for message in messages):
-        raise ControlError("A question on the control socket held something that is not a message.")
-    reach = args.get("reach")
-    return AskRequest(
-        messages,
-        guide=bool(args.get("guide")),
-        backend=args.get("backend"),
-        model=args.get("model"),
-        reach=Reach(reach) if reach else None,
-    )
+    messages, reach = args.get("messages"), args.get("reach")
+    backend, model = args.get("backend"), args.get("model")
+    try:
+        values = tuple(codec.value_from_json(item) for item in messages or ())
+        allowed = Reach(reach) if reach is not None else None
+    except (TypeError, ValueError):
+        raise _NOT_A_QUESTION from None
+    texts = (text is None or isinstance(text, str) for text in (backend, model))
+    if not values or not all(isinstance(message, Message) for message in values) or not all(texts):
+        raise _NOT_A_QUESTION
+    return AskRequest(values, guide=bool(args.get("guide")), backend=backend, model=model, reach=allowed)
+
+
+_NOT_A_QUESTION = ControlError(
+    "The running app did not understand the question.", "It is another version.", "Restart it."
+)

@@ -6,7 +6,7 @@ from whisper_desktop.discovery.description import Description
 from whisper_desktop.discovery.known import GIVEN_MODELS, Known, usual_owners
 from whisper_desktop.discovery.places import Spot, Unusable, Way
 from whisper_desktop.discovery.probe import Nobody, Outcome, Recognised, Stranger
-from whisper_desktop.discovery.words import about_absent, about_failure, about_server, about_stranger
+from whisper_desktop.discovery.words import about_absent, about_server, about_stranger
 from whisper_desktop.values import IDENTITIES, Reach, ServerInfo, ServerStatus
 
 _UNSPECIFIED = "openai_compatible"
@@ -89,7 +89,7 @@ def nobody_we_know(
         if isinstance(outcome, Nobody) and way.is_given:
             owners = _owners(way, spot, moved)
             expected = way.expected or (owners[0] if len(owners) == 1 else _UNSPECIFIED)
-            return _unreachable(expected, way.url, about_failure(outcome.error), reach=way.reach)
+            return _unreachable(expected, way.url, str(outcome.error), reach=way.reach)
     return None
 
 
@@ -106,7 +106,7 @@ def _unreachable(id: str, url: str, detail: str, *, reach: Reach | None = None) 
 
 def unusable_address(address: Unusable) -> ServerInfo:
     """An address that was given and is none."""
-    return _unreachable(address.expected or _UNSPECIFIED, address.text, about_failure(address.error))
+    return _unreachable(address.expected or _UNSPECIFIED, address.text, str(address.error))
 
 
 def absent_servers(found: set[str], ports: Mapping[str, int]) -> list[ServerInfo]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import ModelInfo, ServerStatus
 
 
@@ -52,11 +51,6 @@ def about_absent(name: str, port: int | None) -> str:
     """A known server that was looked for in vain."""
     where = f" (port {port})" if port else ""
     return f"{name} is not running on this computer{where}."
-
-
-def about_failure(error: WhisperError) -> str:
-    """Why an address could not be asked."""
-    return str(error)
 
 
 def _either(names: Sequence[str]) -> str:

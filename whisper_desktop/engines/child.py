@@ -11,8 +11,8 @@ What binds it to its owner (`kill -9` included):
 - Windows: the owner puts the child into a job that ends with it (`windows_job`). Not run so far.
 
 To the outside the built-in engine behaves as `llama-server` does: same flags, same HTTP, log on standard
-error, exit code 0 on SIGTERM, 1 when it cannot start with the reason in the log, killed by SIGTERM while it
-loads, and a second SIGTERM ends it at once.
+error, exit code 0 on SIGTERM (but at once, whoever reads), 1 when it cannot start with the reason in the log,
+killed by SIGTERM while it loads.
 
 Imports stay at the few modules that Python has loaded anyway: start-up is what a person waits for.
 """
@@ -113,24 +113,30 @@ def _serve_builtin(flags: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     try:
-        server = xllamacpp.Server(params)  # blocks, holding the interpreter's lock, until the model is loaded
+        # Blocks, holding the interpreter's lock, until the model is loaded; serves while it is referenced.
+        server = xllamacpp.Server(params)  # noqa: F841
     except (RuntimeError, MemoryError) as error:
         # The reason is in llama.cpp's own log lines above; the error only says that there is one.
         print(f"whisper: {error}", file=sys.stderr)
         return 1
-    stop = threading.Event()
+    _wait_for_stop()
+    # Without taking the server down: right after the load that waits for its main loop for ever (xllamacpp
+    # 2026.10.11549, 14 of 25 tries), and later for readers that stall. It has nothing to save.
+    sys.stderr.flush()
+    os._exit(0)
 
-    def stop_once(number: int, _frame: object) -> None:
-        # Ending waits for open streams under the interpreter's lock, where no second Python handler would
-        # run: the system's own handling ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
 
+def _wait_for_stop() -> None:
+    """Return at the first SIGTERM or SIGINT.
+
+    Through a pipe: a signal that comes just before a wait on a lock does not end it, a byte in a pipe does.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop_once)
-    stop.wait()
-    del server
-    return 0
+        signal.signal(number, lambda *_: None)
+    os.read(reading, 1)
 
 
 class FlagError(Exception):

@@ -19,6 +19,9 @@ _SECRET_ENDINGS = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 _SSE_PING_SECONDS = "1"
 """llama-server sees between two pings that it should stop; its own 30 s would make stops that slow."""
 
+_PROMPT_CACHE_MIB = "512"
+"""llama.cpp's own 8192 has ended programs on computers with 8 and 16 GB."""
+
 
 def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = None) -> list[str]:
     """The llama-server flags for `spec`, the person's own last, so that they win.
@@ -41,7 +44,7 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
         options.append(["-lm", spec.load_mode])
     elif spec.load_mode == "none":
         options.append(["--no-mmap"])  # until early 2026 this was the spelling; now it is refused
-    options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"]]
+    options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"], ["--cache-ram", _PROMPT_CACHE_MIB]]
     ours = [option for option in options if known is None or option[0] in known]
     return [word for option in ours for word in option] + list(spec.extra_args)
 

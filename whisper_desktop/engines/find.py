@@ -91,6 +91,8 @@ async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
     try:
         await asyncio.wait({process.exited}, timeout=deadlines.engine_ask)
         if process.alive:
+            process.kill()
+            await asyncio.wait({process.exited}, timeout=deadlines.drain)
             raise NotUsable(f"It did not answer to {flag} within {deadlines.engine_ask:g} s.")
         await process.finish(deadlines)
     finally:

@@ -1,6 +1,7 @@
 """An engine's log: the newest lines in memory, all lines in a rotating file, secrets in neither."""
 
 import asyncio
+import contextlib
 import logging
 import logging.handlers
 import re
@@ -121,6 +122,8 @@ class EngineLog:
         try:
             self._file.emit(logging.makeLogRecord({"msg": "\n".join(lines)}))
         except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):  # a full disk refuses even the last of it
+                self._file.close()
             self._file = None
             self._keep([f"whisper: this log is kept in memory only, its file cannot be written: {error}"])
 

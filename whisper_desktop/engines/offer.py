@@ -4,9 +4,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whisper_desktop.engines.context import choose_context, read_shape
+from whisper_desktop.engines.context import choose_context
 from whisper_desktop.engines.find import find_binary
 from whisper_desktop.engines.spec import EngineSpec, default_threads
+from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.values import (
     IDENTITIES,
     EngineState,
@@ -47,7 +48,7 @@ def builtin_server(model: Path | None, status: EngineStatus | None) -> ServerInf
 
 def _offer(model: Path | None, state: EngineState) -> tuple[ServerStatus, tuple[ModelInfo, ...], str]:
     if model is None:
-        return ServerStatus.NO_MODELS, (), "It has no model yet."
+        return ServerStatus.NO_MODELS, (), "It has no model yet; until then, the guide answers."
     try:
         size = model.stat().st_size
     except OSError:
@@ -61,25 +62,20 @@ def _offer(model: Path | None, state: EngineState) -> tuple[ServerStatus, tuple[
     return ServerStatus.AVAILABLE, (info,), awake
 
 
-def engine_for(model: Path, llm: "LLMSettings", resources: ResourceInfo | None) -> EngineSpec:
+def engine_for(
+    model: Path, header: GgufHeader | None, llm: "LLMSettings", resources: ResourceInfo
+) -> EngineSpec:
     """Our own engine with the person's model and settings: their llama-server, the one on PATH, or built in.
 
-    Whichever program serves, it is the engine "builtin". Without `resources` (the machine has not been looked
-    at yet) the physical cores are asked for here.
+    Whichever program serves, it is the engine "builtin". Numbers that the person set are obeyed.
     """
     given = llm.llamacpp
     return EngineSpec(
         model_path=model.absolute(),
         alias=model.stem,
-        n_ctx=given.n_ctx if given.n_ctx != "auto" else choose_context(read_shape(model), resources),
+        n_ctx=given.n_ctx if given.n_ctx != "auto" else choose_context(header, resources),
         n_gpu_layers=given.n_gpu_layers,
-        threads=default_threads(resources) if resources is not None else _physical_cores(),
+        threads=default_threads(resources),
         binary=find_binary(given.server_path),
         engine_id=BUILTIN,
     )
-
-
-def _physical_cores() -> int:
-    import psutil
-
-    return psutil.cpu_count(logical=False) or 1

@@ -178,10 +178,14 @@ class Engine:
             # The loop ends under us, or a bug: nobody may be left waiting, nothing may be left running.
             if self._launch is not None and self._launch.process is not None:
                 self._launch.process.kill()
-            for ready in self._ready_waiters:
-                _answer(ready, None, error)
-            for stopped in self._stop_waiters:
-                _answer(stopped, None, error)
+            self._launch = self._address = None
+            self._status = replace(
+                self._status, state=EngineState.FAILED, url=None, pid=None, detail="Its supervision ended."
+            )
+            self._answer_ready(error)
+            stoppers, self._stop_waiters = self._stop_waiters, []
+            for stopper in stoppers:
+                _answer(stopper, None, error)
             raise
         finally:
             self._log.close()

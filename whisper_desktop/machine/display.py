@@ -24,8 +24,8 @@ def has_display(env: Mapping[str, str] | None = None, *, timeout: float = 0.5) -
     variables = os.environ if env is None else env
     if variables.get("QT_QPA_PLATFORM", "").split(":")[0] in _WITHOUT_DISPLAY:
         return True
-    wayland = variables.get("WAYLAND_DISPLAY")
-    if wayland and _answers(os.path.join(variables.get("XDG_RUNTIME_DIR", ""), wayland), timeout):
+    wayland = os.path.join(variables.get("XDG_RUNTIME_DIR", ""), variables.get("WAYLAND_DISPLAY", ""))
+    if variables.get("WAYLAND_DISPLAY") and os.path.isabs(wayland) and _answers(wayland, timeout):
         return True
     return any(_answers(address, timeout) for address in x11_addresses(variables.get("DISPLAY", "")))
 
@@ -49,6 +49,6 @@ def _answers(address: str | tuple[str, int], timeout: float) -> bool:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(timeout)
                 connection.connect(address)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no address can have, such as "..:0"
         return False
     return True

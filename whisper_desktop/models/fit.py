@@ -77,7 +77,7 @@ def budget_for(resources: ResourceInfo, gpu: GpuInfo | None) -> Budget:
     host = max(0, int(min(share * ram, ram - reserve * GIB)))
     if gpu is None or gpu.total_bytes is None:
         return Budget(0, host)
-    if gpu.unified and gpu.vendor == "apple":
+    if gpu.unified and gpu.vendor == "Apple":
         return Budget(max(0, min(gpu.total_bytes - GIB, ram - 4 * GIB)), host, unified=True)
     if gpu.unified:
         return Budget(max(0, min(gpu.total_bytes - GIB, host)), host, unified=True)

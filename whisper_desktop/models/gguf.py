@@ -16,6 +16,7 @@ _MAGIC = b"GGUF"
 _MOST_PAIRS = 10_000
 _LONGEST_TEXT = 1_000_000  # bytes: chat templates are tens of kilobytes
 _LONGEST_HEADER = 256_000_000  # bytes: the largest vocabularies take about 20 MB
+_MOST_LAYERS = 10_000
 _LONGEST_KEPT_ARRAY = 4_096  # elements; longer arrays (vocabularies) are passed over
 
 _SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
@@ -37,11 +38,9 @@ class GgufHeader:
         return str(self.metadata.get("general.architecture", ""))
 
     def number(self, key: str) -> int | None:
-        """A whole number under the architecture's own prefix; the largest where there is one per layer."""
+        """A whole number above 0 under the architecture's own prefix, else None."""
         value = self.metadata.get(f"{self.architecture}.{key}")
-        if isinstance(value, tuple):
-            value = max((entry for entry in value if isinstance(entry, int)), default=None)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return value if isinstance(value, int) and value > 0 else None
 
     @property
     def train_ctx(self) -> int | None:
@@ -50,17 +49,24 @@ class GgufHeader:
 
     @property
     def kv_groups(self) -> tuple[KvGroup, ...]:
-        """The KV cache as if every layer kept full attention: never less than what is needed."""
-        layers, heads, width = (self.number(key) for key in _SHAPE)
-        if not (layers and heads and width):
+        """The KV cache as if every layer kept every token (windows need less); () if it does not tell."""
+        layers, width = self.number("block_count"), self.number("embedding_length")
+        heads = self._per_layer("attention.head_count", layers, None)
+        if not (layers and width and heads):
             return ()
-        kv_heads = self.number("attention.head_count_kv") or heads
-        k_dim = self.number("attention.key_length") or width // heads
+        kv_heads = self._per_layer("attention.head_count_kv", layers, max(heads))
+        k_dim = self.number("attention.key_length") or width // max(heads)
         v_dim = self.number("attention.value_length") or k_dim
-        return (KvGroup(layers, kv_heads, k_dim, v_dim, None),)
+        return tuple(KvGroup(1, count, k_dim, v_dim, None) for count in kv_heads if count)
 
-
-_SHAPE = ("block_count", "attention.head_count", "embedding_length")
+    def _per_layer(self, key: str, layers: int | None, default: int | None) -> tuple[int, ...]:
+        """A number that a file gives once, or once for each layer."""
+        value = self.metadata.get(f"{self.architecture}.{key}", default)
+        if isinstance(value, tuple):
+            return tuple(entry for entry in value if isinstance(entry, int) and entry >= 0)
+        if not isinstance(value, int) or value <= 0 or not layers:
+            return ()
+        return (value,) * min(layers, _MOST_LAYERS)
 
 
 def read_header(path: Path) -> GgufHeader:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel
-
 from whisper_desktop.errors import SecretsError, SettingsError
 from whisper_desktop.settings import paths
 from whisper_desktop.settings.address import OPENROUTER_ORIGIN, origin_of
@@ -35,12 +33,14 @@ log = logging.getLogger(__name__)
 class LoadedSettings:
     """The settings, and how they came about.
 
-    `sources` names the layer that won, for every declared key and every further key that is set; `places` the
-    exact place (file and line, variable) of those that are set. `problems` are for the person. `env_keys`
-    holds the key from the environment, by the origin it belongs to: hand it to `SecretStore`.
+    `values` are the settings by dotted key, further keys that are set included. For each of them `sources`
+    names the layer that won; `places` has the exact place (file and line, variable) of those that are set.
+    `problems` are for the person. `env_keys` holds the key from the environment, by the origin it belongs to:
+    hand it to `SecretStore`.
     """
 
     settings: Settings
+    values: Mapping[str, object]
     sources: Mapping[str, Layer]
     places: Mapping[str, str]
     problems: tuple[SettingsError, ...]
@@ -48,13 +48,10 @@ class LoadedSettings:
 
     def get(self, key: str) -> object:
         """The value of a dotted key. Raises `SettingsError` when there is no such setting."""
-        value: object = self.settings
-        for name in canonical_path(tuple(key.split("."))):
-            below = dict(value) if isinstance(value, BaseModel | dict) else {}
-            if name not in below:
-                raise unknown_key(key)
-            value = below[name]
-        return value
+        name = ".".join(canonical_path(tuple(key.split("."))))
+        if name not in self.values:
+            raise unknown_key(key)
+        return self.values[name]
 
 
 def load_settings(
@@ -83,7 +80,9 @@ def load_settings(
     if len(problems) > _MAX_PROBLEMS:
         more = len(problems) - _MAX_PROBLEMS
         problems[_MAX_PROBLEMS:] = [SettingsError(f"There are {more} more problems like these.")]
-    return LoadedSettings(resolved.settings, resolved.sources, resolved.places, tuple(problems), env_keys)
+    return LoadedSettings(
+        resolved.settings, resolved.values, resolved.sources, resolved.places, tuple(problems), env_keys
+    )
 
 
 # --- Reading the layers -----------------------------------------------------------------------------------

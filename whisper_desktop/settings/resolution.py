@@ -84,6 +84,7 @@ class Resolution:
     """What `resolve` decided: see `LoadedSettings`."""
 
     settings: Settings
+    values: Mapping[str, object]
     sources: Mapping[str, Layer]
     places: Mapping[str, str]
     problems: tuple[SettingsError, ...]
@@ -122,11 +123,19 @@ def resolve(layers: Iterable[Given], spare: Mapping[KeyPath, Given] = NO_SPARE) 
                 problems.append(_unknown(given))
     winners = {path: found[min(found, key=_STRENGTH.__getitem__)] for path, found in usable.items()}
     settings = _built(sorted(winners.values(), key=lambda given: _STRENGTH[given.layer]))
+    values = {info.key: info.default for info in SETTINGS.values()}
+    values |= {given.key: judged(given)[0] for given in winners.values()}
     sources = {info.key: Layer.DEFAULT for info in SETTINGS.values()}
     sources |= {given.key: given.layer for given in winners.values()}
     places = {given.key: given.place or given.layer for given in winners.values()}
     problems += [_unusable(given, fault, winners.get(given.path)) for given, fault in faults]
-    return Resolution(settings, MappingProxyType(sources), MappingProxyType(places), tuple(problems))
+    return Resolution(
+        settings,
+        MappingProxyType(values),
+        MappingProxyType(sources),
+        MappingProxyType(places),
+        tuple(problems),
+    )
 
 
 def judged(given: Given) -> tuple[object, str]:

@@ -103,7 +103,7 @@ class SecretStore:
         self,
         *,
         run_keys: Mapping[str, Secret] = _NO_KEYS,
-        deadlines: Deadlines = Deadlines(),  # noqa: B008
+        deadlines: Deadlines = Deadlines(),
     ) -> None:
         self._run_keys = {origin_of(origin): secret for origin, secret in run_keys.items()}
         self._held: dict[str, Secret] = {}

@@ -37,7 +37,7 @@ def set_config(
     value: object,
     *,
     env: Mapping[str, str] | None = None,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008
+    deadlines: Deadlines = Deadlines(),
 ) -> object:
     """Sets one key in the person's `config.yaml`; comments and order stay. Returns the value as its type.
 
@@ -78,7 +78,7 @@ def remember(
     value: object,
     *,
     env: Mapping[str, str] | None = None,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008
+    deadlines: Deadlines = Deadlines(),
 ) -> None:
     """Keeps one choice in `choices.yaml`. None means "automatic", and wins over `config.yaml` too."""
     remember_all({key: value}, env=env, deadlines=deadlines)
@@ -88,7 +88,7 @@ def remember_all(
     values: Mapping[str, object],
     *,
     env: Mapping[str, str] | None = None,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008
+    deadlines: Deadlines = Deadlines(),
 ) -> None:
     """Keeps several choices (dotted keys) in one write: all of them, or on an error none.
 
@@ -105,7 +105,7 @@ def remember_all(
     _change_choices(changes, (), env, deadlines)
 
 
-def forget(key: str, *, env: Mapping[str, str] | None = None, deadlines: Deadlines = Deadlines()) -> None:  # noqa: B008
+def forget(key: str, *, env: Mapping[str, str] | None = None, deadlines: Deadlines = Deadlines()) -> None:
     """Takes a choice back, with everything under it, so that `config.yaml` or the default holds again."""
     _change_choices({}, canonical_path(tuple(key.split("."))), env, deadlines)
 

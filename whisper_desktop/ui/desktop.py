@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtGui import QGuiApplication
 
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.events import Notice, WindowRequested
@@ -46,7 +47,7 @@ class Desktop(QObject):
         super().__init__()
         self._tray = tray
         self._make_app = make_app
-        self._background = background
+        self._wanted = None if background else "chat"
         self.bridge = Bridge(loop, self.report)
         self._app: App | None = None
         self._front: Front | None = None
@@ -76,6 +77,10 @@ class Desktop(QObject):
         except WhisperError as error:
             await self._show_fatal(error)
             return 1
+        except Exception:
+            log.exception("The app cannot start")
+            await self._show_fatal(_OUR_FAULT)
+            return 1
         finally:
             await self._end()
 
@@ -96,10 +101,10 @@ class Desktop(QObject):
     def _on_started(self) -> None:
         assert self._app is not None
         self.bridge.spawn(self._scan())
-        if self._app.state().first_run:
-            self.show_window("setup")
-        elif not self._background:
-            self.show_window("chat")
+        _follow_theme(self._app.loaded.settings.ui.theme)
+        wanted = "setup" if self._app.state().first_run else self._wanted
+        if wanted is not None:
+            self.show_window(wanted)
         self._on_host_changed(self._tray.has_host)
         self.refresh()
 
@@ -133,7 +138,7 @@ class Desktop(QObject):
         from whisper_desktop.ui.fatal import FatalWindow
 
         log.error("The app cannot start: %s", error)
-        window = FatalWindow(error)
+        window = FatalWindow(self.bridge, error)
         window.closed.connect(self.quit)
         self._keep(window)
         await self._quit
@@ -206,6 +211,7 @@ class Desktop(QObject):
     def show_window(self, name: str) -> None:
         """Open a window, or bring the one that is open to the front."""
         if self._app is None:
+            self._wanted = name  # a click while the app starts is not lost
             return
         known = self._open_window(name)
         window = known if known is not None else self._make_window(name, self._app)
@@ -272,3 +278,21 @@ class Desktop(QObject):
         else:
             log.error("A mistake in the desktop", exc_info=error)
             self._tray.notify("Something went wrong inside the app.", "The details are in Logs.")
+
+
+_OUR_FAULT = WhisperError(
+    "Whisper Desktop made a mistake and cannot start.",
+    "The technical details are in its log.",
+    "Start it again; if that does not help, report what the log says.",
+)
+
+_SCHEMES = {
+    "system": Qt.ColorScheme.Unknown,
+    "light": Qt.ColorScheme.Light,
+    "dark": Qt.ColorScheme.Dark,
+}
+
+
+def _follow_theme(theme: str) -> None:
+    """Light, dark, or what the system says."""
+    QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])

@@ -4,6 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton, QVBoxLayout
 
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.icons import tray_icon
 from whisper_desktop.ui.theme import L, M
 from whisper_desktop.ui.widgets import heading, plain
@@ -13,8 +14,8 @@ from whisper_desktop.ui.window import AppWindow
 class FatalWindow(AppWindow):
     """What happened, why, what to do next, and one button."""
 
-    def __init__(self, error: WhisperError) -> None:
-        super().__init__("fatal", "Whisper Desktop cannot start")
+    def __init__(self, bridge: Bridge, error: WhisperError) -> None:
+        super().__init__("fatal", "Whisper Desktop cannot start", bridge)
         self.setWindowIcon(tray_icon("needs_attention"))
         self.setMinimumWidth(420)
         column = QVBoxLayout(self)

@@ -29,8 +29,7 @@ class LogsWindow(AppWindow):
     """Two logs, followed while they grow; each can be copied whole."""
 
     def __init__(self, bridge: Bridge, app: "App") -> None:
-        super().__init__("logs", "Logs – Whisper Desktop")
-        self._bridge = bridge
+        super().__init__("logs", "Logs – Whisper Desktop", bridge)
         self._app = app
         self.resize(QSize(820, 560))
         column = QVBoxLayout(self)
@@ -39,6 +38,7 @@ class LogsWindow(AppWindow):
         self._status = secondary("")
         column.addWidget(self._status)
         self.tabs = QTabWidget()
+        self.tabs.setAccessibleName("Logs")
         self.engine, self.program = _log_view("Engine log"), _log_view("App log")
         self.tabs.addTab(self.engine, "Engine")
         self.tabs.addTab(self.program, "App")
@@ -78,12 +78,12 @@ class LogsWindow(AppWindow):
     def _look(self) -> None:
         if not self._looking:
             self._looking = True
-            self._bridge.spawn(self._read())
+            self.spawn(self._read())
 
     async def _read(self) -> None:
         try:
-            engine = await self._bridge.run(asyncio.to_thread(self._app.engine_log, _LINES))
-            program = await self._bridge.run(asyncio.to_thread(_tail, log_file()))
+            engine = await self.bridge.run(asyncio.to_thread(self._app.engine_log, _LINES))
+            program = await self.bridge.run(asyncio.to_thread(_tail, log_file()))
         finally:
             self._looking = False
         _show(self.engine, "\n".join(engine) or _EMPTY_ENGINE)

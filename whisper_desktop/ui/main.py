@@ -6,7 +6,6 @@ Until the icon is shown nothing but QtCore, QtGui, QtWidgets and our lightest mo
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +73,8 @@ def _run(
 @contextmanager
 def _quitting_on_signals(desktop: "Desktop") -> Iterator[None]:
     """Ctrl+C and SIGTERM quit in the ordinary way. Qt's loop only runs Python's handlers when it is woken."""
+    import socket  # late, like everything that the icon does not need
+
     woken, waker = socket.socketpair()
     with woken, waker:
         woken.setblocking(False)

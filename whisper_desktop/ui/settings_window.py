@@ -41,8 +41,7 @@ class SettingsWindow(AppWindow):
     """What is set, by whom, and the two things that are changed most: the reach and the keys."""
 
     def __init__(self, bridge: Bridge, app: "App") -> None:
-        super().__init__("settings", "Settings – Whisper Desktop")
-        self._bridge = bridge
+        super().__init__("settings", "Settings – Whisper Desktop", bridge)
         self._app = app
         self.resize(QSize(720, 620))
         column = QVBoxLayout(self)
@@ -73,7 +72,7 @@ class SettingsWindow(AppWindow):
         column.addLayout(self._buttons())
         bridge.event_arrived.connect(self._on_event)
         self._show()
-        bridge.spawn(self._show_keys())
+        self.spawn(self._show_keys())
 
     def _reach_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -81,11 +80,9 @@ class SettingsWindow(AppWindow):
         label = QLabel("Prompts may &go to")
         self.reach = QComboBox()
         for reach in Reach:
-            self.reach.addItem(reach.words, reach)
+            self.reach.addItem(reach.words)
         label.setBuddy(self.reach)
-        self.reach.activated.connect(
-            lambda number: self._bridge.spawn(self._set_reach(self.reach.itemData(number)))
-        )
+        self.reach.activated.connect(lambda number: self.spawn(self._set_reach(list(Reach)[number])))
         row.addWidget(label)
         row.addWidget(self.reach)
         row.addStretch(1)
@@ -109,9 +106,9 @@ class SettingsWindow(AppWindow):
         row.setSpacing(S)
         open_file = QPushButton("Open config.yaml")
         open_file.setToolTip("Your own settings file. The app never changes it by itself.")
-        open_file.clicked.connect(lambda: self._bridge.spawn(self._open_file()))
+        open_file.clicked.connect(lambda: self.spawn(self._open_file()))
         again = QPushButton("Read again")
-        again.clicked.connect(lambda: self._bridge.spawn(self._read_again()))
+        again.clicked.connect(lambda: self.spawn(self._read_again()))
         close = QPushButton("Close")
         close.clicked.connect(self.close)
         row.addWidget(open_file)
@@ -166,7 +163,7 @@ class SettingsWindow(AppWindow):
 
     async def _show_keys(self) -> None:
         try:
-            origins: Sequence[str] = await self._bridge.run(self._app.keys())
+            origins: Sequence[str] = await self.bridge.run(self._app.keys())
             sentence = "" if origins else "No key is kept. Setup asks for one where a service needs it."
         except SecretsError as error:
             origins, sentence = (), str(error)
@@ -185,26 +182,26 @@ class SettingsWindow(AppWindow):
         row.addWidget(plain(origin), 1)
         remove = QPushButton("Remove")
         remove.setAccessibleName(f"Remove the key of {origin}")
-        remove.clicked.connect(lambda: self._bridge.spawn(self._remove_key(origin)))
+        remove.clicked.connect(lambda: self.spawn(self._remove_key(origin)))
         row.addWidget(remove)
         return frame
 
     # --- doing ----------------------------------------------------------------------------------------------
 
     async def _set_reach(self, reach: Reach) -> None:
-        await self._bridge.run(self._app.remember({"llm.reach": reach.value}))
+        await self.bridge.run(self._app.remember({"llm.reach": reach.value}))
         self._show()
 
     async def _remove_key(self, origin: str) -> None:
-        await self._bridge.run(self._app.remove_key(origin))
+        await self.bridge.run(self._app.remove_key(origin))
         await self._show_keys()
 
     async def _read_again(self) -> None:
-        await self._bridge.run(self._app.reload())
+        await self.bridge.run(self._app.reload())
         self._show()
 
     async def _open_file(self) -> None:
-        file = await self._bridge.run(asyncio.to_thread(_config_file))
+        file = await self.bridge.run(asyncio.to_thread(_config_file))
         QDesktopServices.openUrl(QUrl.fromLocalFile(file))
 
     def _on_event(self, event: object) -> None:

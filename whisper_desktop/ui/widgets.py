@@ -11,7 +11,7 @@ def heading(text: str, scale: float = 1.15) -> QLabel:
     """A line that names what is below it."""
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(scale > 1.2)
+    label.setWordWrap(True)
     font = label.font()
     font.setPointSizeF(font.pointSizeF() * scale)
     font.setWeight(font.Weight.DemiBold)

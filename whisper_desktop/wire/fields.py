@@ -6,8 +6,8 @@ LONGEST_NAME = 200
 
 
 def name(value: object) -> str | None:
-    """A string that is not empty, cut to `LONGEST_NAME` characters."""
-    return value[:LONGEST_NAME] if isinstance(value, str) and value else None
+    """A printable string that is not empty, cut to `LONGEST_NAME` characters."""
+    return value[:LONGEST_NAME] if isinstance(value, str) and value and value.isprintable() else None
 
 
 def count(value: object) -> int | None:

@@ -10,9 +10,9 @@ What callers can rely on:
 - Leaving a stream, cancelled or not, closes its socket at once, so that the server stops generating.
 - Everything that goes wrong is a `BackendError` whose kind tells what, or a `ReachError`.
 
-httpx is used through its transport interface (over aiohttp, see `fallback` decisions in the architecture): a
-client around it would add the cookies, redirects and environment that must not happen here. httpx-aiohttp
-names errors loosely, so they are told apart by aiohttp's own, which it keeps as their cause.
+httpx is used through its transport interface (over aiohttp, which leaks no pool slots when requests are
+cancelled early): a client around it would add the cookies, redirects and environment that must not happen
+here. httpx-aiohttp names errors loosely, so they are told apart by aiohttp's own, which it keeps as cause.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import json as json_module
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
@@ -89,16 +89,17 @@ class StreamReply:
     async def read(self, max_bytes: int = 8_000_000) -> bytes:
         """The rest of the body at once. Raises `BackendError` TOO_LARGE beyond `max_bytes`."""
         body = bytearray()
-        async for piece in self.iter_bytes():
-            body += piece
-            if len(body) > max_bytes:
-                raise BackendError(
-                    ErrorKind.TOO_LARGE,
-                    f"{self._address.netloc} sent more than {max_bytes / 1e6:g} MB.",
-                    "A model server's answer is shorter, so it is probably another program.",
-                    "Check the address.",
-                    status=self.status,
-                )
+        async with aclosing(self.iter_bytes()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > max_bytes:
+                    raise BackendError(
+                        ErrorKind.TOO_LARGE,
+                        f"{self._address.netloc} sent more than {max_bytes / 1e6:g} MB.",
+                        "A model server's answer is shorter, so it is probably another program.",
+                        "Check the address.",
+                        status=self.status,
+                    )
         return bytes(body)
 
 

@@ -210,7 +210,12 @@ def _deltas_of(delta: object) -> list[Delta]:
 
 def _text(content: object) -> str:
     if isinstance(content, str):
-        return content
+        # JSON can carry half of a surrogate pair, which no terminal and no file takes.
+        return (
+            content
+            if content.isascii()
+            else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return ""

@@ -1,8 +1,10 @@
 """One conversation on the screen: sends what the person wrote and feeds the answer into the transcript."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -13,9 +15,11 @@ from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.rows import Row
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
 
 class Conversation(QObject):
-    """Drives one `Session`; one question at a time.
+    """Drives one `Session`; one question at a time. `spawn` runs its work for as long as the window is open.
 
     Signals:
         busy_changed: an answer is coming (True) or has ended (False).
@@ -25,9 +29,10 @@ class Conversation(QObject):
     busy_changed = Signal(bool)
     answer_ended = Signal(str)
 
-    def __init__(self, bridge: Bridge, session: Session, model: TranscriptModel) -> None:
+    def __init__(self, bridge: Bridge, spawn: Spawn, session: Session, model: TranscriptModel) -> None:
         super().__init__()
         self._bridge = bridge
+        self._spawn = spawn
         self._session = session
         self._model = model
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +73,7 @@ class Conversation(QObject):
 
     def _begin(self, question: str) -> None:
         number = self._model.append(rows.waiting(guide=self._session.guide))
-        self._task = self._bridge.spawn(self._answer(number, question))
+        self._task = self._spawn(self._answer(number, question))
         self._task.add_done_callback(self._on_ended)
         self._clock.start()
         self.busy_changed.emit(True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
@@ -51,11 +52,9 @@ class FailureCard(QWidget):
         font.setBold(True)
         title.setFont(font)
         inside.addWidget(title)
-        for sentence in (error.detail, error.next_step):
+        for sentence in (error.detail, *_next_steps(error)):
             if sentence:
                 inside.addWidget(_text(sentence))
-        for step in _steps(error):
-            inside.addWidget(_text(step))
         inside.addLayout(self._buttons(error, guide))
         self._details = _text("\n".join(attempt_line(attempt) for attempt in attempts_of(error)))
         self._details.hide()
@@ -63,8 +62,15 @@ class FailureCard(QWidget):
 
     def place(self, left: float, width: float) -> None:
         """Stand in the transcript's column."""
-        right = max(int(self.width() - left - width), 0)
-        self._outer.setContentsMargins(int(left), S, right or int(left), S)
+        self._left, self._width = int(left), int(width)
+        self._set_margins()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._set_margins()
+
+    def _set_margins(self) -> None:
+        self._outer.setContentsMargins(self._left, S, max(self.width() - self._left - self._width, 0), S)
 
     def _buttons(self, error: WhisperError, guide: bool) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -88,11 +94,13 @@ class FailureCard(QWidget):
         self.height_changed.emit()
 
 
-def _steps(error: WhisperError) -> Sequence[str]:
+def _next_steps(error: WhisperError) -> Sequence[str]:
+    """What to do: the guidance's steps, numbered where there are several, or else the error's own words."""
     guidance = error.setup_guidance if isinstance(error, LLMConnectionError) else None
-    if guidance is None:
-        return ()
-    return [f"{number}. {step}" for number, step in enumerate(guidance.steps, 1)]
+    steps = guidance.steps if guidance is not None else ()
+    if len(steps) <= 1:
+        return steps or (error.next_step,)
+    return [f"{number}. {step}" for number, step in enumerate(steps, 1)]
 
 
 def _text(words: str) -> QLabel:

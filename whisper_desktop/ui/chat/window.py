@@ -7,7 +7,6 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
-    QCloseEvent,
     QKeySequence,
     QPalette,
     QResizeEvent,
@@ -16,10 +15,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QMenu,
     QPushButton,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -33,7 +30,7 @@ from whisper_desktop.ui.chat.transcript import TranscriptModel
 from whisper_desktop.ui.chat.view import TranscriptView
 from whisper_desktop.ui.theme import XL, XS, L, M, S
 from whisper_desktop.ui.tray.entries import backend_entries
-from whisper_desktop.ui.tray.tray import fill
+from whisper_desktop.ui.tray.menu import LiveMenu
 from whisper_desktop.ui.widgets import Banner, heading, secondary
 from whisper_desktop.ui.window import AppWindow
 
@@ -46,10 +43,10 @@ STARTERS = (
     "Write a friendly reminder about an unpaid invoice",
     "Give me three ideas for a rainy Sunday",
 )
-GUIDE_STARTERS = (
+GUIDE_STARTERS = (  # questions it was trained on
+    "What is this app?",
     "How do I add Ollama?",
-    "Is what I write private?",
-    "Where do I see what was found on my computer?",
+    "Does my data leave this computer?",
 )
 _NOTICE_TIME = 4000  # ms a short notice stays below the composer
 
@@ -64,14 +61,14 @@ class ChatWindow(AppWindow):
     backend_chosen = Signal(object)
 
     def __init__(self, bridge: Bridge, session: Session) -> None:
-        super().__init__("guide" if session.guide else "chat", "Whisper Desktop")
+        super().__init__("guide" if session.guide else "chat", "Whisper Desktop", bridge)
         self._guide = session.guide
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setMinimumSize(QSize(420, 360))
         self.resize(QSize(760, 640))
         self.model = TranscriptModel(self)
-        self.conversation = Conversation(bridge, session, self.model)
+        self.conversation = Conversation(bridge, self.spawn, session, self.model)
         self.view = TranscriptView(self.model)
         self.composer = Composer("Ask about this app…" if self._guide else "Ask anything…")
         self._stack = QStackedWidget()
@@ -110,12 +107,11 @@ class ChatWindow(AppWindow):
         row.setContentsMargins(L, M, L, M)
         row.setSpacing(S)
         self._title = heading("")
-        self._backend = QToolButton()
-        self._backend.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._backend.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self._backend = QPushButton()
         self._backend.setAccessibleName("Backend for the next message")
         self._backend.setToolTip("Who answers the next message")
-        self.backend_menu = QMenu(self._backend)
+        self.backend_menu = LiveMenu(self._backend)
+        self.backend_menu.chosen.connect(lambda _action, value: self.backend_chosen.emit(value))
         self._backend.setMenu(self.backend_menu)
         self._backend.setVisible(not self._guide)
         self._place = secondary("")
@@ -152,11 +148,7 @@ class ChatWindow(AppWindow):
         chosen = next((choice for choice in choices if choice.chosen), None)
         self._backend.setText(chosen.name if chosen is not None else "Automatic")
         self._place.setText(_place(state, choices))
-        fill(
-            self.backend_menu,
-            backend_entries(choices),
-            lambda _action, value: self.backend_chosen.emit(value),
-        )
+        self.backend_menu.show_entries(backend_entries(choices))
         self.empty.show_state(state)
 
     # --- what the person does -------------------------------------------------------------------------------
@@ -198,10 +190,6 @@ class ChatWindow(AppWindow):
         bar = self.view.verticalScrollBar().sizeHint().width()
         left, width = Style.of(self.font(), self.palette(), float(self.width() - bar)).column
         self._foot.setContentsMargins(int(left), S, int(self.width() - left - width), S)
-
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        self.conversation.stop()
-        super().closeEvent(event)
 
 
 class EmptyState(QWidget):

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whisper_desktop.values import Reach
-
 if TYPE_CHECKING:
     from whisper_desktop.app.choices import AppState, BackendChoice
 
@@ -58,6 +56,6 @@ def backend_entries(choices: "Sequence[BackendChoice]") -> tuple[Entry, ...]:
 
 def _detail(choice: "BackendChoice") -> str:
     """What stands beside a backend; one that is farther away than this computer says so."""
-    far = choice.reach in (Reach.MY_NETWORK, Reach.CLOUD)
-    words = choice.reach.words if choice.reach and far else ""
+    near = choice.reach is None or choice.reach.value == "this_machine"
+    words = "" if near or choice.reach is None else choice.reach.words
     return f"{words} · {choice.detail}" if words and words not in choice.detail else choice.detail

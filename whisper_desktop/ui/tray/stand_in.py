@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from whisper_desktop.ui.icons import app_icon, tray_icon
 from whisper_desktop.ui.theme import L, S
 from whisper_desktop.ui.tray.entries import Entry
-from whisper_desktop.ui.tray.tray import fill
+from whisper_desktop.ui.tray.menu import LiveMenu
 from whisper_desktop.ui.widgets import heading, secondary
 
 
@@ -26,7 +26,7 @@ class StandIn(QWidget):
         super().__init__()
         self.setWindowTitle("Whisper Desktop")
         self.setWindowIcon(app_icon())
-        self._entries: tuple[Entry, ...] = ()
+        self._buttons: dict[str, QPushButton] = {}  # by their text; which ones there are never changes
         self._leaving = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(L, L, L, L)
@@ -38,33 +38,27 @@ class StandIn(QWidget):
                 "This desktop shows no tray icons, so this window is here instead. Closing it minimises it."
             )
         )
-        self._buttons = QWidget()
-        self._column.addWidget(self._buttons)
         self._column.addStretch(1)
 
     def show_state(self, activity: str, entries: Sequence[Entry]) -> None:
         """Show a state and its entries; the first entry is the headline."""
         self._headline.setText(entries[0].text)
         self.setWindowIcon(tray_icon(activity))
-        if tuple(entries[1:]) == self._entries:
-            return
-        self._entries = tuple(entries[1:])
-        fresh = QWidget()
-        column = QVBoxLayout(fresh)
-        column.setContentsMargins(0, S, 0, 0)
-        column.setSpacing(S)
-        for entry in self._entries:
-            if not entry.separator:
-                column.addWidget(self._button(entry))
-        self._column.replaceWidget(self._buttons, fresh)
-        self._buttons.deleteLater()
-        self._buttons = fresh
+        shown = [entry for entry in entries[1:] if not entry.separator]
+        if not self._buttons:
+            for entry in shown:
+                self._buttons[entry.text] = button = self._button(entry)
+                self._column.insertWidget(self._column.count() - 1, button)
+        for entry in shown:
+            menu = self._buttons[entry.text].menu()
+            if isinstance(menu, LiveMenu):
+                menu.show_entries(entry.children)
 
     def _button(self, entry: Entry) -> QPushButton:
         button = QPushButton(entry.text.replace("&", "&&"))
         if entry.children:
-            menu = QMenu(button)
-            fill(menu, entry.children, self.chosen.emit)
+            menu = LiveMenu(button)
+            menu.chosen.connect(self.chosen)
             button.setMenu(menu)
         elif name := entry.action:
             button.clicked.connect(lambda: self.chosen.emit(name, entry.value))

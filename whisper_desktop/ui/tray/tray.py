@@ -1,18 +1,16 @@
-"""The tray icon: one QMenu kept alive and refilled from `entries`, an icon whose shape tells the state."""
+"""The tray icon: a menu kept alive, an icon whose shape tells the state, and a look-out for the tray host."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QMenu, QSystemTrayIcon
+from PySide6.QtWidgets import QSystemTrayIcon
 
 from whisper_desktop.ui.icons import tray_icon
 from whisper_desktop.ui.tray.entries import STARTING, Entry
+from whisper_desktop.ui.tray.menu import LiveMenu
 
 _HOST_POLL = 2000  # ms between looks for a tray host: at login it often appears after us, and it may restart
-
-Chosen = Callable[[str, str | None], None]
 
 
 class Tray(QObject):
@@ -31,9 +29,9 @@ class Tray(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._icon = QSystemTrayIcon()
-        self._menu = QMenu()
+        self._menu = LiveMenu()
         self._menu.aboutToShow.connect(self.about_to_show)
-        self._entries: tuple[Entry, ...] = ()
+        self._menu.chosen.connect(self.chosen)
         self._activity = ""
         self.show_state("starting", STARTING)
         self._icon.setContextMenu(self._menu)
@@ -51,7 +49,7 @@ class Tray(QObject):
         return self._icon
 
     @property
-    def menu(self) -> QMenu:
+    def menu(self) -> LiveMenu:
         """The menu as it stands."""
         return self._menu
 
@@ -61,9 +59,7 @@ class Tray(QObject):
             self._activity = activity
             self._icon.setIcon(tray_icon(activity))
         self._icon.setToolTip(f"Whisper Desktop\n{entries[0].text}")
-        if tuple(entries) != self._entries:
-            self._entries = tuple(entries)
-            fill(self._menu, self._entries, self.chosen.emit)
+        self._menu.show_entries(entries)
 
     def notify(self, title: str, detail: str) -> None:
         """Tell something once, in the system's way; the icon keeps its badge for as long as it matters."""
@@ -90,36 +86,3 @@ class Tray(QObject):
         # On macOS a click opens the menu, and must do nothing else.
         if reason == QSystemTrayIcon.ActivationReason.Trigger and sys.platform != "darwin":
             self.chosen.emit("chat", None)
-
-
-def fill(menu: QMenu, entries: Sequence[Entry], chosen: Chosen) -> None:
-    """Make a menu show these entries. `chosen` is called with the action and value of the one clicked."""
-    menu.clear()
-    radio = QActionGroup(menu)
-    for entry in entries:
-        if entry.separator:
-            menu.addSeparator()
-        elif entry.children:
-            fill(menu.addMenu(_label(entry)), entry.children, chosen)
-        else:
-            menu.addAction(_action(menu, radio, entry, chosen))
-
-
-def _action(menu: QMenu, radio: QActionGroup, entry: Entry, chosen: Chosen) -> QAction:
-    action = QAction(_label(entry), menu)
-    action.setEnabled(entry.action is not None)
-    if entry.checked is not None:
-        action.setCheckable(True)
-        action.setChecked(entry.checked)
-        radio.addAction(action)
-    if name := entry.action:
-        action.triggered.connect(lambda: chosen(name, entry.value))
-    if name == "quit":
-        action.setMenuRole(QAction.MenuRole.QuitRole)
-    return action
-
-
-def _label(entry: Entry) -> str:
-    """The text as Qt wants it: "&" doubled, the detail in the column of shortcuts."""
-    text = entry.text.replace("&", "&&")
-    return f"{text}\t{entry.detail.replace('&', '&&')}" if entry.detail else text

@@ -25,7 +25,7 @@ from whisper_desktop.ui.chat.view import open_link
 from whisper_desktop.ui.theme import XL, XS, L, M, S
 from whisper_desktop.ui.widgets import Spinner, heading, plain, secondary, toned
 from whisper_desktop.ui.wizard.facts import Fact, facts
-from whisper_desktop.values import IDENTITIES, Reach
+from whisper_desktop.values import IDENTITIES, Reach, ServerStatus
 
 _MARKS = {"good": ("✓", "good"), "neutral": ("–", "secondary"), "warn": ("!", "warn")}
 
@@ -57,6 +57,7 @@ class FoundPage(FlowPage):
         left.addWidget(heading("What I found"))
         self._facts = FactTable()
         left.addWidget(self._facts)
+        left.addWidget(secondary("Only this computer was looked at. Nothing was sent anywhere."))
         left.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(M)
@@ -295,7 +296,7 @@ def _status(state: FlowState, name: str, ready: bool) -> str:
         return f"✓  {name} is ready. Test it."
     if state.choice is not None and state.choice.backend == "openrouter":
         return "Prompts to OpenRouter leave this computer. A conversation says so before the first one."
-    if server is not None and server.detail:
+    if server is not None and server.detail and server.status is not ServerStatus.UNREACHABLE:
         return f"{server.detail} This page notices when it is ready."
     return f"Looking for {name}. This page notices by itself when it is there."
 
@@ -381,11 +382,11 @@ class TestPage(FlowPage):
         row.setSpacing(S)
         self._spinner = Spinner()
         self._outcome = plain("")
-        self._again = QPushButton("Test again")
-        self._again.clicked.connect(self.again_requested)
+        self.again = QPushButton("Test again")
+        self.again.clicked.connect(self.again_requested)
         row.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._outcome, 1)
-        row.addWidget(self._again, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         column.addLayout(row)
         column.addStretch(1)
 
@@ -396,7 +397,7 @@ class TestPage(FlowPage):
         self._origin.clear()
         self._outcome.setText(f"Asking {who}…")
         self._spinner.show()
-        self._again.hide()
+        self.again.hide()
 
     def add(self, text: str) -> None:
         """The next piece of the answer."""
@@ -412,7 +413,7 @@ class TestPage(FlowPage):
             return
         outcome = state.test
         self._spinner.hide()
-        self._again.setVisible(not outcome.ok)
+        self.again.setVisible(not outcome.ok)
         sentences = [outcome.title] if outcome.ok else [outcome.title, outcome.detail, outcome.next_step]
         mark = "✓  " if outcome.ok else "⚠  "
         self._outcome.setText(mark + " ".join(part for part in sentences if part))

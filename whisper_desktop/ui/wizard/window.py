@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout
 
 from whisper_desktop.advice import flow
@@ -35,13 +34,11 @@ class SetupWindow(AppWindow):
     """From what was found to a first answer. *Not now* is always there and leaves a working app."""
 
     def __init__(self, bridge: Bridge, app: "App") -> None:
-        super().__init__("setup", "Setup – Whisper Desktop")
-        self._bridge = bridge
+        super().__init__("setup", "Setup – Whisper Desktop", bridge)
         self._app = app
         self._state = FlowState()
         self._first_run = app.state().first_run
-        self._work: asyncio.Task[None] | None = None
-        self._done = False
+        self._effect: asyncio.Task[None] | None = None
         self.resize(QSize(860, 560))
         self.setMinimumSize(QSize(640, 460))
         self.found, self.do, self.test, self.finished = FoundPage(), DoPage(), TestPage(), DonePage()
@@ -53,7 +50,7 @@ class SetupWindow(AppWindow):
         }
         self._lay_out()
         self.found.option_chosen.connect(lambda option: self._show(flow.choose(self._state, option)))
-        self.do.key_entered.connect(lambda key: self._bridge.spawn(self._keep_key(key)))
+        self.do.key_entered.connect(lambda key: self.spawn(self._keep_key(key)))
         self.test.again_requested.connect(lambda: self._start(self._test))
         bridge.event_arrived.connect(self._on_event)
         self._show(self._state)
@@ -109,11 +106,11 @@ class SetupWindow(AppWindow):
         elif turned and state.page is Page.TEST:
             self._start(self._test)
         elif turned:
-            self._stop_work()
+            self._stop_effect()
 
     def _go_on(self) -> None:
         if self._state.page is Page.DONE:
-            self._bridge.spawn(self._finish())
+            self.spawn(self._finish())
             return
         self._show(flow.forward(_with_real_model(self._state)))
 
@@ -126,20 +123,20 @@ class SetupWindow(AppWindow):
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """One thing at a time: looking, watching or testing."""
-        self._stop_work()
-        self._work = self._bridge.spawn(work())
+        self._stop_effect()
+        self._effect = self.spawn(work())
 
-    def _stop_work(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
-            self._work = None
+    def _stop_effect(self) -> None:
+        if self._effect is not None:
+            self._effect.cancel()
+            self._effect = None
 
     async def _look(self) -> None:
-        resources = await self._bridge.run(self._app.resources())
+        resources = await self.bridge.run(self._app.resources())
         self._show(flow.machine_found(self._state, resources))
-        if self._app.key_origin("openrouter") in await self._bridge.run(self._app.keys()):
+        if self._app.key_origin("openrouter") in await self.bridge.run(self._app.keys()):
             self._show(flow.key_stored(self._state))
-        advice = await self._bridge.run(self._app.recommend())
+        advice = await self.bridge.run(self._app.recommend())
         self._show(flow.servers_found(self._state, self._app.servers, scanning=False))
         self._show(flow.recommended(self._state, advice))
 
@@ -151,11 +148,11 @@ class SetupWindow(AppWindow):
                 await self._app.scan()
                 await asyncio.sleep(_LOOK_AGAIN)
 
-        await self._bridge.run(forever())
+        await self.bridge.run(forever())
 
     async def _keep_key(self, key: str) -> None:
         try:
-            where = await self._bridge.run(self._app.set_key("openrouter", key))
+            where = await self.bridge.run(self._app.set_key("openrouter", key))
         except WhisperError as error:
             self.do.tell_key(str(error), ok=False)
             return
@@ -179,7 +176,7 @@ class SetupWindow(AppWindow):
 
     async def _stream(self, session: "Session", question: str) -> ConnectionReport:
         outcome = ConnectionReport(False, "The answer ended before it began.")
-        async with aclosing(self._bridge.stream(session.send(question))) as batches:
+        async with aclosing(self.bridge.stream(session.send(question))) as batches:
             async for events in batches:
                 self.test.add("".join(event.text for event in events if isinstance(event, TextDelta)))
                 for event in events:
@@ -192,29 +189,25 @@ class SetupWindow(AppWindow):
     # --- the end --------------------------------------------------------------------------------------------
 
     async def _finish(self) -> None:
-        await self._bridge.run(self._app.finish_setup(flow.result(self._state)))
+        await self.bridge.run(self._app.finish_setup(flow.result(self._state)))
         self._leave()
 
     def _skip(self) -> None:
         """*Not now*: remembered the first time, so that nobody is asked again; later it changes nothing."""
-        self._bridge.spawn(self._not_now())
+        self.spawn(self._not_now())
 
     async def _not_now(self) -> None:
         if self._first_run:
-            await self._bridge.run(self._app.finish_setup(flow.result(FlowState())))
+            await self.bridge.run(self._app.finish_setup(flow.result(FlowState())))
         self._leave()
 
     def _leave(self) -> None:
-        self._done = True
-        guide = self._state.page is Page.DONE and self._state.choice is not None
-        only_guide = guide and self._state.choice is not None and self._state.choice.backend == "guide"
-        nobody = self._app.state().backend is None
-        self.requested.emit("guide" if only_guide or nobody else "chat")
+        """Open what can answer now, and go."""
+        choice = self._state.choice
+        guide_chosen = self._state.page is Page.DONE and choice is not None and choice.backend == "guide"
+        nobody_answers = self._app.state().backend is None
+        self.requested.emit("guide" if guide_chosen or nobody_answers else "chat")
         self.close()
-
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        self._stop_work()
-        super().closeEvent(event)
 
 
 def _next_label(state: FlowState) -> str:

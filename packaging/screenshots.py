@@ -1,0 +1,216 @@
+"""Take the README's screenshots into `resources/screenshots/`: the real app on a virtual screen with a tray.
+
+    .venv/bin/python packaging/screenshots.py [NAME ...]
+
+Needs Xvfb, openbox, trayer, xdotool and ImageMagick. The servers seen in the pictures are the test servers;
+what the guide says comes from the guide. Look at every picture afterwards: that is what they are made for.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.integration.worlds import closed_port  # noqa: E402 - after the line that makes it importable
+from tests.servers.launch import start  # noqa: E402
+from tests.ui.desktop.screen import Program, Screen, wait_for  # noqa: E402
+
+FOLDER = ROOT / "resources" / "screenshots"
+MODEL = {"id": "qwen3.5-4b", "loaded": True, "context_length": 16384, "size_bytes": 2_740_000_000}
+ANSWER = """Take the **morning train** from Lisbon: quick, cheap, and the view along the river is worth it.
+
+1. *Sintra*: palaces in the hills, forty minutes away
+2. *Évora*: Roman temple, white houses, slow lunch
+3. *Porto*: three hours north, best with a night there
+
+A small helper for the budget:
+
+```python
+def budget(days: int, a_day: float = 60) -> float:
+    \"\"\"What the trip costs, trains included.\"\"\"
+    return days * a_day + 45
+```
+
+| Train | Leaves | Price |
+|-------|--------|-------|
+| Alfa Pendular | 8:09 | 25 € |
+| Intercidades | 9:39 | 19 € |
+
+Three days come to about 225 €."""
+
+
+class Studio:
+    """One screen with the app on it, and a camera."""
+
+    def __init__(self, screen: Screen, home: Path, **env: str) -> None:
+        self.screen = screen
+        self.home = home
+        self.env = {
+            "WHISPER_LLM__LMSTUDIO__PORT": str(closed_port()),
+            "WHISPER_LLM__LLAMACPP__PORT": str(closed_port()),
+            "OLLAMA_HOST": f"127.0.0.1:{closed_port()}",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+            **env,
+        }
+
+    def app(self, *args: str) -> Program:
+        """The app in this home."""
+        return Program(self.screen, self.home, *args, env=self.env)
+
+    def setup_is_done(self) -> None:
+        """As if the wizard had been finished before."""
+        (self.home / "config").mkdir(parents=True)
+        (self.home / "config" / "choices.yaml").write_text("ui:\n  setup_done: true\n", encoding="utf-8")
+
+    def window(self, program: Program, kind: str, name: str) -> None:
+        """A picture of one window with its frame."""
+        self.picture(program.window(kind)["frame"], name)
+
+    def picture(self, place: list[int], name: str) -> None:
+        """A picture of a part of the screen: left, top, width, height."""
+        self.screen.xdotool("mousemove", 4, 4)
+        time.sleep(0.3)  # the pointer's hover and the last repaint; a picture can wait
+        x, y, width, height = place
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        target = FOLDER / f"{name}.png"
+        command = ["import", "-window", "root", "-crop", f"{width}x{height}+{x}+{y}", "+repage", "-strip"]
+        subprocess.run(
+            [*command, "+dither", "-colors", "255", f"png8:{target}"], env=self.screen.env, check=True
+        )
+        print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB")
+
+
+def ask(studio: Studio, program: Program, kind: str, question: str) -> None:
+    """Type a question into the window of this kind."""
+    wait_for("active window", lambda: program.window(kind)["active"])
+    studio.screen.write(question)
+    studio.screen.keys("Return")
+
+
+def rows(program: Program, kind: str) -> list[dict[str, Any]]:
+    """The rows of a chat."""
+    found: list[dict[str, Any]] = program.window(kind)["rows"]
+    return found
+
+
+def answered(program: Program, kind: str, count: int) -> None:
+    """Wait until so many rows are there and the last one is whole."""
+    wait_for("answer", lambda: len(rows(program, kind)) >= count and not rows(program, kind)[-1]["active"])
+
+
+def wizard(studio: Studio) -> None:
+    """The wizard on a computer where nothing is set up, up to the first answer of the guide."""
+    with studio.app() as program:
+        wait_for("recommendation", lambda: "Set it up" in program.window("setup")["buttons"])
+        wait_for("facts", lambda: "looking…" not in program.window("setup")["texts"])
+        studio.window(program, "setup", "wizard-found")
+        studio.screen.click(program.place("button Set it up"))
+        wait_for("steps", lambda: "Back" in program.window("setup")["buttons"])
+        studio.window(program, "setup", "wizard-do")
+
+
+def wizard_test(studio: Studio) -> None:
+    """The wizard where LM Studio runs: a first answer, and the end."""
+    with studio.app() as program:
+        studio.screen.click(program.place("button Test it"))
+        wait_for("answer", lambda: any("answers with" in text for text in program.window("setup")["texts"]))
+        studio.window(program, "setup", "wizard-test")
+        studio.screen.click(program.place("button Next"))
+        wait_for("end", lambda: "Start" in program.window("setup")["buttons"])
+        studio.window(program, "setup", "wizard-done")
+
+
+def tray(studio: Studio) -> None:
+    """The tray menu with its backends."""
+    studio.setup_is_done()
+    with studio.app("--background") as program:
+        place = program.place("tray")
+        time.sleep(2)  # the first scan; nothing on the screen tells its end
+        studio.screen.click(place, button=3)
+        wait_for("menu", lambda: program.ask("menu"))
+        studio.screen.keys("Down", "Down", "Right", "Down")
+        wait_for("submenu", lambda: any("Automatic" in text for text in program.ask("menu")))
+        studio.picture([640, 0, 640, 190], "tray-menu")
+        studio.screen.keys("Escape", "Escape")
+
+
+def chat(studio: Studio) -> None:
+    """A chat while the answer streams, and when it is whole."""
+    studio.setup_is_done()
+    with studio.app() as program:
+        ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
+        wait_for("half an answer", lambda: any("budget(" in row["text"] for row in rows(program, "chat")))
+        studio.window(program, "chat", "chat-streaming")
+        answered(program, "chat", 2)
+        studio.window(program, "chat", "chat")
+
+
+def guide(studio: Studio) -> None:
+    """Nothing answers, so the guide does: the failure, then a conversation with the real demo model."""
+    studio.setup_is_done()
+    with studio.app() as program:
+        ask(studio, program, "chat", "What is a good name for a cat?")
+        wait_for("failure", lambda: "Ask the guide" in program.window("chat")["buttons"])
+        studio.window(program, "chat", "chat-failure")
+        studio.screen.click(program.place("button Ask the guide"))
+        for number, question in enumerate(("How do I add Ollama?", "Does my data leave this computer?"), 1):
+            ask(studio, program, "guide", question)
+            answered(program, "guide", 2 * number)
+        studio.window(program, "guide", "guide")
+
+
+def windows(studio: Studio) -> None:
+    """Settings and logs."""
+    studio.setup_is_done()
+    with studio.app("--background") as program:
+        for kind, steps in (("settings", 4), ("logs", 5)):
+            studio.screen.click(program.place("tray"), button=3)
+            wait_for("menu", lambda: program.ask("menu"))
+            studio.screen.keys(*["Down"] * steps, "Return")
+            studio.window(program, kind, kind)
+
+
+def with_server(shots: Callable[[Studio], None], answer: str) -> Callable[[Studio], None]:
+    """The same pictures with a running LM Studio: the test server, at the pace of a good computer."""
+
+    def run(studio: Studio) -> None:
+        with start("lm_studio", "--answer", answer, "--token-delay", "0.03", models=[MODEL]) as server:
+            studio.env["WHISPER_LLM__LMSTUDIO__PORT"] = str(server.port)
+            shots(studio)
+
+    return run
+
+
+SHOTS: dict[str, Callable[[Studio], None]] = {
+    "wizard": wizard,
+    "wizard-test": with_server(wizard_test, "Hello! I am ready to help."),
+    "tray": with_server(tray, ANSWER),
+    "chat": with_server(chat, ANSWER),
+    "guide": guide,
+    "windows": windows,
+}
+
+
+def main(names: list[str]) -> int:
+    """Take the pictures of these names, or all."""
+    os.chdir(ROOT)
+    unknown = set(names) - set(SHOTS)
+    if unknown:
+        print(f"There is no {', '.join(unknown)}. Known are: {', '.join(SHOTS)}.")
+        return 2
+    for name in names or SHOTS:
+        with tempfile.TemporaryDirectory() as folder, Screen() as screen:
+            subprocess.run(["display", "-window", "root", "xc:#5f7a94"], env=screen.env, check=True)
+            SHOTS[name](Studio(screen, Path(folder) / "home"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Every failure of a backend is told in three parts, in the server's name, and never with its key."""
+
+import pytest
+
+from whisper_desktop.backends.words import told
+from whisper_desktop.errors import BackendError
+from whisper_desktop.values import ErrorKind, Reach
+
+
+def tell(
+    kind: ErrorKind, *, model: str | None = "qwen", key: str | None = None, **facts: object
+) -> BackendError:
+    error = BackendError(kind, "It happened.", "This is why: sk-secret.", "Do this.", **facts)  # type: ignore[arg-type]
+    return told(
+        error,
+        backend="openrouter",
+        name="OpenRouter",
+        where="openrouter.ai",
+        model=model,
+        reach=Reach.CLOUD,
+        key=key,
+    )
+
+
+@pytest.mark.parametrize("kind", ErrorKind)
+@pytest.mark.parametrize("model", ["qwen", None])
+def test_every_kind_says_what_happened_and_what_to_do(kind: ErrorKind, model: str | None) -> None:
+    error = tell(kind, model=model, status=418, retry_after=7.0, request_sent=False)
+    assert error.title.endswith(".")
+    assert error.next_step.endswith(".")
+    assert (error.kind, error.status, error.retry_after, error.request_sent) == (kind, 418, 7.0, False)
+    for word in ("please", "oops", "Error", "Exception"):
+        assert word not in str(error)
+
+
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_a_key_that_a_server_repeats_is_taken_out(kind: ErrorKind) -> None:
+    assert "sk-secret" not in str(tell(kind, key="sk-secret"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "sentence"),
+    [
+        (ErrorKind.QUOTA, {"status": 402}, "OpenRouter says the key has no credit left (402)."),
+        (ErrorKind.AUTH, {"status": 401}, "OpenRouter wants a key (401)."),
+        (ErrorKind.MODEL_MISSING, {}, "OpenRouter has no model called “qwen”."),
+        (ErrorKind.CONTEXT_OVERFLOW, {}, "The conversation is too long for qwen on OpenRouter."),
+        (ErrorKind.CONNECT_REFUSED, {}, "OpenRouter cannot be reached."),
+        (ErrorKind.NOT_AN_LLM, {}, "What answers at openrouter.ai is not OpenRouter."),
+    ],
+)
+def test_the_title_is_about_the_persons_things(
+    kind: ErrorKind, facts: dict[str, object], sentence: str
+) -> None:
+    assert tell(kind, **facts).title == sentence  # type: ignore[arg-type]
+
+
+def test_the_wait_that_a_server_asks_for_is_named() -> None:
+    assert tell(ErrorKind.RATE_LIMITED, retry_after=40.0).next_step == "Try again in 40 s."

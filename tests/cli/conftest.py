@@ -1,0 +1,5 @@
+"""The terminal's tests start the real program."""
+
+from tests.cli.program import program
+
+__all__ = ["program"]

@@ -1,0 +1,58 @@
+"""`whisper-desktop` without arguments and without a display."""
+
+from tests.cli.program import Program
+from tests.servers.fixtures import ServerFactory
+
+
+def test_a_fresh_machine_gets_an_answer_from_the_guide(program: Program) -> None:
+    result = program.run(env={"DISPLAY": ":4099"})  # a display that has gone counts as none
+    assert (result.code, result.err) == (0, "")
+    told = [
+        "There is no display here",
+        "This computer\n",
+        "Servers\n",
+        "Recommended: ",
+        "Guide: a tiny demo model",
+        "> What can you do?\n",
+        "— guide · Guide · this computer · ",
+    ]
+    places = [result.out.index(part) for part in told]
+    assert places == sorted(places)
+    answer = result.out[places[-2] + len(told[-2]) : places[-1]]
+    assert len(answer.strip()) > 20
+
+
+def test_the_question_that_is_piped_in_goes_to_the_best_server(
+    program: Program, servers: ServerFactory
+) -> None:
+    ollama = servers("ollama", models=[{"id": "llama3.2:3b", "loaded": True}])
+    env = {"OLLAMA_HOST": ollama.url, "WHISPER_LLM_BACKEND": "ollama"}
+    result = program.run(stdin=b"Why is the sky blue?\n", env=env)
+    assert result.code == 0, result.err
+    assert "> Why is the sky blue?\nYou said: Why is the sky blue?\n— llama3.2:3b · Ollama" in result.out
+
+
+def test_a_terminal_gets_a_conversation(program: Program) -> None:
+    talk = program.terminal()
+    talk.expect("Recommended: ")
+    talk.expect("Ctrl-D ends.")
+    talk.expect("> ")
+    talk.type("Hello\r")
+    talk.expect("— guide")
+    talk.expect("> ")
+    talk.type("\x04")
+    talk.rest()
+    assert talk.wait() == 0
+
+
+def test_a_pipe_that_is_merely_open_does_not_stop_it(program: Program) -> None:
+    started = program.start(open_input=True)
+    started.expect("> What can you do?")
+    started.expect("— guide")
+    assert started.wait() == 0
+
+
+def test_the_background_needs_a_display(program: Program) -> None:
+    result = program.run("--background")
+    assert (result.code, result.raw) == (1, b"")
+    assert "no display" in result.err

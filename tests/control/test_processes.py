@@ -1,0 +1,66 @@
+"""The owner between real processes: killed, raced for, shared."""
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+
+from tests.cli.program import Program, engines_of, wait_until_gone
+from tests.control.asking import events_of, question, socket_file
+from tests.servers.fixtures import ServerFactory
+from whisper_desktop.app import App
+from whisper_desktop.control import Front
+from whisper_desktop.errors import ControlError, OwnerGone
+from whisper_desktop.values import AnswerFinished, Deadlines
+
+HELLO = question("Hello", guide=True)
+
+
+@pytest.mark.chaos
+async def test_the_owner_is_killed_while_a_client_streams_and_the_client_goes_on(
+    program: Program, servers: ServerFactory
+) -> None:
+    server = servers("openai_compatible", "--tokens", "500", "--token-delay", "0.02", models=[{"id": "m"}])
+    owner = await asyncio.to_thread(
+        program.start, "engine", "start", env={"LLM_CHAT_API_URL": f"{server.url}/v1"}
+    )
+    await asyncio.to_thread(owner.expect, "until Ctrl-C")
+    (engine,) = engines_of(program.home)
+    async with Front(App) as front:
+        with pytest.raises(OwnerGone) as caught:
+            await events_of(front, question(), at="word3", do=owner.process.kill)
+        assert "gone away" in caught.value.title
+        await asyncio.to_thread(owner.kill)
+        assert socket_file().exists()  # a killed owner cleans nothing up
+        assert wait_until_gone(engine, 2)
+
+        assert isinstance((await events_of(front, HELLO))[-1], AnswerFinished)
+        assert (await front.core()).is_owner
+    assert engines_of(program.home) == []
+
+
+@pytest.mark.chaos
+async def test_an_owner_that_is_stopped_is_told_as_not_answering(program: Program) -> None:
+    owner = await asyncio.to_thread(program.start, "engine", "start")
+    await asyncio.to_thread(owner.expect, "until Ctrl-C")
+    deadlines = Deadlines(control_reply=0.5)
+    async with Front(lambda: App(deadlines=deadlines)) as front:
+        core = await front.core()
+        assert not core.is_owner
+        os.kill(owner.pid, signal.SIGSTOP)
+        with pytest.raises(ControlError, match="does not answer"):
+            await events_of(front, HELLO)
+        os.kill(owner.pid, signal.SIGCONT)
+        assert await core.engine_status() is not None
+
+
+def test_programs_that_start_at_the_same_moment_share_one_owner_and_one_engine(program: Program) -> None:
+    asked = [program.start("chat", "--guide", "--json", "Hello") for _ in range(3)]
+    said = [each.rest() for each in asked]
+    answers = [json.loads(text[text.index("{") :]) for text in said]  # one may have said why it stays
+    assert [each.wait() for each in asked] == [0, 0, 0]
+    assert {answer["provenance"]["backend"] for answer in answers} == {"guide"}
+    assert program.owner_pid() is None
+    assert engines_of(program.home) == []

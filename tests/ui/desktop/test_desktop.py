@@ -1,0 +1,152 @@
+"""The whole app on a real X server: tray icon clicked, backend switched by menu, chat streamed, quit."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.integration.worlds import closed_port
+from tests.servers.fixtures import ServerFactory
+from tests.ui.desktop.screen import ROOT, Program, Screen, missing_tools, wait_for
+
+pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {', '.join(missing_tools())}")
+
+CHAT_MODEL = {"id": "qwen3.5-4b", "loaded": True, "context_length": 8192, "size_bytes": 2_740_000_000}
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    with Screen() as screen:
+        yield screen
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder whose app finds nothing on this computer."""
+    for name in ("LMSTUDIO", "LLAMACPP"):
+        monkeypatch.setenv(f"WHISPER_LLM__{name}__PORT", str(closed_port()))
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{closed_port()}")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def known_home(home: Path) -> Path:
+    """A home folder in which the setup was done."""
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "choices.yaml").write_text("ui:\n  setup_done: true\n", encoding="utf-8")
+    return home
+
+
+def kinds(program: Program) -> list[str]:
+    """The kinds of the visible windows."""
+    return [window["kind"] for window in program.ask("windows")]
+
+
+def choices(home: Path) -> dict[str, dict[str, object]]:
+    file = home / "config" / "choices.yaml"
+    return yaml.safe_load(file.read_text("utf-8")) or {} if file.exists() else {}
+
+
+def test_the_first_start_shows_the_wizard_and_not_now_leads_to_the_guide(screen: Screen, home: Path) -> None:
+    with Program(screen, home) as program:
+        assert program.place("tray")
+        program.window("setup")
+        screen.click(program.place("button Not now"))
+        guide = program.window("guide")
+        assert any("only knows this app" in text for text in guide["texts"])
+        wait_for("setting", lambda: choices(home).get("ui", {}).get("setup_done"))
+
+
+def test_a_click_on_the_icon_opens_a_chat_and_the_answer_streams_from_a_real_server(
+    screen: Screen, known_home: Path, servers: ServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm_studio = servers("lm_studio", models=[CHAT_MODEL])
+    monkeypatch.setenv("WHISPER_LLM__LMSTUDIO__PORT", str(lm_studio.port))
+    with Program(screen, known_home, "--background") as program:
+        screen.click(program.place("tray"))
+        wait_for("active chat", lambda: program.window("chat")["active"])
+        screen.write("Hello there")
+        screen.keys("Return")
+        wait_for(
+            "answer", lambda: [row["by"] for row in program.window("chat")["rows"]] == [None, "LM Studio"]
+        )
+        question, answer = program.window("chat")["rows"]
+        assert question["text"] == "Hello there"
+        assert answer["text"]
+        assert lm_studio.requests("/v1/chat/completions")
+
+
+def test_the_backend_is_switched_by_the_menu_and_remembered(screen: Screen, known_home: Path) -> None:
+    with Program(screen, known_home) as program:
+        program.window("chat")
+        screen.click(program.place("tray"), button=3)
+        # New chat, Backend, into it: Automatic, LM Studio, Ollama.
+        wait_for("menu", lambda: program.ask("menu"))
+        screen.keys("Down", "Down", "Right", "Down", "Down", "Return")
+        wait_for("choice", lambda: choices(known_home).get("llm", {}).get("backend") == "ollama")
+        wait_for("name in the window", lambda: "Ollama" in program.window("chat")["buttons"])
+
+
+def test_quit_in_the_menu_ends_everything(screen: Screen, known_home: Path) -> None:
+    with Program(screen, known_home) as program:
+        program.window("chat")
+        children = psutil.Process(program.process.pid).children(recursive=True)
+        screen.click(program.place("tray"), button=3)
+        wait_for("menu", lambda: program.ask("menu"))
+        screen.keys("Up", "Return")
+        assert program.ended() == 0
+        assert program.said == ""
+        assert not psutil.wait_procs(children, timeout=3)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_quits_in_the_ordinary_way(screen: Screen, known_home: Path, number: signal.Signals) -> None:
+    with Program(screen, known_home) as program:
+        program.window("chat")
+        program.process.send_signal(number)
+        assert program.ended() == 0
+        assert program.said == ""
+
+
+def test_a_second_start_raises_the_first_and_ends(screen: Screen, known_home: Path) -> None:
+    with Program(screen, known_home, "--background") as program:
+        program.place("tray")
+        second = subprocess.run(
+            [sys.executable, "-m", "whisper_desktop"],
+            cwd=ROOT,
+            env={**screen.env, "WHISPER_HOME": str(known_home)},
+            timeout=20,
+            check=False,
+        )
+        assert second.returncode == 0
+        program.window("chat")
+
+
+def test_without_a_tray_host_a_window_stands_in_until_the_host_comes(known_home: Path) -> None:
+    with Screen(tray=False) as screen, Program(screen, known_home) as program:
+        stand_in = program.window("StandIn")
+        assert {"New chat", "Backend", "Setup…", "Settings…", "Logs…", "Quit"} <= set(stand_in["buttons"])
+        screen.start_tray()
+        assert program.place("tray")
+        wait_for(
+            "end of the stand-in", lambda: "StandIn" not in [each["kind"] for each in program.ask("windows")]
+        )
+
+
+def test_when_the_tray_host_dies_the_stand_in_comes(screen: Screen, known_home: Path) -> None:
+    with Program(screen, known_home, "--background") as program:
+        program.place("tray")
+        screen.stop_tray()
+        program.window("StandIn")
+
+
+def test_quit_from_the_stand_in_ends_the_app(known_home: Path) -> None:
+    with Screen(tray=False) as screen, Program(screen, known_home, "--background") as program:
+        program.window("StandIn")
+        screen.click(program.place("button Quit"))
+        assert program.ended() == 0
