@@ -100,6 +100,17 @@ def rows(program: Program, kind: str) -> list[dict[str, Any]]:
     return found
 
 
+def kinds(program: Program) -> list[str]:
+    """The kinds of the visible windows."""
+    return [window["kind"] for window in program.ask("windows")]
+
+
+def buttons(program: Program, kind: str) -> list[str]:
+    """The buttons of a window."""
+    found: list[str] = program.window(kind)["buttons"]
+    return found
+
+
 def answered(program: Program, kind: str, count: int) -> None:
     """Wait until so many rows are there and the last one is whole."""
     wait_for("answer", lambda: len(rows(program, kind)) >= count and not rows(program, kind)[-1]["active"])
@@ -108,22 +119,21 @@ def answered(program: Program, kind: str, count: int) -> None:
 def wizard(studio: Studio) -> None:
     """The wizard on a computer where nothing is set up, up to the first answer of the guide."""
     with studio.app() as program:
-        wait_for("recommendation", lambda: "Set it up" in program.window("setup")["buttons"])
+        wait_for("recommendation", lambda: "Set it up" in buttons(program, "setup"))
         wait_for("facts", lambda: "looking…" not in program.window("setup")["texts"])
         studio.window(program, "setup", "wizard-found")
-        studio.screen.click(program.place("button Set it up"))
-        wait_for("steps", lambda: "Back" in program.window("setup")["buttons"])
+        program.click("button Set it up", "steps", lambda: "Download Ollama ↗" in buttons(program, "setup"))
         studio.window(program, "setup", "wizard-do")
 
 
 def wizard_test(studio: Studio) -> None:
     """The wizard where LM Studio runs: a first answer, and the end."""
     with studio.app() as program:
-        studio.screen.click(program.place("button Test it"))
+        wait_for("server", lambda: "Test it" in buttons(program, "setup"))
+        program.click("button Test it", "test", lambda: "A first answer" in program.window("setup")["texts"])
         wait_for("answer", lambda: any("answers with" in text for text in program.window("setup")["texts"]))
         studio.window(program, "setup", "wizard-test")
-        studio.screen.click(program.place("button Next"))
-        wait_for("end", lambda: "Start" in program.window("setup")["buttons"])
+        program.click("button Next", "end", lambda: "Start" in buttons(program, "setup"))
         studio.window(program, "setup", "wizard-done")
 
 
@@ -131,11 +141,8 @@ def tray(studio: Studio) -> None:
     """The tray menu with its backends."""
     studio.setup_is_done()
     with studio.app("--background") as program:
-        place = program.place("tray")
         time.sleep(2)  # the first scan; nothing on the screen tells its end
-        studio.screen.click(place, button=3)
-        wait_for("menu", lambda: program.ask("menu"))
-        studio.screen.keys("Down", "Down", "Right", "Down")
+        program.choose("Down", "Down", "Right", "Down")
         wait_for("submenu", lambda: any("Automatic" in text for text in program.ask("menu")))
         studio.picture([640, 0, 640, 190], "tray-menu")
         studio.screen.keys("Escape", "Escape")
@@ -157,9 +164,9 @@ def guide(studio: Studio) -> None:
     studio.setup_is_done()
     with studio.app() as program:
         ask(studio, program, "chat", "What is a good name for a cat?")
-        wait_for("failure", lambda: "Ask the guide" in program.window("chat")["buttons"])
+        wait_for("failure", lambda: "Ask the guide" in buttons(program, "chat"))
         studio.window(program, "chat", "chat-failure")
-        studio.screen.click(program.place("button Ask the guide"))
+        program.click("button Ask the guide", "guide", lambda: "guide" in kinds(program))
         for number, question in enumerate(("How do I add Ollama?", "Does my data leave this computer?"), 1):
             ask(studio, program, "guide", question)
             answered(program, "guide", 2 * number)
@@ -171,9 +178,7 @@ def windows(studio: Studio) -> None:
     studio.setup_is_done()
     with studio.app("--background") as program:
         for kind, steps in (("settings", 4), ("logs", 5)):
-            studio.screen.click(program.place("tray"), button=3)
-            wait_for("menu", lambda: program.ask("menu"))
-            studio.screen.keys(*["Down"] * steps, "Return")
+            program.choose(*["Down"] * steps, "Return")
             studio.window(program, kind, kind)
 
 
@@ -207,7 +212,6 @@ def main(names: list[str]) -> int:
         return 2
     for name in names or SHOTS:
         with tempfile.TemporaryDirectory() as folder, Screen() as screen:
-            subprocess.run(["display", "-window", "root", "xc:#5f7a94"], env=screen.env, check=True)
             SHOTS[name](Studio(screen, Path(folder) / "home"))
     return 0
 

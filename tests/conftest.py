@@ -13,10 +13,12 @@ _KEPT = ("WHISPER_TEST_", "WHISPER_DEV_")
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own home folder and none of the settings of whoever runs it."""
+    """Every test has its own home folder and none of the settings and keys of whoever runs it."""
     for name in list(os.environ):
         upper = name.upper()
         if upper.endswith("_PROXY") or (upper.startswith(_FOREIGN) and not upper.startswith(_KEPT)):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WHISPER_HOME", str(tmp_path / "whisper-home"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    # Nobody's real keyring is touched; the tests of the keyring bring one of their own.
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")

@@ -11,7 +11,7 @@ CHAT_MODEL = {"id": "qwen3.5-4b", "loaded": True, "context_length": 8192}
 def test_an_answer_streams_through_a_pipe_as_it_comes_and_says_who_gave_it(
     program: Program, servers: ServerFactory
 ) -> None:
-    server = servers("openai_compatible", "--tokens", "40", "--token-delay", "0.1", models=[CHAT_MODEL])
+    server = servers("openai_compatible", "--tokens", "40", "--token-delay", "0.05", models=[CHAT_MODEL])
     asked = program.start("chat", "Go", env={"LLM_CHAT_API_URL": f"{server.url}/v1"})
     asked.expect("word3")
     assert "word39" not in asked.seen

@@ -208,6 +208,21 @@ async def test_errors_arrive_with_their_attempts(servers: ServerFactory) -> None
         assert caught.value.setup_guidance is not None
 
 
+async def test_a_mistake_inside_the_owner_is_told_to_the_asker_and_the_line_stays() -> None:
+    async with fronts(app_for(), desktop=(True, False)) as (desktop, other):
+        core = await desktop.core()
+        assert isinstance(core, LocalCore)
+        remote = await other.core()
+
+        def fail(event: WindowRequested) -> None:
+            raise LookupError(event.window)
+
+        core.app.bus.listen(WindowRequested, fail)
+        with pytest.raises(ControlError, match="our mistake"):
+            await remote.show("chat")
+        assert await remote.engine_status() is None
+
+
 async def test_a_start_that_fails_lets_go_of_the_lock() -> None:
     socket_file().mkdir()
     async with fronts(app_for(), desktop=(False, False)) as (front, other):

@@ -56,6 +56,25 @@ async def test_an_owner_that_is_stopped_is_told_as_not_answering(program: Progra
         assert await core.engine_status() is not None
 
 
+async def test_a_desktop_takes_the_engine_of_a_terminal_over(program: Program) -> None:
+    terminal = await asyncio.to_thread(program.start, "engine", "start")
+    await asyncio.to_thread(terminal.expect, "until Ctrl-C")
+    (engine,) = engines_of(program.home)
+    async with Front(App, desktop=True) as desktop:
+        assert (await desktop.core()).is_owner
+        assert "taken over" in await asyncio.to_thread(terminal.rest)
+        assert await asyncio.to_thread(terminal.wait) == 0
+        assert wait_until_gone(engine, 2)
+
+        theirs = await asyncio.to_thread(program.run, "chat", "--guide", "--json", "Hello")
+        assert theirs.code == 0
+        assert program.owner_pid() == os.getpid()
+        (engine,) = engines_of(program.home)
+        status = await (await desktop.core()).engine_status()
+        assert status is not None
+        assert status.pid == engine
+
+
 def test_programs_that_start_at_the_same_moment_share_one_owner_and_one_engine(program: Program) -> None:
     asked = [program.start("chat", "--guide", "--json", "Hello") for _ in range(3)]
     said = [each.rest() for each in asked]

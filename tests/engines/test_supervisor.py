@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -262,4 +263,7 @@ def test_a_loop_that_ends_takes_its_engine_with_it(builtin: EngineSpec) -> None:
     pid = asyncio.run(forgetful())
     assert pid is not None
     assert asyncio.run(until(lambda: gone(pid), 2))
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid"):  # it holds what is left until the process has ended
+            thread.join(5)
     gc.collect()

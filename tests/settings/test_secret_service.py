@@ -48,7 +48,9 @@ class Session:
 
     def run(self, *arguments: str, shell: str = _UNLOCKED, key: str = "") -> dict[str, object]:
         environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "XDG_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DBUS_", "XDG_", "DISPLAY", "PYTHON_KEYRING_BACKEND"))
         }
         environ |= {
             "XDG_DATA_HOME": str(self.root / "data"),

@@ -215,10 +215,12 @@ def failing(error: Exception, text: str = "") -> Ask:
     return ask
 
 
-# Qt warnings fail tests (pyproject). These two say something about the offscreen platform, not about us: it
-# cannot pass size hints on to a window manager, and it lacks the signal by which a tray tells of its window.
+# Qt warnings fail tests (pyproject). These say what the offscreen platform cannot do, nothing about us: talk
+# to a window manager (size hints, raising), grab the keyboard for a menu, tell of the tray's window.
 _OFFSCREEN_WARNINGS = (
     "This plugin does not support propagateSizeHints",
+    "This plugin does not support raise",
+    "This plugin does not support grabbing the keyboard",
     "No such signal QPlatformNativeInterface::systemTrayWindowChanged",
 )
 

@@ -167,6 +167,8 @@ def test_a_second_question_waits_for_the_first_answer(opened: Opener, qtbot: QtB
     QTest.keyClick(window.composer.editor, Qt.Key.Key_Return)
     assert window.model.rowCount() == 2
     assert window.composer.editor.toPlainText() == "Second"
+    window.ask("Third")
+    assert window.model.rowCount() == 2
     window.conversation.stop()
     settled(window, qtbot)
 

@@ -78,6 +78,9 @@ def test_a_closed_block_never_changes_while_the_text_grows(pieces: list[str]) ->
         "[x](javascript:alert(1))",
         "[x](file:///etc/passwd)",
         "[x](data:text/html;base64,AAAA)",
+        "[x](ftp://example.org/x)",
+        "[x](smb://host/share)",
+        "[x](//host/share)",
         '<a href="http://example.org">x</a>',
     ],
 )

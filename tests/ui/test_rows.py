@@ -42,7 +42,7 @@ def test_a_failover_is_told_while_it_happens_and_afterwards() -> None:
     row = rows.with_event(row, AnswerFinished(completion("Hi", REFUSED, ANSWERED, reason=reason)))
     assert rows.why_line(row) == reason
     assert rows.detail_lines(row) == (
-        "LM Studio, 0.0 s: nothing listens there",
+        "LM Studio, under 0.1 s: nothing listens there",
         "Ollama (qwen3.5:4b), 0.6 s: answered",
         "first token after 0.6 s, 4.2 s in all",
     )

@@ -164,10 +164,8 @@ def _base_server(situation: _Situation) -> str:
 
 def _class_for(server: str, situation: _Situation) -> list[Fit]:
     """The models of the server's class that fit, best first; the next smaller class where none does."""
-    classes = (
-        (_LARGE, _MEDIUM, _SMALL) if server == "lm_studio" and situation.tier == 16 else (_MEDIUM, _SMALL)
-    )
-    for bounds in classes:
+    large = server == "lm_studio" and situation.tier == 16 and situation.graphics.usable is not None
+    for bounds in (_LARGE, _MEDIUM, _SMALL) if large else (_MEDIUM, _SMALL):
         fits = _fitting(situation.budget, bounds)
         scored = [fit for fit in fits if fit.model.quality is not None]
         scored.sort(key=lambda fit: -(fit.model.quality or 0))

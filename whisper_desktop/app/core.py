@@ -357,6 +357,8 @@ class App:
         if not wishes.stub and (not self._scanned or not chain):
             await self.scan()
             chain = plan_chain(wishes, self._servers)
+        if not chain:
+            await self.resources()  # the guidance that follows is then for this computer
         return LLMClient(
             [await self._backend(step) for step in chain],
             reach=session.reach,

@@ -71,7 +71,12 @@ async def _start_here(*, as_json: bool, detached: bool) -> None:
     if sys.platform != "win32":  # there, Ctrl-C cancels this coroutine, which ends the engine as well
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    async with make_front(on_handover=ending.set) as front:
+
+    def taken_over() -> None:
+        output.note("The desktop app has taken over. It starts the engine there when somebody asks.")
+        ending.set()
+
+    async with make_front(on_handover=taken_over) as front:
         core = await front.core()
         with output.progress(_STARTING):
             status = await _started(core, ending)
@@ -129,6 +134,7 @@ def _spawn_owner() -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        creationflags=getattr(subprocess, "DETACHED_PROCESS", 0),  # on Windows, where this has never run
     )
 
 

@@ -62,8 +62,10 @@ def run(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     try:
-        code = commands.main(args=argv, prog_name="whisper-desktop", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        # Not by `commands.main`: it ends the program with code 1 when whoever reads our output has enough.
+        with commands.make_context("whisper-desktop", list(argv)) as context:
+            commands.invoke(context)
+        return 0
     except Failed:
         return 1
     except click.exceptions.Exit as ending:
@@ -91,7 +93,8 @@ def _say_usage(error: click.UsageError) -> None:
 def _say_mistake(error: WhisperError, *, as_json: bool) -> None:
     if as_json:
         output.emit_json(shapes.error_shape(error))
-    output.say_error(error)
+    else:
+        output.say_error(error)
 
 
 def _fill_missing_streams() -> None:

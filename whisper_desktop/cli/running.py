@@ -35,7 +35,9 @@ def make_front(*, on_handover: Callable[[], None] | None = None) -> Front:
 
 
 def _say_why_we_stay() -> None:
-    output.note("Another program is still being answered through this one, which ends after that.")
+    output.note(
+        "Another program is still being answered through this one. It ends after that; Ctrl-C ends it now."
+    )
 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool, tell: bool = True, words: str = "") -> T:

@@ -94,7 +94,7 @@ class OwnerLock:
         folder = run_dir()
         try:
             # Private, because whoever can open it can lock it.
-            handle = open(os.open(folder / "owner.lock", os.O_CREAT | os.O_RDWR, 0o600), "r+b")
+            handle = open(os.open(folder / "owner.lock", os.O_CREAT | os.O_RDWR, 0o600), "r+b")  # noqa: SIM115 - held as long as we own
         except OSError as error:
             raise _unusable(folder, f"The system says: {error.strerror}.") from error
         try:

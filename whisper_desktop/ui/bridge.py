@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from whisper_desktop.events import Bus
+from whisper_desktop.ui.garbage import QtThreadCollector
 
 T = TypeVar("T")
 
@@ -41,13 +42,17 @@ class Bridge(QObject):
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_listening: Callable[[], None] | None = None
+        # The one connection between the threads: queued, and to a declared slot. PySide crashes now and then
+        # on other kinds of receivers, so the signal that everybody listens to is emitted in Qt's thread.
         self._incoming.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._garbage = QtThreadCollector()
         self._ended = asyncio.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="core", daemon=True)
 
     def start(self) -> None:
         """Start the core thread; returns when its loop takes work (about a millisecond)."""
+        self._garbage.start()
         self._thread.start()
         self._ready.wait()
 
@@ -116,7 +121,9 @@ class Bridge(QObject):
         gone = self.loop.create_future()
         threading.Thread(target=self._join, args=(gone, seconds), name="core-join", daemon=True).start()
         await gone
-        return not self._thread.is_alive()
+        if not self.busy:
+            self._garbage.stop()
+        return not self.busy
 
     def _join(self, gone: asyncio.Future[None], seconds: float) -> None:
         self._thread.join(seconds)

@@ -51,7 +51,7 @@ class Desktop(QObject):
         self.bridge = Bridge(loop, self.report)
         self._app: App | None = None
         self._front: Front | None = None
-        self._windows: list[AppWindow] = []
+        self.windows: list[AppWindow] = []
         self._stand_in: StandIn | None = None
         self._unread: Notice | None = None
         self._quit: asyncio.Future[None] = loop.create_future()
@@ -119,7 +119,7 @@ class Desktop(QObject):
 
     async def _end(self) -> None:
         self._tray.hide()
-        for window in list(self._windows):
+        for window in list(self.windows):
             window.close()
         if self._stand_in is not None:
             self._stand_in.leave()
@@ -156,7 +156,7 @@ class Desktop(QObject):
         self._tray.show_state(state.activity, entries)
         if self._stand_in is not None:
             self._stand_in.show_state(state.activity, entries)
-        for window in self._windows:
+        for window in self.windows:
             window.show_state(state, choices)
 
     def _on_event(self, event: object) -> None:
@@ -225,8 +225,8 @@ class Desktop(QObject):
 
     def _on_window_requested(self, name: str) -> None:
         """A second start wants to see us: what is open comes to the front, else a chat opens."""
-        if name == "chat" and self._windows:
-            window = self._windows[-1]
+        if name == "chat" and self.windows:
+            window = self.windows[-1]
             window.showNormal()
             window.raise_()
             window.activateWindow()
@@ -235,7 +235,7 @@ class Desktop(QObject):
 
     def _open_window(self, name: str) -> "AppWindow | None":
         """The open window of this name that can be used again."""
-        fitting = (window for window in self._windows if window.kind == name and window.reusable)
+        fitting = (window for window in self.windows if window.kind == name and window.reusable)
         return next(fitting, None)
 
     def _make_window(self, name: str, app: "App") -> "AppWindow":
@@ -264,8 +264,8 @@ class Desktop(QObject):
         return window
 
     def _keep(self, window: "AppWindow") -> None:
-        self._windows.append(window)
-        window.closed.connect(lambda: self._windows.remove(window))
+        self.windows.append(window)
+        window.closed.connect(lambda: self.windows.remove(window))
         window.show()
 
     # --- when something goes wrong --------------------------------------------------------------------------

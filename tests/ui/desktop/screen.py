@@ -16,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ("Xvfb", "openbox", "trayer", "xdotool")
 DEADLINE = 20.0  # seconds: how long a step may take on a busy machine
+_PATIENCE = 1.0  # seconds before a click is repeated
 SIZE = (1280, 900)
 
 
@@ -48,7 +49,7 @@ class Screen:
         read, write = os.pipe()
         geometry = f"{self._size[0]}x{self._size[1]}x24"
         server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", geometry, "-nolisten", "tcp"],
+            ["Xvfb", "-displayfd", str(write), "-screen", "0", geometry, "-nolisten", "tcp", "-wr"],
             pass_fds=[write],
             stderr=subprocess.DEVNULL,
         )
@@ -143,6 +144,7 @@ class Program:
     """The app as a process on a screen, with the probe's answers. Use as a context manager."""
 
     def __init__(self, screen: Screen, home: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
+        self._screen = screen
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.ui.desktop.probe", *args],
@@ -199,13 +201,28 @@ class Program:
     def _find(self, kind: str) -> dict[str, Any] | None:
         return next((window for window in self.ask("windows") if window["kind"] == kind), None)
 
-    def place(self, question: str) -> list[int]:
-        """Where something is, waited for until it has come to rest."""
-        first = wait_for(question, lambda: self.ask(question))
-        while (second := wait_for(question, lambda: self.ask(question))) != first:
-            first = second
-        place: list[int] = first
-        return place
+    def click(self, target: str, what: str, done: Callable[[], Any], button: int = 1) -> Any:
+        """Click on a target (a question that is answered with a place) until it has the effect, as people do.
+
+        Once is not always enough: window manager and tray host move windows shortly after they have appeared.
+        """
+
+        def look() -> Any:
+            if (place := self.ask(target)) is not None:
+                self._screen.click(place, button)
+            end = time.monotonic() + _PATIENCE
+            while time.monotonic() < end:
+                if found := done():
+                    return found
+                time.sleep(0.02)
+            return None
+
+        return wait_for(what, look)
+
+    def choose(self, *keys: str) -> None:
+        """Open the tray's menu and press these keys."""
+        self.click("tray", "menu", lambda: self.ask("menu"), button=3)
+        self._screen.keys(*keys)
 
     def ended(self) -> int:
         """The exit code, waited for."""

@@ -54,9 +54,9 @@ def choices(home: Path) -> dict[str, dict[str, object]]:
 
 def test_the_first_start_shows_the_wizard_and_not_now_leads_to_the_guide(screen: Screen, home: Path) -> None:
     with Program(screen, home) as program:
-        assert program.place("tray")
+        wait_for("icon", lambda: program.ask("tray"))
         program.window("setup")
-        screen.click(program.place("button Not now"))
+        program.click("button Not now", "answer to Not now", lambda: "setup" not in kinds(program))
         guide = program.window("guide")
         assert any("only knows this app" in text for text in guide["texts"])
         wait_for("setting", lambda: choices(home).get("ui", {}).get("setup_done"))
@@ -68,7 +68,7 @@ def test_a_click_on_the_icon_opens_a_chat_and_the_answer_streams_from_a_real_ser
     lm_studio = servers("lm_studio", models=[CHAT_MODEL])
     monkeypatch.setenv("WHISPER_LLM__LMSTUDIO__PORT", str(lm_studio.port))
     with Program(screen, known_home, "--background") as program:
-        screen.click(program.place("tray"))
+        program.click("tray", "chat", lambda: "chat" in kinds(program))
         wait_for("active chat", lambda: program.window("chat")["active"])
         screen.write("Hello there")
         screen.keys("Return")
@@ -84,10 +84,8 @@ def test_a_click_on_the_icon_opens_a_chat_and_the_answer_streams_from_a_real_ser
 def test_the_backend_is_switched_by_the_menu_and_remembered(screen: Screen, known_home: Path) -> None:
     with Program(screen, known_home) as program:
         program.window("chat")
-        screen.click(program.place("tray"), button=3)
         # New chat, Backend, into it: Automatic, LM Studio, Ollama.
-        wait_for("menu", lambda: program.ask("menu"))
-        screen.keys("Down", "Down", "Right", "Down", "Down", "Return")
+        program.choose("Down", "Down", "Right", "Down", "Down", "Return")
         wait_for("choice", lambda: choices(known_home).get("llm", {}).get("backend") == "ollama")
         wait_for("name in the window", lambda: "Ollama" in program.window("chat")["buttons"])
 
@@ -96,9 +94,7 @@ def test_quit_in_the_menu_ends_everything(screen: Screen, known_home: Path) -> N
     with Program(screen, known_home) as program:
         program.window("chat")
         children = psutil.Process(program.process.pid).children(recursive=True)
-        screen.click(program.place("tray"), button=3)
-        wait_for("menu", lambda: program.ask("menu"))
-        screen.keys("Up", "Return")
+        program.choose("Up", "Return")
         assert program.ended() == 0
         assert program.said == ""
         assert not psutil.wait_procs(children, timeout=3)[1]
@@ -115,7 +111,7 @@ def test_a_signal_quits_in_the_ordinary_way(screen: Screen, known_home: Path, nu
 
 def test_a_second_start_raises_the_first_and_ends(screen: Screen, known_home: Path) -> None:
     with Program(screen, known_home, "--background") as program:
-        program.place("tray")
+        wait_for("icon", lambda: program.ask("tray"))
         second = subprocess.run(
             [sys.executable, "-m", "whisper_desktop"],
             cwd=ROOT,
@@ -132,7 +128,7 @@ def test_without_a_tray_host_a_window_stands_in_until_the_host_comes(known_home:
         stand_in = program.window("StandIn")
         assert {"New chat", "Backend", "Setup…", "Settings…", "Logs…", "Quit"} <= set(stand_in["buttons"])
         screen.start_tray()
-        assert program.place("tray")
+        wait_for("icon", lambda: program.ask("tray"))
         wait_for(
             "end of the stand-in", lambda: "StandIn" not in [each["kind"] for each in program.ask("windows")]
         )
@@ -140,7 +136,7 @@ def test_without_a_tray_host_a_window_stands_in_until_the_host_comes(known_home:
 
 def test_when_the_tray_host_dies_the_stand_in_comes(screen: Screen, known_home: Path) -> None:
     with Program(screen, known_home, "--background") as program:
-        program.place("tray")
+        wait_for("icon", lambda: program.ask("tray"))
         screen.stop_tray()
         program.window("StandIn")
 
@@ -148,5 +144,5 @@ def test_when_the_tray_host_dies_the_stand_in_comes(screen: Screen, known_home: 
 def test_quit_from_the_stand_in_ends_the_app(known_home: Path) -> None:
     with Screen(tray=False) as screen, Program(screen, known_home, "--background") as program:
         program.window("StandIn")
-        screen.click(program.place("button Quit"))
+        program.click("button Quit", "end", lambda: program.process.poll() is not None)
         assert program.ended() == 0

@@ -118,7 +118,7 @@ def provenance_line(row: Row) -> str:
     if origin.ttft_seconds is not None:
         parts.append(_seconds(origin.ttft_seconds))
     if origin.tokens_per_second:
-        parts.append(f"{origin.tokens_per_second:.0f} tok/s")
+        parts.append(f"{origin.tokens_per_second:,.0f} tok/s")
     return " · ".join(part for part in parts if part)
 
 
@@ -165,6 +165,8 @@ def spoken(row: Row) -> str:
 
 
 def _seconds(seconds: float) -> str:
+    if seconds < 0.05:
+        return "under 0.1 s"
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 

@@ -39,7 +39,7 @@ class SetupWindow(AppWindow):
         self._state = FlowState()
         self._first_run = app.state().first_run
         self._effect: asyncio.Task[None] | None = None
-        self.resize(QSize(860, 560))
+        self.resize(QSize(840, 520))
         self.setMinimumSize(QSize(640, 460))
         self.found, self.do, self.test, self.finished = FoundPage(), DoPage(), TestPage(), DonePage()
         self._pages: dict[Page, FlowPage] = {
