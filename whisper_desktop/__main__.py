@@ -28,9 +28,12 @@ def main(argv: list[str] | None = None) -> int:
         from whisper_desktop.machine.display import has_display
 
         if has_display():
-            from whisper_desktop.ui.main import run_desktop
-
-            return run_desktop(background=bool(arguments))
+            try:
+                from whisper_desktop.ui.main import run_desktop
+            except ImportError as error:  # a bare system without the libraries that Qt's own package expects
+                print(f"No window can be opened, so this is the terminal: {error}.", file=sys.stderr)
+            else:
+                return run_desktop(background=bool(arguments))
     from whisper_desktop.cli.main import run
 
     return run(arguments)

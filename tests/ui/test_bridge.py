@@ -1,8 +1,10 @@
 """The bridge: results, errors, streams and events cross between the core's loop and Qt's."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -187,3 +189,27 @@ def test_stopping_cancels_what_runs_and_ends_the_thread(bridge: Bridge, wait: Wa
     assert cancelled.is_set()
     assert task.cancelled()
     assert not bridge.busy
+
+
+def test_cycles_are_collected_in_the_qt_thread_only(bridge: Bridge, wait: Waiter, qtbot: QtBot) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    ended_in: list[str] = []
+    weakref.finalize(Cycle(), lambda: ended_in.append(threading.current_thread().name))
+
+    async def core() -> None:
+        kept = [[number] for number in range(100_000)]  # enough for every generation, were the collector on
+        assert len(kept) == 100_000
+
+    wait(bridge.run(core()))
+    assert ended_in == []
+    qtbot.waitUntil(lambda: bool(ended_in), timeout=WAIT)
+    assert ended_in == [threading.main_thread().name]
+
+
+def test_the_collector_is_given_back_when_the_core_thread_has_ended(bridge: Bridge, wait: Waiter) -> None:
+    assert not gc.isenabled()
+    wait(bridge.stop(5.0))
+    assert gc.isenabled()

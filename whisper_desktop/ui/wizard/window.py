@@ -143,12 +143,7 @@ class SetupWindow(AppWindow):
     async def _watch(self) -> None:
         """Look again and again for what is being installed; the news come as events."""
 
-        async def forever() -> None:
-            while True:
-                await self._app.scan()
-                await asyncio.sleep(_LOOK_AGAIN)
-
-        await self.bridge.run(forever())
+        await self.bridge.run(_scan_forever(self._app))
 
     async def _keep_key(self, key: str) -> None:
         try:
@@ -208,6 +203,13 @@ class SetupWindow(AppWindow):
         nobody_answers = self._app.state().backend is None
         self.requested.emit("guide" if guide_chosen or nobody_answers else "chat")
         self.close()
+
+
+async def _scan_forever(app: "App") -> None:
+    """On the core loop. It must not hold a window: the last reference to it would end in that thread."""
+    while True:
+        await app.scan()
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _next_label(state: FlowState) -> str:
