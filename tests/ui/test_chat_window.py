@@ -122,6 +122,19 @@ def test_trying_again_asks_the_same_question_in_the_same_place(opened: Opener, q
     assert [window.model.row(n).kind for n in range(window.model.rowCount())] == [Kind.QUESTION, Kind.ANSWER]
 
 
+def test_a_broken_answer_can_be_asked_for_again_while_it_is_the_last(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(failing(LLMConnectionError("The connection broke."), "Half an answer")))
+    window.ask("Go on")
+    settled(window, qtbot)
+    entry = next(each for each in window.view.menu_for(1).actions() if each.text() == "Try again")
+    entry.trigger()
+    settled(window, qtbot)
+    assert window.model.rowCount() == 2
+    window.ask("Something else")
+    settled(window, qtbot)
+    assert [window.model.row(number).can_retry for number in (1, 3)] == [False, True]
+
+
 def test_a_consent_widens_this_chat_only(opened: Opener, qtbot: QtBot) -> None:
     async def needs_consent(
         session: Session, messages: Sequence[Message]

@@ -15,7 +15,7 @@ from whisper_desktop.ui.chat.failure import FailureCard
 from whisper_desktop.ui.chat.layout import RowLayout
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 from whisper_desktop.ui.chat.view import TranscriptView
-from whisper_desktop.values import AnswerFinished, Attempt, ErrorKind, TextDelta
+from whisper_desktop.values import AnswerFinished, Attempt, ErrorKind, ReasoningDelta, TextDelta
 
 ANSWER = "See [the page](https://example.org/page).\n\n```python\nprint('hello')\n```\n\nThat is all."
 
@@ -220,3 +220,13 @@ def test_every_kind_of_row_can_be_painted(view: TranscriptView, model: Transcrip
     view.setFocus()
     view.setCurrentIndex(model.index(1))
     assert not view.grab().isNull()
+
+
+def test_reasoning_is_folded_and_opens_with_a_click(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    row = rows.with_event(rows.waiting(guide=False), ReasoningDelta("First I think about it."))
+    model.append(rows.with_event(row, TextDelta("Then I answer.")))
+    assert len(layout(view, 0).pieces) == 1
+    click(view, qtbot, 0, spot(view, 0, "reasoning"))
+    assert layout(view, 0).pieces[0].document.toPlainText() == "First I think about it."

@@ -28,7 +28,7 @@ def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
         ),
         "ollama": (
             "Download Ollama from ollama.com and install it; it starts by itself on port 11434.",
-            f"In a terminal, run: ollama pull {model or 'llama3.2:3b'}.",
+            f"In a terminal, run `ollama pull {model or 'llama3.2:3b'}`.",
             "Come back here: the app notices Ollama by itself.",
         ),
         "openrouter": (
@@ -50,7 +50,7 @@ def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
 def load_steps(server: str, name: str, model: str | None) -> tuple[str, ...]:
     """What to do when `server` runs but has no model that answers."""
     if server == "ollama":
-        return (f"In a terminal, run: ollama pull {model or 'llama3.2:3b'}.", "Look again.")
+        return (f"In a terminal, run `ollama pull {model or 'llama3.2:3b'}`.", "Look again.")
     if server == "lm_studio":
         return (
             f"In LM Studio, search for {model or 'a model'} and download it.",

@@ -137,7 +137,7 @@ class SettingsWindow(AppWindow):
             item = QTreeWidgetItem([info.title, value, layer.value])
             item.setData(0, Qt.ItemDataRole.UserRole, info.key)
             item.setToolTip(1, value)
-            item.setSizeHint(0, QSize(0, self.fontMetrics().lineSpacing() + S))
+            item.setSizeHint(1, QSize(0, self.fontMetrics().lineSpacing() + S))
             if layer is not Layer.DEFAULT:
                 font = item.font(1)
                 font.setBold(True)

@@ -49,6 +49,8 @@ class Conversation(QObject):
         """Send a question, unless an answer is still coming."""
         if self.busy:
             return
+        if last := self._model.rowCount():
+            self._model.replace(last - 1, replace(self._model.row(last - 1), can_retry=False))
         self._model.append(rows.question(question))
         self._begin(question)
 

@@ -207,5 +207,5 @@ def _paint_words(painter: QPainter, layout: RowLayout, *, active: bool) -> None:
     for spot in layout.spots:
         if spot.hover_only and not active:
             continue
-        painter.setPen(paint.link if spot.action in ("copy", "copy_code") else paint.secondary)
+        painter.setPen(paint.link if spot.action in ("copy", "copy_code", "retry") else paint.secondary)
         painter.drawText(spot.rect, _MIDDLE, spot.text)

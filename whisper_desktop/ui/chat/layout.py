@@ -79,7 +79,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place that does something when it is clicked: "copy", "copy_code", "details", "reasoning"."""
+    """A place that does something when clicked: "copy", "copy_code", "details", "reasoning", "retry"."""
 
     rect: QRectF
     action: str
@@ -260,6 +260,11 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
         shown = metrics.elidedText(text, _ELIDE, rect.width())
         rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, rect.width()))
         layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
+    if row.can_retry:
+        again = "Try again"
+        again_width = metrics.horizontalAdvance(again) + XS
+        spot = QRectF(left + width - copy_width - S - again_width, y, again_width, metrics.height() + XS)
+        layout.spots.append(Spot(spot, "retry", "", again))
     if row.text:
         place = QRectF(left + width - copy_width, y, copy_width, metrics.height() + XS)
         layout.spots.append(Spot(place, "copy", row.text, copy, hover_only=True))

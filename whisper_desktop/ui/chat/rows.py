@@ -32,7 +32,7 @@ class Row:
 
     `note` is the line in place of an answer that has not begun, `waited` its age in seconds; `seam` is the
     sentence at the end of an answer that broke off. `open` shows every attempt under the answer,
-    `reasoning_open` the reasoning above it.
+    `reasoning_open` the reasoning above it. `can_retry`: this answer broke off and is the last one.
     """
 
     kind: Kind
@@ -47,6 +47,7 @@ class Row:
     guide: bool = False
     open: bool = False
     reasoning_open: bool = False
+    can_retry: bool = False
 
 
 WAITING = "Waiting for the first word…"
@@ -81,14 +82,14 @@ def with_event(row: Row, event: StreamEvent) -> Row:
 def stopped(row: Row) -> Row:
     """The person stopped the answer; what came is kept."""
     seam = f"Stopped after {_words(row.text)}." if row.text else "Stopped before the answer began."
-    return replace(row, active=False, note="", seam=seam)
+    return replace(row, active=False, note="", seam=seam, can_retry=True)
 
 
 def broken(row: Row, error: WhisperError) -> Row:
     """The answer broke off. Text that had come stays, with a seam; without any the row tells the failure."""
     if row.text:
         sentence = " ".join(part for part in (error.title, error.detail) if part)
-        return replace(row, active=False, note="", seam=sentence, error=error)
+        return replace(row, active=False, note="", seam=sentence, error=error, can_retry=True)
     return Row(Kind.FAILURE, error=error, guide=row.guide)
 
 

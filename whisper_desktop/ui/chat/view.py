@@ -39,7 +39,8 @@ class TranscriptView(QListView):
     """Shows a `TranscriptModel`.
 
     Signals:
-        failure_action: a failure's row and what was clicked ("retry", "allow", "guide", "setup").
+        failure_action: the row of a failed or broken answer and what was clicked ("retry", "allow", "guide",
+            "setup").
         copied: something went to the clipboard; says what.
     """
 
@@ -195,6 +196,8 @@ class TranscriptView(QListView):
             self._copy(spot.value, "The code")
         elif spot.action == "details":
             self.rows.replace(number, replace(row, open=not row.open))
+        elif spot.action == "retry":
+            self.failure_action.emit(number, "retry")
         elif spot.action == "reasoning":
             self.rows.replace(number, replace(row, reasoning_open=not row.reasoning_open))
 
@@ -247,6 +250,8 @@ class TranscriptView(QListView):
             entries.append((name, partial(self._copy, code, "The code")))
         entries += [(f"Open {link}", partial(open_link, link)) for link in layout.links()]
         for spot in layout.spots:
+            if spot.action == "retry":
+                entries.append((spot.text, partial(self._do, number, spot)))
             if spot.action == "details":
                 entries.append(
                     ("Hide attempts" if row.open else "Show every attempt", partial(self._do, number, spot))

@@ -18,7 +18,9 @@ from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.theme import XL, L, S
 from whisper_desktop.ui.window import AppWindow
-from whisper_desktop.ui.wizard.pages import DonePage, DoPage, FlowPage, FoundPage, TestPage
+from whisper_desktop.ui.wizard.found_page import FoundPage
+from whisper_desktop.ui.wizard.page import FlowPage
+from whisper_desktop.ui.wizard.pages import DonePage, DoPage, TestPage
 from whisper_desktop.values import IDENTITIES, AnswerFinished, ConnectionReport, TextDelta
 
 if TYPE_CHECKING:
