@@ -170,3 +170,15 @@ async def test_a_server_that_nobody_can_place_is_not_asked_until_the_person_says
         async with world(llm__llamacpp__port=proxy.port, privacy__server_reach=said) as app:
             (found,) = [server for server in await app.scan() if server.url == proxy.url]
             assert found.reach is reach
+
+
+async def test_without_looking_around_only_addresses_that_were_given_are_asked(
+    servers: ServerFactory,
+) -> None:
+    lm_studio, given = servers("lm_studio", models=[MODEL]), servers("ollama", models=["llama3.2:3b"])
+    async with world(
+        lm_studio=lm_studio.url, llm__auto_detect=False, llm__addresses=(given.url,), env={"OLLAMA_HOST": ""}
+    ) as app:
+        found = await app.scan()
+        assert [server.id for server in found] == ["ollama", "builtin"]
+        assert not lm_studio.requests("/")

@@ -114,3 +114,14 @@ def test_the_guide_and_unknown_names_are_refused_with_a_sentence(name: str) -> N
 def test_one_server_is_one_step_even_when_it_is_written_and_found() -> None:
     wishes = ChainWishes(fallback_chain=("ollama", "ollama"))
     assert ids(wishes, OLLAMA) == ["ollama"]
+
+
+def test_the_model_that_was_asked_for_is_looked_for_where_it_is() -> None:
+    chain = plan_chain(ChainWishes(model="idle"), [OLLAMA, LM_STUDIO])
+    assert [(step.id, step.model) for step in chain] == [("lm_studio", "idle"), ("ollama", "warm")]
+
+
+def test_asking_for_a_model_by_name_does_not_send_a_prompt_farther() -> None:
+    far = server("ollama", ModelInfo("big", loaded=True), reach=Reach.MY_NETWORK, port=2)
+    chain = plan_chain(ChainWishes(model="big"), [far, LM_STUDIO])
+    assert [step.reach for step in chain] == [Reach.THIS_MACHINE, Reach.MY_NETWORK]

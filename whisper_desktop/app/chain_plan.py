@@ -8,7 +8,8 @@ Order (the first rule that applies wins):
 5. The fallback chain from the settings, in its order, whether or not each server was found: an attempt at one
    that is not there costs milliseconds and is told.
 6. Without one: what was found, on this machine first (a loaded model before an idle one, the built-in engine
-   after servers that already run), then the network, then the cloud.
+   after servers that already run), then the network, then the cloud. A server that lists the model that was
+   asked for comes before one that does not.
 
 The reach guard is not here: the client skips a step that goes too far and says so.
 """
@@ -119,8 +120,8 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
         # No list at all: it is still loading, or slow to list; the backend then asks for it itself.
         and (server.chat_models or not server.models)
     ]
-    ordered = sorted(usable, key=_rank)
-    steps = [_from_server(server, None) for server in ordered]
+    ordered = sorted(usable, key=lambda server: _rank(server, wishes.model))
+    steps = [_from_server(server, _listed(server, wishes.model)) for server in ordered]
     if wishes.builtin_model is not None:
         here = sum(1 for step in steps if step.reach is Reach.THIS_MACHINE)
         steps.insert(here, _builtin(wishes))
@@ -129,11 +130,17 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
     return steps
 
 
-def _rank(server: ServerInfo) -> tuple[int, bool, bool, int]:
-    model = preferred_model(server)
+def _listed(server: ServerInfo, model: str | None) -> str | None:
+    """The model's name where this server lists it: no server is asked for a model it does not have."""
+    return model if any(entry.id == model for entry in server.models) else None
+
+
+def _rank(server: ServerInfo, wanted: str | None) -> tuple[int, bool, bool, bool, int]:
+    named = _listed(server, wanted)
+    model = next((entry for entry in server.models if entry.id == named), preferred_model(server))
     reach = Reach.CLOUD if model is not None and model.remote else server.reach
     loading, idle = server.status is ServerStatus.LOADING, not (model and model.loaded)
-    return (_NEAREST_FIRST[reach], loading, idle, list(IDENTITIES).index(server.id))
+    return (_NEAREST_FIRST[reach], named is None, loading, idle, list(IDENTITIES).index(server.id))
 
 
 def _from_server(server: ServerInfo, model: str | None) -> BackendConfig:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from whisper_desktop.settings import LoadedSettings, SecretStore
     from whisper_desktop.wire.http import Http
 
+_ORDER = [name for name in IDENTITIES if name != "builtin"] + ["builtin"]
 _GUIDE_HISTORY = 1  # turns: the guide's context window holds little more than one earlier exchange
 _TEST_QUESTION = "Say hello in one short sentence."
 
@@ -199,17 +200,24 @@ class App:
             openrouter_url=self._openrouter_url(),
             cloud_allowed=llm.reach is Reach.CLOUD,
             builtin=self._builtin_server,
-            ports={"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port},
+            ports=self._ports(),
         )
         found: list[ServerInfo] = []
         async with aclosing(detector.iter_servers()) as servers:
             async for server in servers:
                 found.append(self._placed(server))
                 self.bus.publish(ServersChanged(tuple(found), scanning=True))
-        self._servers = tuple(found)
+        self._servers = tuple(sorted(found, key=lambda server: _ORDER.index(server.id)))
         self._scanned = True
         self.bus.publish(ServersChanged(self._servers, scanning=False))
         return self._servers
+
+    def _ports(self) -> dict[str, int]:
+        """Where known servers are looked for: 0 means nowhere, which is what `auto_detect: no` asks for."""
+        llm = self.loaded.settings.llm
+        if not llm.auto_detect:
+            return dict.fromkeys(IDENTITIES, 0)
+        return {"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port}
 
     def _placed(self, server: ServerInfo) -> ServerInfo:
         """A server that nobody could place, with what the person has said about its address."""
@@ -407,7 +415,7 @@ class App:
         )
 
     def _openrouter_url(self) -> str:
-        return str(self.loaded.settings.llm.backend_options("openrouter").get("base_url", OPENROUTER_URL))
+        return self.loaded.settings.llm.openrouter.base_url or OPENROUTER_URL
 
     async def test_connection(self, backend: str | None, model: str | None = None) -> ConnectionReport:
         """Ask one backend for a real answer, and say precisely what is wrong where none comes."""

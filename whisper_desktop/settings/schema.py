@@ -127,6 +127,9 @@ class OpenRouterSettings(_Section):
     """OpenRouter, a cloud service. Its key is kept in the system's keyring, never here."""
 
     model: Text = _setting(None, "OpenRouter's model", "The model to use with OpenRouter.")
+    base_url: Url = _setting(
+        None, "OpenRouter's address", "Where OpenRouter is, where that is not openrouter.ai itself."
+    )
 
 
 class LLMSettings(_Section):
