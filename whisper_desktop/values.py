@@ -42,7 +42,7 @@ class Identity:
     """One row of the table of ids: the canonical id, the name a person reads, and accepted aliases.
 
     `port` is the default port on loopback (None where there is none), `api_path` what is appended to the
-    server's root to reach its OpenAI-compatible API.
+    server's root to reach its OpenAI-compatible API. `root` is the address of a service in the cloud.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Identity:
     port: int | None = None
     api_path: str = "/v1"
     aliases: tuple[str, ...] = ()
+    root: str = ""
 
 
 IDENTITIES: Mapping[str, Identity] = MappingProxyType(
@@ -58,7 +59,14 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
         for identity in (
             Identity("lm_studio", "LM Studio", 1234, aliases=("lmstudio", "lm-studio")),
             Identity("ollama", "Ollama", 11434),
-            Identity("openrouter", "OpenRouter", None, "/api/v1", aliases=("open_router",)),
+            Identity(
+                "openrouter",
+                "OpenRouter",
+                None,
+                "/api/v1",
+                aliases=("open_router",),
+                root="https://openrouter.ai",
+            ),
             Identity(
                 "llama_cpp",
                 "llama.cpp",
@@ -67,7 +75,7 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
             ),
             Identity("builtin", "Built-in engine", None, aliases=("built-in", "built_in")),
             Identity("guide", "Guide", None),
-            Identity("openai", "OpenAI", None),
+            Identity("openai", "OpenAI", None, root="https://api.openai.com"),
             Identity("anthropic", "Anthropic", None, "/v1", aliases=("claude",)),
             Identity("gemini", "Google Gemini", None, "/v1beta", aliases=("google",)),
             Identity("openai_compatible", "OpenAI-compatible server", None, aliases=("custom", "http")),

@@ -50,7 +50,7 @@ def pick(state: FlowState, backend: str) -> FlowState:
 
 def test_nothing_can_be_continued_before_there_is_a_recommendation() -> None:
     assert flow.forward(FlowState()) == FlowState()
-    assert flow.result(FlowState()) == SetupResult(None)
+    assert flow.result(FlowState()) == SetupResult(None, skipped=True)
 
 
 def test_the_recommendation_is_chosen_and_listed_first_and_the_guide_last_and_once() -> None:
@@ -114,10 +114,10 @@ def test_choosing_another_backend_forgets_the_test_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("backend", ["ollama", "openrouter", "guide"])
-def test_leaving_early_writes_automatic_on_this_computer(backend: str) -> None:
+def test_leaving_early_decides_nothing(backend: str) -> None:
     state = pick(fresh(), backend)
-    assert flow.result(state) == SetupResult(None)
-    assert flow.result(flow.forward(state)) == SetupResult(None)
+    assert flow.result(state) == SetupResult(None, skipped=True)
+    assert flow.result(flow.forward(state)) == SetupResult(None, skipped=True)
 
 
 def test_the_guide_is_ready_at_once_and_is_never_written_as_a_backend() -> None:

@@ -55,3 +55,37 @@ def test_a_server_that_waits_for_a_model_is_named_first() -> None:
 def test_knowing_nothing_it_still_says_what_to_do_next() -> None:
     assert setup_guidance([]).steps
     assert setup_guidance([attempt("vllm", "vLLM", ErrorKind.SERVER_ERROR)]).steps
+
+
+_ENDS_THE_CHAIN = {
+    ErrorKind.BAD_REQUEST,
+    ErrorKind.CONTENT_FILTER,
+    ErrorKind.CONTEXT_OVERFLOW,
+    ErrorKind.CANCELLED,
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind not in _ENDS_THE_CHAIN])
+@pytest.mark.parametrize("backend", ["ollama", "openrouter", "openai_compatible", "builtin"])
+def test_after_an_attempt_it_is_never_said_that_no_model_is_set_up(backend: str, kind: ErrorKind) -> None:
+    guidance = setup_guidance([attempt(backend, "This one", kind)])
+    assert guidance.headline == "This one did not answer."
+    assert all(step.endswith(".") for step in guidance.steps)
+
+
+def test_what_is_missing_for_openrouter_is_named_and_nobody_is_told_to_load_a_model_there() -> None:
+    (step,) = setup_guidance([attempt("openrouter", "OpenRouter", ErrorKind.NOT_CONFIGURED)]).steps
+    assert "keys set openrouter" in step
+    assert "llm.openrouter.model" in step
+
+
+def test_a_key_is_asked_for_by_the_address_it_belongs_to() -> None:
+    (step,) = setup_guidance([attempt("openai_compatible", "A server", ErrorKind.AUTH)]).steps
+    assert "`whisper-desktop keys set http://127.0.0.1:1`" in step
+
+
+def test_a_server_that_only_lacks_a_key_is_named_before_another_one_is_recommended() -> None:
+    locked = ServerInfo("lm_studio", "LM Studio", "http://127.0.0.1:1234", ServerStatus.NEEDS_KEY)
+    guidance = setup_guidance([], [locked])
+    assert guidance.headline == "LM Studio is running and wants a key."
+    assert "keys set http://127.0.0.1:1234" in guidance.steps[0]

@@ -1,16 +1,22 @@
 """The object a front end holds: choosing, keys, connection tests, and the one glance."""
 
 import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.worlds import closed_port, world
 from tests.servers.fixtures import ServerFactory
+from tests.servers.launch import RunningServer
 from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import App
-from whisper_desktop.errors import SettingsError
+from whisper_desktop.errors import LLMConnectionError, SettingsError, WhisperError
 from whisper_desktop.events import AnswerState, BackendChosen, ServersChanged
-from whisper_desktop.values import Message, Reach, Role
+from whisper_desktop.settings.paths import resource
+from whisper_desktop.values import Message, Provenance, Reach, Role, ServerStatus
 
 MODEL = {"id": "qwen3.5-4b", "loaded": True}
 
@@ -182,3 +188,137 @@ async def test_without_looking_around_only_addresses_that_were_given_are_asked(
         found = await app.scan()
         assert [server.id for server in found] == ["ollama", "builtin"]
         assert not lm_studio.requests("/")
+
+
+async def questioned(app: App, **choices: Any) -> Provenance:
+    """Who answered one question of a new conversation."""
+    session = app.open_session(**choices)
+    async for _ in session.send("Hello?"):
+        pass
+    provenance = session.turns[0].provenance
+    assert provenance is not None
+    return provenance
+
+
+@pytest.mark.parametrize("settings", [{"llm__backend": "llama_cpp"}, {"llm__fallback_chain": ("llama_cpp",)}])
+@pytest.mark.parametrize("auto_detect", [True, False])
+async def test_a_proxy_on_the_port_of_llama_cpp_gets_no_prompt_without_consent(
+    servers: ServerFactory, settings: dict[str, Any], auto_detect: bool
+) -> None:
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["m"])
+    async with world(llm__llamacpp__port=proxy.port, llm__auto_detect=auto_detect, **settings) as app:
+        with pytest.raises(LLMConnectionError, match="Nothing was sent"):
+            await questioned(app, model="m")
+    assert not proxy.requests("/v1/chat/completions")
+
+
+@pytest.mark.parametrize("path", ["", "/v1"])
+@pytest.mark.parametrize("model", ["", "gpt-oss:120b-cloud"])
+async def test_an_ollama_at_a_written_address_passes_no_prompt_on_without_consent(
+    servers: ServerFactory, path: str, model: str
+) -> None:
+    cloud = {"id": "gpt-oss:120b-cloud", "remote_host": "https://ollama.com:443"}
+    ollama = servers("ollama", models=[cloud])
+    written = {"LLM_CHAT_API_URL": ollama.url + path, "LLM_MODEL_NAME": model}
+    async with world(ollama=ollama.url, env=written) as app:
+        with pytest.raises(LLMConnectionError, match="Nothing was sent"):
+            await questioned(app)
+        assert not ollama.requests("/v1/chat/completions")
+        assert (await questioned(app, reach=Reach.CLOUD)).reach is Reach.CLOUD
+
+
+async def test_an_unusable_ollama_host_is_told_and_does_not_end_the_scan(servers: ServerFactory) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url, env={"OLLAMA_HOST": "http://not a host"}) as app:
+        found = {server.id: server for server in await app.scan()}
+        assert found["ollama"].status is ServerStatus.UNREACHABLE
+        assert (await questioned(app)).backend == "lm_studio"
+
+
+async def test_ollama_is_looked_for_where_the_settings_say(servers: ServerFactory) -> None:
+    ollama = servers("ollama", models=["llama3.2:3b"])
+    async with world(llm__ollama__base_url=ollama.url) as app:
+        assert (await questioned(app, backend="ollama")).url == f"{ollama.url}/v1"
+        assert app.key_origin("ollama") == ollama.url
+
+
+async def test_a_key_goes_to_the_port_that_is_set_and_an_alias_is_not_taken_for_an_address() -> None:
+    async with world(llm__lmstudio__port=4321, llm__llamacpp__port=4322) as app:
+        assert app.key_origin("lmstudio") == "http://127.0.0.1:4321"
+        assert app.key_origin("llama.cpp") == "http://127.0.0.1:4322"
+        assert app.key_origin("localhost:9") == "http://localhost:9"
+        assert app.key_origin("openai") == "https://api.openai.com"
+
+
+async def test_switching_the_network_off_counts_from_the_next_request_on() -> None:
+    async with world(llm__base_url="https://example.invalid/v1", llm__reach="cloud") as app:
+        await app.remember({"llm.allow_network": False})
+        with pytest.raises(LLMConnectionError, match="switched off"):
+            await questioned(app, model="m")
+
+
+async def test_another_model_file_ends_the_engine_of_the_one_before(tmp_path: Path) -> None:
+    files = [Path(shutil.copy(resource("guide", "guide.gguf"), tmp_path / name)) for name in ("a", "b")]
+    async with world() as app:
+        pids = []
+        for settings in ({}, {"llm.llamacpp.n_ctx": 512}):
+            for file in files:
+                await app.remember({"llm.gguf_model_path": str(file), **settings})
+                assert (await questioned(app, backend="builtin")).model == file.stem
+                status = app.engine_status()
+                assert status is not None
+                pids.append(status.pid)
+        assert len(set(pids)) == len(pids)
+        assert [pid for pid in pids if pid and _runs(pid)] == pids[-1:]
+        await app.remember({"llm.llamacpp.n_ctx": 1024})
+        await questioned(app, backend="builtin")
+        assert not _runs(pids[-1])
+
+
+def _runs(pid: int | None) -> bool:
+    return psutil.pid_exists(pid or 0) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def test_the_built_in_engine_stays_off_where_it_is_switched_off() -> None:
+    model = str(resource("guide", "guide.gguf"))
+    for wish in ({"llm__backend": "builtin"}, {"llm__mode": "direct"}):
+        async with world(llm__gguf_model_path=model, llm__enable_direct=False, **wish) as app:
+            with pytest.raises(LLMConnectionError, match="switched off"):
+                await questioned(app)
+            assert app.engine_status() is None
+
+
+async def test_stopping_before_the_first_token_is_told_in_a_sentence(servers: ServerFactory) -> None:
+    lm_studio = servers("lm_studio", "--first-token-delay", "30", models=[MODEL])
+    ollama = servers("ollama", models=["llama3.2:3b"])
+    async with world(lm_studio=lm_studio.url, ollama=ollama.url) as app:
+        asking = asyncio.create_task(questioned(app))
+        await asyncio.to_thread(_received, lm_studio, "/v1/chat/completions")
+        await app.stop()
+        with pytest.raises(WhisperError, match="closing"):
+            await asyncio.wait_for(asking, 5)
+
+
+async def test_skipping_the_setup_leaves_what_the_person_wrote_as_it_is() -> None:
+    async with world() as app:
+        await app.finish_setup(SetupResult(None, skipped=True))
+        assert not app.state().first_run
+        assert app.loaded.sources["llm.reach"] == app.loaded.sources["llm.backend"] == "default"
+
+
+async def test_testing_the_automatic_choice_goes_no_farther_than_a_question_would(
+    servers: ServerFactory,
+) -> None:
+    router = servers("openrouter", "--auth", "sk-or-v1-abcdefgh", models=["openai/gpt-5"])
+    async with world(openrouter=router.url, llm__openrouter__model="openai/gpt-5") as app:
+        await app.set_key("openrouter", "sk-or-v1-abcdefgh")
+        assert not (await app.test_connection(None)).ok
+        assert not router.requests("/api/v1/chat/completions")
+        assert (await app.test_connection("openrouter")).ok
+
+
+def _received(server: RunningServer, path: str) -> None:
+    """Wait until the server has got a request for this path."""
+    count = 1
+    while server.wait_for("request", count)["path"] != path:
+        count += 1

@@ -1,5 +1,6 @@
 """The order of the chain, as a pure decision over what was found and what the person wants."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_direct_mode_uses_only_the_built_in_engine_and_http_mode_never_does() ->
     assert ids(ChainWishes(mode="http", builtin_model=model), OLLAMA) == ["ollama"]
 
 
-@pytest.mark.parametrize("name", ["guide", "nonsense"])
+@pytest.mark.parametrize("name", ["guide", "nonsense", "anthropic", "unknown"])
 def test_the_guide_and_unknown_names_are_refused_with_a_sentence(name: str) -> None:
     for wishes in (ChainWishes(backend=name), ChainWishes(fallback_chain=(name,))):
         with pytest.raises(SettingsError) as caught:
@@ -125,3 +126,60 @@ def test_asking_for_a_model_by_name_does_not_send_a_prompt_farther() -> None:
     far = server("ollama", ModelInfo("big", loaded=True), reach=Reach.MY_NETWORK, port=2)
     chain = plan_chain(ChainWishes(model="big"), [far, LM_STUDIO])
     assert [step.reach for step in chain] == [Reach.THIS_MACHINE, Reach.MY_NETWORK]
+
+
+PROXY = server("llama_swap", ModelInfo("m"), reach=None, port=8080)
+STRANGER = server("unknown", status=ServerStatus.SOMETHING_ELSE, reach=None, port=8080)
+
+
+@pytest.mark.parametrize("there", [PROXY, STRANGER])
+@pytest.mark.parametrize(
+    "wishes", [ChainWishes(backend="llama_cpp"), ChainWishes(fallback_chain=("llama_cpp",))]
+)
+def test_what_stands_at_a_servers_usual_port_is_not_taken_for_it(
+    wishes: ChainWishes, there: ServerInfo
+) -> None:
+    (step,) = plan_chain(wishes, [there])
+    assert step.reach is None
+
+
+def test_where_nothing_was_seen_a_named_server_counts_as_this_computers() -> None:
+    (step,) = plan_chain(ChainWishes(backend="llama_cpp"), [OLLAMA])
+    assert (step.url, step.reach) == ("http://127.0.0.1:8080", Reach.THIS_MACHINE)
+
+
+@pytest.mark.parametrize("path", ["", "/v1"])
+@pytest.mark.parametrize("model", [None, "big-cloud"])
+def test_a_written_address_does_not_hide_that_ollama_passes_the_model_on(
+    path: str, model: str | None
+) -> None:
+    ollama = server("ollama", ModelInfo("big-cloud", remote=True), port=11434)
+    (step,) = plan_chain(ChainWishes(base_url=ollama.url + path, model=model, mode="http"), [ollama])[:1]
+    assert (step.id, step.reach, step.as_given) == ("ollama", Reach.CLOUD, True)
+
+
+def test_of_two_ollamas_the_one_that_answers_and_then_the_one_that_was_given_is_taken() -> None:
+    gone = replace(server("ollama", status=ServerStatus.UNREACHABLE, port=3), as_given=True)
+    given = replace(server("ollama", ModelInfo("mine"), port=4), as_given=True)
+    (step,) = plan_chain(ChainWishes(backend="ollama"), [gone, OLLAMA, given])
+    assert step.url == given.api_base
+
+
+def test_the_model_set_for_ollama_alone_is_asked_for_there() -> None:
+    ollama = server("ollama", ModelInfo("warm", loaded=True), ModelInfo("mine", loaded=False), port=11434)
+    own = {"ollama": {"model": "mine"}}
+    for wishes in (ChainWishes(backend="ollama"), ChainWishes(fallback_chain=("ollama",)), ChainWishes()):
+        (step,) = plan_chain(replace(wishes, options=lambda id_: own.get(id_, {})), [ollama])
+        assert step.model == "mine"
+
+
+def test_openai_is_in_the_cloud_and_has_an_address() -> None:
+    (step,) = plan_chain(ChainWishes(backend="openai"), [])
+    assert (step.url, step.reach) == ("https://api.openai.com/v1", Reach.CLOUD)
+
+
+def test_a_written_address_comes_before_any_other_server_of_its_kind() -> None:
+    other = server("openai_compatible", ModelInfo("x"), reach=None, port=5)
+    wishes = ChainWishes(backend="openai_compatible", base_url="http://127.0.0.1:9/v1")
+    (step,) = plan_chain(wishes, [other])
+    assert step.url == "http://127.0.0.1:9/v1"

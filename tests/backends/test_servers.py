@@ -143,7 +143,7 @@ async def test_a_key_that_lm_studio_repeats_in_its_refusal_is_not_repeated_by_us
     error = caught.value
     assert error.kind is ErrorKind.AUTH
     assert error.title == "LM Studio did not accept the key (401)."
-    assert "keys set lm_studio" in error.next_step
+    assert f"keys set {server.url}`" in error.next_step
     shown: BaseException | None = error
     while shown is not None:
         assert "wrong-secret-key" not in repr(shown) + str(shown)

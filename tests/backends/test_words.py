@@ -15,7 +15,7 @@ def tell(
         error,
         backend="openrouter",
         name="OpenRouter",
-        where="openrouter.ai",
+        url="https://openrouter.ai/api/v1",
         model=model,
         reach=Reach.CLOUD,
         key=key,

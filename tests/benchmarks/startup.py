@@ -22,6 +22,9 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "whisper-desktop --version": [sys.executable, "-m", "whisper_desktop", "--version"],
     "dev.py run -- --version": [sys.executable, "packaging/dev.py", "run", "--", "--version"],
     "detect --json": [sys.executable, "-m", "whisper_desktop", "detect", "--json"],
+    "chat --guide: a first answer": [
+        *(sys.executable, "-m", "whisper_desktop", "chat", "--guide", "What can you do?")
+    ],
     "no display: look around, recommend, answer": [sys.executable, "-m", "whisper_desktop"],
 }
 COMPARED = (

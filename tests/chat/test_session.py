@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from whisper_desktop.chat import Session, Turn, TurnState, provenance_line
+from whisper_desktop.chat import Session, Turn, TurnState
 from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError
 from whisper_desktop.values import (
     AnswerFinished,
@@ -127,7 +127,3 @@ async def test_a_second_question_while_one_is_answered_is_refused() -> None:
     with pytest.raises(RuntimeError):
         await anext(session.send("second"))
     await first.aclose()
-
-
-def test_the_provenance_line_reads_as_people_read_it() -> None:
-    assert provenance_line(WHO) == "qwen3.5-4b · LM Studio · this computer · 0.6 s · 31 tok/s"

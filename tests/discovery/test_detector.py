@@ -3,10 +3,12 @@
 import asyncio
 import time
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
 from tests.discovery.looking import NOWHERE, PATIENT, all_of, by_port, found_at, usual
+from tests.integration.worlds import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.discovery import LocalLLMDetector
@@ -263,7 +265,8 @@ async def test_the_port_that_lm_studio_wrote_down_is_looked_at(
     (home / ".lmstudio" / ".internal").mkdir(parents=True)
     written = f'{{"port": {server.port}, "networkInterface": "127.0.0.1"}}'
     (home / ".lmstudio" / ".internal" / "http-server-config.json").write_text(written, "utf-8")
-    detector = LocalLLMDetector(deadlines=PATIENT, env={"HOME": str(home)}, ports=NOWHERE)
+    elsewhere = {**NOWHERE, "lm_studio": closed_port()}
+    detector = LocalLLMDetector(deadlines=PATIENT, env={"HOME": str(home)}, ports=elsewhere)
     (found,) = await detector.detect_available_servers()
     assert (found.id, found.as_given, found.reach) == ("lm_studio", False, Reach.THIS_MACHINE)
 
@@ -514,3 +517,15 @@ async def test_scans_at_the_same_time_do_not_disturb_each_other(servers: ServerF
     results = await asyncio.gather(*(detector.detect_available_servers() for _ in range(5)))
     await http.aclose()
     assert [[found.id for found in result] for result in results] == [["lm_studio"]] * 5
+
+
+async def test_a_server_that_is_not_to_be_looked_for_is_not_looked_for_where_it_wrote_down_its_port(
+    servers: ServerFactory, tmp_path: Path
+) -> None:
+    server = servers("lm_studio")
+    (tmp_path / ".lmstudio" / ".internal").mkdir(parents=True)
+    written = f'{{"port": {server.port}}}'
+    (tmp_path / ".lmstudio" / ".internal" / "http-server-config.json").write_text(written, "utf-8")
+    detector = LocalLLMDetector(deadlines=PATIENT, env={"HOME": str(tmp_path)}, ports=NOWHERE)
+    assert await detector.detect_available_servers() == []
+    assert not server.requests()

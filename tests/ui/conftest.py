@@ -172,10 +172,10 @@ def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 
 
-def completion(text: str, *attempts: Attempt, reason: str = "") -> Completion:
+def completion(text: str, *attempts: Attempt, reason: str = "", backend: str = "ollama") -> Completion:
     """A whole answer from Ollama."""
     origin = Provenance(
-        backend="ollama",
+        backend=backend,
         server_name="Ollama",
         url="http://127.0.0.1:11434",
         model="qwen3.5:4b",
@@ -199,7 +199,7 @@ def answering(text: str, *, step: int = 5) -> Ask:
         for start in range(0, len(text), step):
             yield TextDelta(text[start : start + step])
             await asyncio.sleep(0)
-        yield AnswerFinished(completion(text))
+        yield AnswerFinished(completion(text, backend="guide" if session.guide else "ollama"))
 
     return ask
 

@@ -13,10 +13,10 @@ from pytestqt.qtbot import QtBot
 
 from tests.ui.conftest import WAIT, Shown, answering, completion, failing
 from whisper_desktop.app import App, AppState, BackendChoice
-from whisper_desktop.chat import Session
+from whisper_desktop.chat import GUIDE_LABEL, Session
 from whisper_desktop.errors import AnswerInterrupted, ConsentRequired, LLMConnectionError
 from whisper_desktop.ui.bridge import Bridge
-from whisper_desktop.ui.chat.rows import GUIDE_LABEL, Kind, provenance_line
+from whisper_desktop.ui.chat.rows import Kind, who_line
 from whisper_desktop.ui.chat.window import GUIDE_STARTERS, STARTERS, ChatWindow
 from whisper_desktop.values import AnswerFinished, Message, Reach, StreamEvent, TextDelta
 
@@ -47,7 +47,7 @@ def test_a_question_is_answered_by_the_real_core(opened: Opener, app: App, qtbot
     settled(window, qtbot)
     assert [window.model.row(n).kind for n in range(2)] == [Kind.QUESTION, Kind.ANSWER]
     assert "You said: Hello" in window.model.row(1).text
-    assert "this computer" in provenance_line(window.model.row(1))
+    assert "this computer" in who_line(window.model.row(1))
 
 
 def test_an_answer_streams_into_the_transcript(opened: Opener, qtbot: QtBot) -> None:
@@ -216,7 +216,7 @@ def test_a_conversation_with_the_guide_is_labelled(opened: Opener, qtbot: QtBot)
     assert window.windowTitle().startswith("Guide")
     window.ask("Who are you?")
     settled(window, qtbot)
-    assert provenance_line(window.model.row(1)).startswith(GUIDE_LABEL)
+    assert who_line(window.model.row(1)).startswith(GUIDE_LABEL)
     assert window.windowTitle().startswith("Guide: Who are you?")
 
 

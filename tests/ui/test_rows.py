@@ -1,6 +1,9 @@
 """Rows of the transcript as values: how events change them and what they say."""
 
+from dataclasses import replace
+
 from tests.ui.conftest import completion
+from whisper_desktop.chat import GUIDE_LABEL
 from whisper_desktop.errors import AnswerInterrupted, ConsentRequired, LLMConnectionError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.failure import actions_for
@@ -32,7 +35,7 @@ def test_an_answer_grows_and_ends_with_who_gave_it() -> None:
     for event in (TextDelta("Hel"), TextDelta("lo"), AnswerFinished(completion("Hello"))):
         row = rows.with_event(row, event)
     assert (row.text, row.active, row.note) == ("Hello", False, "")
-    assert rows.provenance_line(row) == "qwen3.5:4b · Ollama · this computer · 0.6 s · 31 tok/s"
+    assert rows.who_line(row) == "qwen3.5:4b · Ollama · this computer · 0.6 s · 31 tok/s"
 
 
 def test_a_failover_is_told_while_it_happens_and_afterwards() -> None:
@@ -42,8 +45,8 @@ def test_a_failover_is_told_while_it_happens_and_afterwards() -> None:
     row = rows.with_event(row, AnswerFinished(completion("Hi", REFUSED, ANSWERED, reason=reason)))
     assert rows.why_line(row) == reason
     assert rows.detail_lines(row) == (
-        "LM Studio, under 0.1 s: nothing listens there",
-        "Ollama (qwen3.5:4b), 0.6 s: answered",
+        "LM Studio: nothing listens there (10 ms)",
+        "Ollama (qwen3.5:4b): answered after 0.6 s",
         "first token after 0.6 s, 4.2 s in all",
     )
 
@@ -59,8 +62,6 @@ def test_reasoning_is_kept_apart() -> None:
 
 
 def test_waiting_says_for_how_long_after_two_seconds() -> None:
-    from dataclasses import replace
-
     row = rows.waiting(guide=False)
     assert rows.note_line(replace(row, waited=1)) == "Waiting for the first word…"
     assert rows.note_line(replace(row, waited=7)) == "Waiting for the first word… 7 s"
@@ -84,9 +85,9 @@ def test_a_failure_before_any_text_is_a_row_of_its_own() -> None:
 
 
 def test_the_guide_is_labelled_in_every_answer() -> None:
-    row = rows.with_event(rows.waiting(guide=True), AnswerFinished(completion("Hi")))
-    assert rows.provenance_line(row).startswith("Guide · a demo that knows only this app · this computer")
-    assert rows.provenance_line(rows.stopped(rows.waiting(guide=True))) == rows.GUIDE_LABEL
+    row = rows.with_event(rows.waiting(guide=True), AnswerFinished(completion("Hi", backend="guide")))
+    assert rows.who_line(row) == "Guide: a demo for this app · this computer · 0.6 s · 31 tok/s"
+    assert rows.who_line(rows.stopped(rows.waiting(guide=True))) == GUIDE_LABEL
 
 
 def test_a_screen_reader_hears_who_said_what() -> None:

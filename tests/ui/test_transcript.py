@@ -156,7 +156,7 @@ def test_the_provenance_line_opens_every_attempt(
     model.append(answer("Short."))
     click(view, qtbot, 0, spot(view, 0, "details"))
     assert model.row(0).open
-    assert any("Ollama (qwen3.5:4b), 0.6 s: answered" in line.text for line in layout(view, 0).lines)
+    assert any("Ollama (qwen3.5:4b): answered after 0.6 s" in line.text for line in layout(view, 0).lines)
 
 
 def test_dragging_selects_text_and_copy_takes_it(

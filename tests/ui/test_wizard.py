@@ -14,11 +14,11 @@ from pytestqt.qtbot import QtBot
 from tests.integration.worlds import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.ui.conftest import WAIT, Shown, World
-from whisper_desktop.advice.flow import FlowState, Page
+from whisper_desktop.advice.flow import FlowState, Option, Page
 from whisper_desktop.app import App
 from whisper_desktop.settings import paths
 from whisper_desktop.ui.bridge import Bridge
-from whisper_desktop.ui.wizard.facts import facts
+from whisper_desktop.ui.wizard.facts import facts, progress
 from whisper_desktop.ui.wizard.pages import KeyField
 from whisper_desktop.ui.wizard.window import SetupWindow
 from whisper_desktop.values import GpuInfo, ResourceInfo, ServerInfo, ServerStatus
@@ -78,10 +78,64 @@ def test_rows_end_in_facts() -> None:
         "Processor": ("A processor, 4 cores", "good"),
         "Graphics": ("RTX 3060, 12.9 GB", "good"),
         "LM Studio": ("not running", "neutral"),
-        "Ollama": ("running, no model loaded", "warn"),
+        "Ollama": ("running, has no model yet", "warn"),
         "OpenRouter": ("no key yet", "neutral"),
         "Jan": ("another program answers at its address", "warn"),
     }
+
+
+STRANGER = ServerInfo(
+    "unknown",
+    "Unknown",
+    "http://127.0.0.1:11434",
+    ServerStatus.SOMETHING_ELSE,
+    detail="Port 11434, where Ollama usually listens, is taken by another program.",
+)
+
+
+def test_a_stranger_at_a_usual_port_is_told_in_the_row_of_the_server_that_belongs_there() -> None:
+    rows = {row.name: row.text for row in facts(FlowState(servers=(STRANGER,), scanning=False))}
+    assert rows["Ollama"] == "another program uses its port 11434"
+    assert "Unknown" not in rows
+
+
+@pytest.mark.parametrize(
+    ("server", "begins", "more"),
+    [
+        (None, "Waiting for Ollama to answer…", ""),
+        (STRANGER, "Ollama cannot answer yet: another program", STRANGER.detail),
+        (
+            ServerInfo(
+                "ollama",
+                "Ollama",
+                "http://127.0.0.1:59819",
+                ServerStatus.UNREACHABLE,
+                as_given=True,
+                detail="Nothing answers at 127.0.0.1:59819. No program listens on this port.",
+            ),
+            "Waiting for Ollama to answer…",
+            "Looked for at http://127.0.0.1:59819.",
+        ),
+        (ServerInfo("ollama", "Ollama", "", ServerStatus.LOADING), "Ollama is loading a model…", ""),
+        (
+            ServerInfo("ollama", "Ollama", "", ServerStatus.NO_MODELS),
+            "Ollama is running, without a model",
+            "",
+        ),
+        (
+            ServerInfo("ollama", "Ollama", "", ServerStatus.NEEDS_KEY, detail="Run `x`."),
+            "Ollama is running and asks for a key.",
+            "Run x.",
+        ),
+    ],
+)
+def test_while_waiting_the_page_says_calmly_what_for(
+    server: ServerInfo | None, begins: str, more: str
+) -> None:
+    servers = (server,) if server is not None else ()
+    sentence, detail = progress(FlowState(servers=servers, choice=Option("ollama", None, "Ollama", "")))
+    assert sentence.startswith(begins)
+    assert detail == more
 
 
 # --- The window ---------------------------------------------------------------------------------------------
@@ -200,6 +254,32 @@ def test_the_guide_answers_through_the_real_engine(world: World, opened: Opener,
     assert choices() == {"llm": AUTOMATIC, "ui": {"setup_done": True}}
 
 
+def test_enter_alone_leads_through_the_wizard(
+    world: World, opened: Opener, servers: ServerFactory, qtbot: QtBot
+) -> None:
+    lm_studio = servers("lm_studio", models=[CHAT_MODEL])
+    window = opened(world(lm_studio=lm_studio.port))
+    QTest.keyClick(window, Qt.Key.Key_Return)
+    assert page(window) is Page.TEST
+    QTest.keyClick(window, Qt.Key.Key_Return)
+    assert page(window) is Page.TEST, "the test is not over yet"
+    qtbot.waitUntil(window.next.isEnabled, timeout=WAIT)
+    QTest.keyClick(window.focusWidget() or window, Qt.Key.Key_Return)
+    assert page(window) is Page.DONE
+    with qtbot.waitSignal(window.requested, timeout=WAIT):
+        QTest.keyClick(window.focusWidget() or window, Qt.Key.Key_Return)
+
+
+def test_enter_presses_the_button_that_has_the_focus(world: World, opened: Opener) -> None:
+    window = opened(world())
+    pick(window, "Ollama")
+    window.next.click()
+    assert page(window) is Page.DO
+    window.back.setFocus()
+    QTest.keyClick(window.back, Qt.Key.Key_Return)
+    assert page(window) is Page.FOUND
+
+
 def test_back_keeps_what_was_chosen(world: World, opened: Opener) -> None:
     window = opened(world())
     pick(window, "OpenRouter")
@@ -249,7 +329,7 @@ def test_not_now_is_remembered_the_first_time(world: World, opened: Opener, qtbo
     with qtbot.waitSignal(window.requested, timeout=WAIT) as said:
         window.not_now.click()
     assert said.args == ["guide"], "without a server, the guide is what answers"
-    assert choices() == {"llm": AUTOMATIC, "ui": {"setup_done": True}}
+    assert choices() == {"ui": {"setup_done": True}}
 
 
 def test_not_now_changes_nothing_when_setup_was_done_before(

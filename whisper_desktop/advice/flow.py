@@ -50,11 +50,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class SetupResult:
-    """What the person decided. `backend` None is automatic."""
+    """What the person decided. `backend` None is automatic; `skipped`: nothing was, so nothing changes."""
 
     backend: str | None
     model: str | None = None
     reach: Reach = Reach.THIS_MACHINE
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +185,10 @@ def back(state: FlowState) -> FlowState:
 
 
 def result(state: FlowState) -> SetupResult:
-    """What to write. Skipping, or choosing the guide, means automatic on this computer."""
-    if state.page is not Page.DONE or state.choice is None or state.choice.backend == "guide":
+    """What to write. Choosing the guide means automatic on this computer; skipping leaves all as it is."""
+    if state.page is not Page.DONE or state.choice is None:
+        return SetupResult(None, skipped=True)
+    if state.choice.backend == "guide":
         return SetupResult(None)
     return SetupResult(state.choice.backend, state.choice.model, state.choice.reach)
 

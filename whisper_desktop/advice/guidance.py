@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from whisper_desktop.advice.recommend import get_recommended_setup
 from whisper_desktop.advice.steps import links, load_steps, setup_steps
+from whisper_desktop.backends.words import key_place
 from whisper_desktop.values import (
     IDENTITIES,
     Attempt,
@@ -20,10 +21,10 @@ _START = {
     "ollama": "Start Ollama: open its app, or run `ollama serve` in a terminal.",
     "llama_cpp": "Start llama-server, or let the app run a model itself: `whisper-desktop engine start`.",
 }
-
-
+_FAILED = "{name} failed. Try again; if it fails once more, restart it."
+_SLOW = "{name} took too long. Try a smaller model, or restart it."
 _AFTER = {
-    ErrorKind.AUTH: "Enter a valid key: `whisper-desktop keys set {id}`.",
+    ErrorKind.AUTH: "Enter a valid key: `whisper-desktop keys set {place}`.",
     ErrorKind.QUOTA: "Add credit at {name}, or use a model on this computer.",
     ErrorKind.CONSENT_REQUIRED: "Allow {name} for this conversation, or use a model on this computer.",
     ErrorKind.LOADING: "{name} is loading its model. Wait a moment and ask again.",
@@ -31,6 +32,24 @@ _AFTER = {
     ErrorKind.RATE_LIMITED: "{name} limits how often it may be asked. Wait a while and ask again.",
     ErrorKind.OFFLINE: "Connect to the network, or use a model on this computer.",
     ErrorKind.NOT_AN_LLM: "Another program answers where {name} should be. Check its address.",
+    ErrorKind.NAME_NOT_FOUND: "Check how the address of {name} is spelt.",
+    ErrorKind.TLS: "Check the address of {name}, and this computer's clock.",
+    ErrorKind.UNSUPPORTED: "{name} cannot do this. Use another model or backend.",
+    ErrorKind.ENGINE: "Choose another model file, or see why in the log: `whisper-desktop engine logs`.",
+    ErrorKind.FIRST_TOKEN_TIMEOUT: _SLOW,
+    ErrorKind.STALLED: _SLOW,
+    ErrorKind.TOTAL_TIMEOUT: _SLOW,
+    ErrorKind.SERVER_ERROR: _FAILED,
+    ErrorKind.STREAM_CUT: _FAILED,
+    ErrorKind.TRUNCATED: _FAILED,
+    ErrorKind.EMPTY: _FAILED,
+    ErrorKind.MALFORMED: _FAILED,
+    ErrorKind.TOO_LARGE: _FAILED,
+}
+_NOT_SET_UP = {
+    "openrouter": "Set what is missing: the key with `whisper-desktop keys set openrouter`, "
+    "the model with `whisper-desktop config set llm.openrouter.model NAME`.",
+    "openai": "Set the key: `whisper-desktop keys set openai`.",
 }
 
 
@@ -59,14 +78,17 @@ def _step_after(attempt: Attempt) -> str | None:
     name = attempt.server_name
     if attempt.kind in _NOBODY_THERE:
         return _START.get(attempt.backend, f"Start {name}, or check its address.")
-    if attempt.kind is ErrorKind.MODEL_MISSING or attempt.kind is ErrorKind.NOT_CONFIGURED:
-        if attempt.backend == "builtin":
-            return setup_steps("builtin")[1]
+    if attempt.backend == "builtin" and (attempt.kind is ErrorKind.NOT_CONFIGURED or attempt.model is None):
+        return setup_steps("builtin")[1]
+    if attempt.kind is ErrorKind.NOT_CONFIGURED:
+        address = f"Tell the app where {name} is: `whisper-desktop config set llm.base_url ADDRESS`."
+        return _NOT_SET_UP.get(attempt.backend, address)
+    if attempt.kind is ErrorKind.MODEL_MISSING:
         return load_steps(attempt.backend, name, attempt.model)[0]
     if attempt.kind is None:
         return None
     sentence = _AFTER.get(attempt.kind)
-    return sentence.format(name=name, id=attempt.backend) if sentence else None
+    return sentence.format(name=name, place=key_place(attempt.backend, attempt.url)) if sentence else None
 
 
 def _from_scratch(servers: Sequence[ServerInfo], resources: ResourceInfo | None) -> SetupGuidance:
@@ -76,6 +98,12 @@ def _from_scratch(servers: Sequence[ServerInfo], resources: ResourceInfo | None)
             f"{waiting.name} is running but has no model loaded.",
             load_steps(waiting.id, waiting.name, None),
             links(waiting.id),
+        )
+    locked = next((server for server in servers if server.status is ServerStatus.NEEDS_KEY), None)
+    if locked is not None:
+        return SetupGuidance(
+            f"{locked.name} is running and wants a key.",
+            (_AFTER[ErrorKind.AUTH].format(place=key_place(locked.id, locked.url)), "Ask again."),
         )
     if resources is None:
         return SetupGuidance(

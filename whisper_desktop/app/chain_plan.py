@@ -11,20 +11,22 @@ Order (the first rule that applies wins):
    after servers that already run), then the network, then the cloud. A server that lists the model that was
    asked for comes before one that does not.
 
-The reach guard is not here: the client skips a step that goes too far and says so.
+The reach guard is not here: the client skips a step that goes too far and says so. But where a step goes is
+said here: an address counts as this computer's own engine only as long as nothing else was seen there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from whisper_desktop.backends import BackendConfig
+from whisper_desktop.backends import BACKENDS, BackendConfig
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus, canonical_id
-from whisper_desktop.wire.address import reach_of
+from whisper_desktop.wire.address import parse_url, reach_of
 
-OPENROUTER_URL = "https://openrouter.ai"
+OPENROUTER_URL = IDENTITIES["openrouter"].root
 _ANSWERS = (ServerStatus.AVAILABLE, ServerStatus.LOADING)
+_LISTS_FIRST = ("lm_studio", "ollama")  # their backends look into the server's own list before they ask
 _NEAREST_FIRST = {Reach.THIS_MACHINE: 0, None: 1, Reach.MY_NETWORK: 2, Reach.CLOUD: 3}
 
 
@@ -60,7 +62,7 @@ def _steps(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendC
         return (_builtin(wishes),)
     steps: list[BackendConfig] = []
     if wishes.base_url:
-        steps.append(_written(wishes.base_url, wishes.model))
+        steps.append(_written(wishes.base_url, wishes.model, servers))
     if wishes.fallback_chain is not None:
         steps += [_step_for(_known(name), wishes, servers, None) for name in wishes.fallback_chain]
     else:
@@ -77,7 +79,7 @@ def _known(name: str) -> str:
     try:
         backend = canonical_id(name)
     except KeyError:
-        known = ", ".join(identity for identity in IDENTITIES if identity not in ("unknown", "guide"))
+        known = ", ".join(identity for identity in BACKENDS if identity != "guide")
         raise SettingsError(
             f"There is no backend called “{name}”.",
             f"Known are: {known}.",
@@ -91,6 +93,13 @@ def _known(name: str) -> str:
             "Ask it in a conversation of its own: `whisper-desktop chat --guide`.",
             key="llm.backend",
         )
+    if backend not in BACKENDS:
+        raise SettingsError(
+            f"This version has no backend for {IDENTITIES[backend].name}.",
+            "",
+            "Choose another one: `whisper-desktop detect` shows what is there.",
+            key="llm.backend",
+        )
     return backend
 
 
@@ -101,14 +110,41 @@ def _step_for(
         return _builtin(wishes)
     if backend == "openrouter":
         return _openrouter(wishes, model)
-    found = next((server for server in servers if server.id == backend), None)
+    if backend == "openai_compatible" and wishes.base_url:
+        return _written(wishes.base_url, model or wishes.model, servers)
+    model = model or _own_model(wishes, backend)
+    named = [server for server in servers if server.id == backend]
+    found = min(named, key=lambda one: (one.status not in _ANSWERS, not one.as_given), default=None)
     if found is not None:
         return _from_server(found, model)
-    if backend == "openai_compatible" and wishes.base_url:
-        return _written(wishes.base_url, model or wishes.model)
-    port = wishes.ports.get(backend, IDENTITIES[backend].port)
+    identity = IDENTITIES[backend]
+    if identity.root:
+        return _plain(backend, identity.root + identity.api_path, model, Reach.CLOUD)
+    port = wishes.ports.get(backend, identity.port)
     url = f"http://127.0.0.1:{port}" if port else ""
-    return _plain(backend, url, model, Reach.THIS_MACHINE)
+    return _plain(backend, url, model, _reach_at(port, backend, servers))
+
+
+def _own_model(wishes: ChainWishes, backend: str) -> str | None:
+    """The model that is set for this one backend (`llm.ollama.model`)."""
+    model = wishes.options(backend).get("model")
+    return model if isinstance(model, str) else None
+
+
+def _reach_at(port: int | None, backend: str, servers: Sequence[ServerInfo]) -> Reach | None:
+    """How far a question to the usual port of a backend goes that was not found there.
+
+    What was seen there instead may pass it on, so nobody can say; a program that is no model server is
+    noticed by those backends that look first.
+    """
+    for server in servers:
+        if server.status is ServerStatus.UNREACHABLE or not server.url:
+            continue
+        there = parse_url(server.url)
+        if there.port == port and there.reach is Reach.THIS_MACHINE:
+            harmless = server.status is ServerStatus.SOMETHING_ELSE and backend in _LISTS_FIRST
+            return Reach.THIS_MACHINE if harmless else server.reach
+    return Reach.THIS_MACHINE
 
 
 def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendConfig]:
@@ -121,7 +157,7 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
         and (server.chat_models or not server.models)
     ]
     ordered = sorted(usable, key=lambda server: _rank(server, wishes.model))
-    steps = [_from_server(server, _listed(server, wishes.model)) for server in ordered]
+    steps = [_from_server(server, _wanted(server, wishes)) for server in ordered]
     if wishes.builtin_model is not None:
         here = sum(1 for step in steps if step.reach is Reach.THIS_MACHINE)
         steps.insert(here, _builtin(wishes))
@@ -133,6 +169,10 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
 def _listed(server: ServerInfo, model: str | None) -> str | None:
     """The model's name where this server lists it: no server is asked for a model it does not have."""
     return model if any(entry.id == model for entry in server.models) else None
+
+
+def _wanted(server: ServerInfo, wishes: ChainWishes) -> str | None:
+    return _listed(server, wishes.model) or _listed(server, _own_model(wishes, server.id))
 
 
 def _rank(server: ServerInfo, wanted: str | None) -> tuple[int, bool, bool, bool, int]:
@@ -160,7 +200,16 @@ def _from_server(server: ServerInfo, model: str | None) -> BackendConfig:
     )
 
 
-def _written(url: str, model: str | None) -> BackendConfig:
+def _written(url: str, model: str | None, servers: Sequence[ServerInfo]) -> BackendConfig:
+    """The address that the person wrote. It counts as what it says, but a model that LM Studio or Ollama
+    only pass on stays a model that runs elsewhere.
+    """
+    found = next(
+        (server for server in servers if server.id in _LISTS_FIRST and url in (server.url, server.api_base)),
+        None,
+    )
+    if found is not None and found.status is not ServerStatus.UNREACHABLE:
+        return replace(_from_server(found, model), url=url, as_given=True)
     return BackendConfig(
         id="openai_compatible",
         name=IDENTITIES["openai_compatible"].name,
@@ -190,7 +239,7 @@ def _builtin(wishes: ChainWishes) -> BackendConfig:
     return _plain("builtin", "", model, Reach.THIS_MACHINE)
 
 
-def _plain(backend: str, url: str, model: str | None, reach: Reach) -> BackendConfig:
+def _plain(backend: str, url: str, model: str | None, reach: Reach | None) -> BackendConfig:
     return BackendConfig(
         id=backend, name=IDENTITIES[backend].name, url=url, model=model, reach=reach, as_given=False
     )

@@ -40,6 +40,7 @@ from whisper_desktop.values import (
     ResourceInfo,
     Role,
     ServerInfo,
+    ServerStatus,
     SetupGuidance,
     SetupRecommendation,
     StreamEvent,
@@ -188,19 +189,20 @@ class App:
 
         llm = self.loaded.settings.llm
         cloud = self.key_origin("openrouter")
+        env = {**self._env, "OLLAMA_HOST": llm.ollama.base_url} if llm.ollama.base_url else self._env
         keyed = [place for place in await self.keys() if place != cloud]
         addresses = dict.fromkeys([*llm.addresses, *([llm.base_url] if llm.base_url else []), *keyed])
         detector = LocalLLMDetector(
             http=self.http,
             deadlines=self.deadlines,
-            env=self._env,
+            env=env,
             addresses=tuple(addresses),
             key_for=self._key_of,
             openrouter_key=self._openrouter_key if self._has_openrouter_key else None,
             openrouter_url=self._openrouter_url(),
             cloud_allowed=llm.reach is Reach.CLOUD,
             builtin=self._builtin_server,
-            ports=self._ports(),
+            ports=self._places(),
         )
         found: list[ServerInfo] = []
         async with aclosing(detector.iter_servers()) as servers:
@@ -212,18 +214,28 @@ class App:
         self.bus.publish(ServersChanged(self._servers, scanning=False))
         return self._servers
 
-    def _ports(self) -> dict[str, int]:
-        """Where known servers are looked for: 0 means nowhere, which is what `auto_detect: no` asks for."""
+    def _places(self) -> dict[str, int]:
+        """Where known servers are looked for: 0 means nowhere. Without `auto_detect`, only at the places of
+        those that the person named, which must be known before they are trusted with a prompt.
+        """
         llm = self.loaded.settings.llm
-        if not llm.auto_detect:
-            return dict.fromkeys(IDENTITIES, 0)
+        ports = self._ports()
+        if llm.auto_detect:
+            return ports
+        named = {llm.backend, *(llm.fallback_chain or ())}
+        usual = {id: ports.get(id, identity.port or 0) for id, identity in IDENTITIES.items()}
+        return {id: port if id in named else 0 for id, port in usual.items()}
+
+    def _ports(self) -> dict[str, int]:
+        """The ports that the settings name."""
+        llm = self.loaded.settings.llm
         return {"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port}
 
     def _placed(self, server: ServerInfo) -> ServerInfo:
         """A server that nobody could place, with what the person has said about its address."""
         from whisper_desktop.wire.address import origin
 
-        if server.reach is not None or not server.url:
+        if server.reach is not None or not server.url or server.status is ServerStatus.UNREACHABLE:
             return server
         said = self.loaded.settings.privacy.server_reach
         answers = {origin(url): reach for url, reach in said.items()}
@@ -270,6 +282,8 @@ class App:
     async def reload(self) -> None:
         """Read the settings again, and look for keys, after somebody wrote them."""
         self._loaded = await asyncio.to_thread(self._load)
+        if self._http is not None:
+            self._http.allow_network = self._loaded.settings.llm.allow_network
         await self._refresh_key()
 
     def state(self) -> AppState:
@@ -409,8 +423,8 @@ class App:
             openrouter_key=self._has_openrouter_key,
             openrouter_model=llm.openrouter.model,
             openrouter_url=self._openrouter_url(),
-            mode=llm.mode if llm.enable_direct else "http",
-            ports={"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port},
+            mode=llm.mode if llm.enable_direct or llm.mode == "direct" else "http",
+            ports=self._ports(),
             options=llm.backend_options,
         )
 
@@ -420,7 +434,9 @@ class App:
     async def test_connection(self, backend: str | None, model: str | None = None) -> ConnectionReport:
         """Ask one backend for a real answer, and say precisely what is wrong where none comes."""
         await self.scan()
-        session = self.open_session(guide=backend == "guide", backend=backend, model=model, reach=Reach.CLOUD)
+        # Who names a backend to test it allows the test question; automatic goes no farther than otherwise.
+        reach = Reach.CLOUD if backend is not None else None
+        session = self.open_session(guide=backend == "guide", backend=backend, model=model, reach=reach)
         question = "Who are you?" if session.guide else _TEST_QUESTION
         outcome: Completion | WhisperError
         try:
@@ -432,14 +448,14 @@ class App:
 
     async def finish_setup(self, result: SetupResult) -> None:
         """What the wizard decided is written now, once."""
-        await self.remember(
-            {
-                "llm.backend": result.backend,
-                "llm.model_name": result.model,
-                "llm.reach": result.reach.value,
-                "ui.setup_done": True,
-            }
-        )
+        decided: dict[str, object] = {
+            "llm.backend": result.backend,
+            "llm.model_name": result.model,
+            "llm.reach": result.reach.value,
+        }
+        await self.remember({**({} if result.skipped else decided), "ui.setup_done": True})
+        if result.skipped:
+            return
         self.bus.publish(BackendChosen(result.backend))
 
     # --- engines ------------------------------------------------------------------------------------------
@@ -487,8 +503,16 @@ class App:
     async def _engine(self, kind: str) -> "Engine":
         if kind == "guide":
             return self.host.guide()
+        llm = self.loaded.settings.llm
+        if not llm.enable_direct:
+            raise EngineError(
+                "The built-in engine is switched off.",
+                "The setting llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no.",
+                "Switch it on, or choose another backend.",
+                cause="switched_off",
+            )
         resources = await self.resources()
-        return self.host.builtin(self._builtin_model(), self.loaded.settings.llm, resources)
+        return await self.host.builtin(self._builtin_model(), llm, resources)
 
     # --- keys ---------------------------------------------------------------------------------------------
 
@@ -496,11 +520,11 @@ class App:
         """The origin a key belongs to, from a backend's id or an address."""
         from whisper_desktop.wire.address import normalise_url, origin
 
-        if "://" in name or "." in name:
-            return origin(normalise_url(name))
         try:
             identity = IDENTITIES[canonical_id(name)]
         except KeyError:
+            if any(mark in name for mark in ":."):
+                return origin(normalise_url(name))
             raise SettingsError(
                 f"Nothing called “{name}” takes a key.",
                 "A key belongs to one server.",
@@ -508,13 +532,17 @@ class App:
             ) from None
         if identity.id == "openrouter":
             return origin(self._openrouter_url())
+        if identity.root:
+            return identity.root
+        if identity.id == "ollama" and self.loaded.settings.llm.ollama.base_url:
+            return origin(self.loaded.settings.llm.ollama.base_url)
         if identity.port is None:
             raise SettingsError(
                 f"{identity.name} has no address of its own.",
                 "",
                 "Name the server's address instead (https://…).",
             )
-        return f"http://127.0.0.1:{identity.port}"
+        return f"http://127.0.0.1:{self._ports().get(identity.id, identity.port)}"
 
     async def set_key(self, name: str, key: str) -> str:
         """Keep a key in the keyring (or for this run only); returns the sentence that says where it went."""

@@ -13,6 +13,7 @@ from whisper_desktop.values import Deadlines, EngineStatus, ResourceInfo
 
 if TYPE_CHECKING:
     from whisper_desktop.settings import LLMSettings
+    from whisper_desktop.settings.schema import LlamaCppSettings
     from whisper_desktop.wire.http import Http
 
 Kind = Literal["builtin", "guide"]
@@ -34,6 +35,7 @@ class EngineHost:
         self._on_change = on_change
         self._warn = warn
         self._engines: dict[Kind, Engine] = {}
+        self._made_from: tuple[Path, LlamaCppSettings] | None = None
 
     def guide(self) -> Engine:
         """The engine that runs the guide."""
@@ -41,8 +43,11 @@ class EngineHost:
             self._engines["guide"] = self._make(guide_spec())
         return self._engines["guide"]
 
-    def builtin(self, model: Path | None, llm: "LLMSettings", resources: ResourceInfo) -> Engine:
-        """The engine that runs the person's model. Raises `EngineError` without one, `ModelFileError`."""
+    async def builtin(self, model: Path | None, llm: "LLMSettings", resources: ResourceInfo) -> Engine:
+        """The engine that runs the person's model, as the settings are now; one with others is ended first.
+
+        Raises `EngineError` without a model, `ModelFileError`.
+        """
         if model is None:
             raise EngineError(
                 "The built-in engine has no model yet.",
@@ -50,15 +55,18 @@ class EngineHost:
                 "Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup.",
                 cause="no_model",
             )
-        known = self._engines.get("builtin")
-        if known is not None and known.spec.model_path == model:
+        known, wanted = self._engines.get("builtin"), (model, llm.llamacpp)
+        if known is not None and self._made_from == wanted:
             return known
         header = read_header(model)
         spec = engine_for(model, header, llm, resources)
         if warning := memory_warning(header, spec.n_ctx, resources):
             self._warn(warning)
-        self._engines["builtin"] = self._make(spec)
-        return self._engines["builtin"]
+        engine, self._made_from = self._make(spec), wanted
+        self._engines["builtin"] = engine
+        if known is not None:
+            await known.stop()  # Two models at once would not fit where one just does.
+        return engine
 
     def _make(self, spec: EngineSpec) -> Engine:
         return make_engine(spec, http=self._http, deadlines=self._deadlines, on_change=self._on_change)

@@ -40,7 +40,6 @@ BACKENDS: Mapping[str, str] = {
 """Which module and class of this package stands behind each id."""
 
 _ENGINES = ("builtin", "guide")
-_ROOTS = {"openrouter": "https://openrouter.ai", "openai": "https://api.openai.com"}
 _NAMED = {"backend": "id", "base_url": "url", "model_name": "model"}
 _FIELDS = ("id", "name", "url", "model", "reach", "as_given")
 
@@ -85,7 +84,7 @@ def config_from(given: Mapping[str, object]) -> BackendConfig:
     except KeyError:
         raise _unknown(str(renamed.get("id") or "")) from None
     identity = IDENTITIES[backend]
-    default = _ROOTS.get(backend) or (f"http://127.0.0.1:{identity.port}" if identity.port else "")
+    default = identity.root or (f"http://127.0.0.1:{identity.port}" if identity.port else "")
     url = _text(renamed, "url") or default
     reach = renamed.get("reach")
     return BackendConfig(

@@ -278,10 +278,10 @@ class OpenAICompatibleBackend(Backend):
         return b""
 
     def _told(self, error: BackendError, endpoint: Endpoint | None, model: str | None) -> BackendError:
-        where = parse_url(endpoint.api_base).netloc if endpoint else ""
+        url = endpoint.api_base if endpoint else ""
         key = endpoint.key.text if endpoint and endpoint.key else None
         reach = reach_of(endpoint.api_base) if endpoint else self.config.reach
-        return told(error, backend=self.id, name=self.name, where=where, model=model, reach=reach, key=key)
+        return told(error, backend=self.id, name=self.name, url=url, model=model, reach=reach, key=key)
 
 
 def roots_of(config: BackendConfig) -> tuple[str, str]:

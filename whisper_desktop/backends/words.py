@@ -1,7 +1,8 @@
 """How a backend's failure is told to a person: what happened, why, what to do, in the backend's own name."""
 
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import ErrorKind, Reach
+from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
+from whisper_desktop.wire.address import origin, parse_url
 
 _ELSEWHERE = "Try again, or use another backend."
 
@@ -11,13 +12,13 @@ def told(
     *,
     backend: str,
     name: str,
-    where: str,
+    url: str,
     model: str | None,
     reach: Reach | None,
     key: str | None,
 ) -> BackendError:
     """The same failure with the server's name instead of its address, and with no key in a quotation."""
-    title, detail, next_step = _parts(error, backend, name, where, model, reach, key)
+    title, detail, next_step = _parts(error, backend, name, url, model, reach, key)
     if key:
         title, detail = title.replace(key, "…"), detail.replace(key, "…")
     return BackendError(
@@ -35,12 +36,13 @@ def _parts(
     error: BackendError,
     backend: str,
     name: str,
-    where: str,
+    url: str,
     model: str | None,
     reach: Reach | None,
     key: str | None,
 ) -> tuple[str, str, str]:
     status = f" ({error.status})" if error.status else ""
+    where = parse_url(url).netloc if url else ""
     whole = f"{error.title} {error.detail}".strip()
     match error.kind:
         case ErrorKind.CONNECT_REFUSED if reach in (Reach.THIS_MACHINE, None):
@@ -75,9 +77,9 @@ def _parts(
                 "Add credit, or use a local model.",
             )
         case ErrorKind.AUTH if key:
-            return f"{name} did not accept the key{status}.", error.detail, _set_key(backend)
+            return f"{name} did not accept the key{status}.", error.detail, _set_key(backend, url)
         case ErrorKind.AUTH:
-            return f"{name} wants a key{status}.", error.detail, _set_key(backend)
+            return f"{name} wants a key{status}.", error.detail, _set_key(backend, url)
         case ErrorKind.MODEL_MISSING if model:
             return (
                 f"{name} has no model called “{model}”.",
@@ -117,5 +119,10 @@ def _slower(retry_after: float | None) -> str:
     return f"Try again in {retry_after:.0f} s." if retry_after else "Try again in a moment."
 
 
-def _set_key(backend: str) -> str:
-    return f"Set the key in Settings, or with `whisper-desktop keys set {backend}`."
+def key_place(backend: str, url: str) -> str:
+    """What to name to `keys set` for a server: a service in the cloud by its id, all else by its address."""
+    return backend if IDENTITIES[backend].root or not url else origin(url)
+
+
+def _set_key(backend: str, url: str) -> str:
+    return f"Set the key in Settings, or with `whisper-desktop keys set {key_place(backend, url)}`."

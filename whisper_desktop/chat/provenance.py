@@ -1,34 +1,54 @@
-"""The words under an answer: who gave it, where, how fast, and why it was this one."""
+"""The words about an answer, for every front end: who gave it, where, how fast, and why it was this one."""
 
 from whisper_desktop.values import Attempt, Provenance
+
+GUIDE_LABEL = "Guide: a demo for this app"
+"""Stands in the place of the model's name wherever the guide answers."""
 
 
 def provenance_line(provenance: Provenance) -> str:
     """One line: "Qwen3.5 4B · LM Studio · this computer · 0.6 s · 31 tok/s", led by why after a failover."""
-    parts = [provenance.model, provenance.server_name, provenance.reach.words]
-    if provenance.as_given:
-        parts[-1] += " (as given)"
+    why, who = why_line(provenance), who_line(provenance)
+    return f"{why} {who}" if why else who
+
+
+def who_line(provenance: Provenance) -> str:
+    """Who answered, where it ran, after how long the first token came, how fast the rest."""
+    guide = provenance.backend == "guide"
+    parts = [GUIDE_LABEL] if guide else [provenance.model, provenance.server_name]
+    given = " (as given)" if provenance.as_given else ""
+    parts.append(f"{provenance.reach.words}{given}")
     if provenance.ttft_seconds is not None:
         parts.append(seconds(provenance.ttft_seconds))
     if provenance.tokens_per_second:
         parts.append(f"{_speed(provenance.tokens_per_second)} tok/s")
-    line = " · ".join(parts)
-    failed = len(provenance.attempts) > 1
-    return f"{provenance.reason.rstrip('.')}. {line}" if failed and provenance.reason else line
+    return " · ".join(part for part in parts if part)
+
+
+def why_line(provenance: Provenance) -> str:
+    """After a failover, why: "LM Studio did not answer, so Ollama did."; else nothing."""
+    failed_over = any(attempt.kind is not None for attempt in provenance.attempts)
+    return f"{provenance.reason.rstrip('.')}." if failed_over and provenance.reason else ""
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """One try in words: "Ollama: answered after 0.6 s" or "LM Studio: nothing listens there (0.0 s)"."""
+    """One try: "Ollama (qwen3.5:4b): answered after 0.6 s" or "LM Studio: nothing listens there (10 ms)"."""
+    who = f"{attempt.server_name} ({attempt.model})" if attempt.model else attempt.server_name
     if attempt.kind is None:
-        return f"{attempt.server_name}: answered after {seconds(attempt.seconds)}"
-    return f"{attempt.server_name}: {attempt.detail} ({seconds(attempt.seconds)})"
+        return f"{who}: answered after {seconds(attempt.seconds)}"
+    outcome = attempt.detail or attempt.kind.value.replace("_", " ")
+    return f"{who}: {outcome.rstrip('.')} ({seconds(attempt.seconds)})"
 
 
 def seconds(value: float) -> str:
-    """A duration as people say it: "40 ms", "0.6 s", "12 s"."""
+    """A duration as people say it: "under 1 ms", "40 ms", "0.6 s", "12 s", "1.5 min"."""
+    if value < 0.001:
+        return "under 1 ms"
     if value < 0.1:
         return f"{value * 1000:.0f} ms"
-    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.1f} min"
 
 
 def _speed(value: float) -> str:

@@ -46,7 +46,7 @@ class LocalLLMDetector:
     - `key_for(origin)`: the key for an address that was given; asked only when the server wants one.
     - `openrouter_key`, `openrouter_url`, `cloud_allowed`: OpenRouter is asked only with a key and permission.
     - `builtin`: tells about the app's own engine, which is not looked for but known.
-    - `ports`: other ports than the usual ones, by id; 0 to leave that server's usual port alone.
+    - `ports`: other ports than the usual ones, by id; 0 to leave that server alone.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class LocalLLMDetector:
         ollama_host = self._env.get("OLLAMA_HOST", "").strip()
         if ollama_host:
             given.append((configured.ollama_url(ollama_host), "ollama"))
-        lm_studio = configured.lm_studio_port(configured.home_folder(self._env))
+        wanted = self._ports.get("lm_studio") != 0
+        lm_studio = configured.lm_studio_port(configured.home_folder(self._env)) if wanted else None
         return spots(self._ports, [lm_studio] if lm_studio else [], given, _is_own_host)
 
     @asynccontextmanager

@@ -10,9 +10,8 @@ from whisper_desktop.errors import BackendError, WhisperError
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus
 from whisper_desktop.wire.http import Http, Reply, parse_json
 
-URL = "https://openrouter.ai"
-
 _IDENTITY = IDENTITIES["openrouter"]
+URL = _IDENTITY.root
 _LARGEST_LIST = 8_000_000
 
 

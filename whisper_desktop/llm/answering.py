@@ -259,7 +259,7 @@ class Answering:
         if not attempts:
             return LLMConnectionError(
                 "There is no backend that could answer.",
-                "No model server was found on this computer, and none is set.",
+                "No model server that could answer was found, and none is set.",
                 "Open Setup, or start LM Studio or Ollama.",
                 setup_guidance=guidance,
             )

@@ -1,9 +1,10 @@
 """Addresses in settings: the one parser of `wire.address`, with its sentences as pydantic wants them."""
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.values import IDENTITIES
 from whisper_desktop.wire.address import normalise_url, origin
 
-OPENROUTER_ORIGIN = "https://openrouter.ai"
+OPENROUTER_ORIGIN = IDENTITIES["openrouter"].root
 EXAMPLE = "an address such as http://127.0.0.1:1234/v1"
 
 

@@ -38,11 +38,12 @@ def shown(value: object) -> str:
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _NEVER_CHOSEN = frozenset({"guide", "unknown"})
+_NOT_BUILT = frozenset({"anthropic", "gemini"})
 
 
 def known_backends() -> tuple[str, ...]:
     """The ids that may be named as a backend or as a step of the chain."""
-    return tuple(id_ for id_ in IDENTITIES if id_ not in _NEVER_CHOSEN)
+    return tuple(id_ for id_ in IDENTITIES if id_ not in _NEVER_CHOSEN | _NOT_BUILT)
 
 
 def _flag(value: object) -> object:
@@ -109,6 +110,8 @@ def _backend(value: object) -> object:
         backend = "unknown"
     if backend == "guide":
         raise ValueError("The guide answers only in a conversation marked Guide, never in place of a model.")
+    if backend in _NOT_BUILT:
+        raise ValueError(f"This version has no backend for it. Known: {', '.join(known_backends())}.")
     if backend == "unknown":
         raise ValueError(f"There is no backend of this name. Known: {', '.join(known_backends())}.")
     return backend

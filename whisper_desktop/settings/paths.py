@@ -1,6 +1,7 @@
 """Where things live on this system: settings, data, caches, logs, run-time files, and our own resources.
 
-Light on purpose: the tray icon waits for this module, so platformdirs is imported on first use.
+Light on purpose: the tray icon waits for this module, so platformdirs and the errors are imported on first
+use.
 `WHISPER_HOME` replaces all of the platform's folders by one root (portable use, tests).
 """
 
@@ -9,8 +10,6 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-from whisper_desktop.errors import ResourceMissing, SettingsError
 
 HOME_VARIABLE = "WHISPER_HOME"
 CONFIG_FILE = "config.yaml"
@@ -72,6 +71,8 @@ def model_cache_dir(settings_value: str | Path | None, env: Mapping[str, str] | 
         return _created(data_dir(env) / "models")
     folder = Path(str(settings_value).strip()).expanduser().absolute()
     if not folder.parent.is_dir():
+        from whisper_desktop.errors import SettingsError
+
         raise SettingsError(
             f"The folder for models, {folder}, cannot be used.",
             f"{folder.parent} is not there.",
@@ -90,6 +91,8 @@ def resource(*parts: str) -> Path:
         path = root.joinpath(*parts)
         if path.exists():
             return path
+    from whisper_desktop.errors import ResourceMissing
+
     raise ResourceMissing(
         f"A part of Whisper Desktop is missing: {'/'.join(('resources', *parts))}.",
         "The installation is incomplete.",
@@ -136,6 +139,8 @@ def _created(folder: Path) -> Path:
                 parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
+        from whisper_desktop.errors import SettingsError
+
         raise SettingsError(
             f"The folder {folder} cannot be created.",
             f"The system says: {error.strerror}.",

@@ -73,12 +73,13 @@ class LMStudioSettings(_Section):
     appimage_path: FilePath = _setting(
         None,
         "LM Studio's AppImage",
-        "Where LM Studio's AppImage is, if the app should be able to start it (Linux).",
+        "Where LM Studio's AppImage is, if the app should be able to start it (Linux). "
+        "Not used by this version yet.",
     )
     use_xvfb: Flag = _setting(
         False,
         "Start LM Studio without a display",
-        "Whether LM Studio is started on a virtual display (Xvfb).",
+        "Whether LM Studio is started on a virtual display (Xvfb). Not used by this version yet.",
     )
 
 
@@ -93,7 +94,7 @@ class LlamaCppSettings(_Section):
     model_path: FilePath = _setting(
         None,
         "Model file",
-        "The GGUF file that the app's own engine runs. Without it: the first model on the shelf.",
+        "The GGUF file that the app's own engine runs. Without it, and without a GGUF file, there is none.",
     )
     port: Port = _setting(8080, "llama-server's port", "The port where a running llama-server is looked for.")
     n_gpu_layers: Layers = _setting(
@@ -156,7 +157,8 @@ class LLMSettings(_Section):
     context_window: TokenCount = _setting(
         None,
         "Context window",
-        "How many tokens to count on, where a server does not say. auto: what it says.",
+        "How many tokens to count on, where a server does not say. auto: what it says. "
+        "Not used by this version yet.",
     )
     auto_detect: Flag = _setting(
         True,
@@ -192,7 +194,8 @@ class LLMSettings(_Section):
     model_cache_dir: FilePath = _setting(
         None,
         "Folder for models",
-        "Where downloaded models are kept. Without it: models, in the app's data folder.",
+        "Where downloaded models are kept. Without it: models, in the app's data folder. "
+        "Not used by this version yet.",
         env="WHISPER_MODEL_CACHE_DIR",
     )
     gguf_model_path: FilePath = _setting(

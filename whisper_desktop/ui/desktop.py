@@ -13,6 +13,7 @@ from PySide6.QtGui import QGuiApplication
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.events import Notice, WindowRequested
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.tray.entries import menu_entries
 from whisper_desktop.ui.tray.tray import Tray
 from whisper_desktop.values import Deadlines
@@ -274,7 +275,8 @@ class Desktop(QObject):
         """An error that no window caught: our words where it has them, else that it is in the log."""
         if isinstance(error, WhisperError):
             log.warning("%s", error)
-            self._tray.notify(error.title, " ".join(part for part in (error.detail, error.next_step) if part))
+            words = " ".join(part for part in (error.detail, error.next_step) if part)
+            self._tray.notify(error.title, without_marks(words))
         else:
             log.error("A mistake in the desktop", exc_info=error)
             self._tray.notify("Something went wrong inside the app.", "The details are in Logs.")

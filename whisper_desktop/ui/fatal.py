@@ -7,7 +7,7 @@ from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.icons import tray_icon
 from whisper_desktop.ui.theme import L, M
-from whisper_desktop.ui.widgets import heading, plain
+from whisper_desktop.ui.widgets import Instruction, heading
 from whisper_desktop.ui.window import AppWindow
 
 
@@ -24,7 +24,7 @@ class FatalWindow(AppWindow):
         column.addWidget(heading(error.title, 1.25))
         for sentence in (error.detail, error.next_step):
             if sentence:
-                column.addWidget(plain(sentence))
+                column.addWidget(Instruction(sentence))
         button = QPushButton("Close")
         button.setDefault(True)
         button.clicked.connect(self.close)

@@ -1,9 +1,10 @@
 """Small widgets that several windows share: headings, secondary text, a banner, a sign of work going on."""
 
 from PySide6.QtCore import QEvent, QSize, Qt, QTimer
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
+from whisper_desktop.ui.code_spans import commands_in, with_code, without_marks
 from whisper_desktop.ui.theme import L, M, S, colors
 
 
@@ -26,6 +27,38 @@ def plain(text: str) -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
+
+
+class Instruction(QLabel):
+    """Words in which `commands` in backticks are shown as code, each followed by a link that copies it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._words = text
+        self._copied: int | None = None
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setWordWrap(True)
+        # Keyboard access makes a label a stop of the Tab key, which only a label with links should be.
+        keys = Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        mouse = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.TextSelectableByMouse
+        self.setTextInteractionFlags(mouse | keys if commands_in(text) else mouse)
+        self.setAccessibleName(without_marks(text))
+        self.linkActivated.connect(self._copy)
+        self._write()
+
+    def _write(self) -> None:
+        color = colors(self.palette()).link.name()
+        self.setText(with_code(self._words, color=color, copied=self._copied))
+
+    def _copy(self, number: str) -> None:
+        self._copied = int(number)
+        QGuiApplication.clipboard().setText(commands_in(self._words)[self._copied])
+        self._write()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ApplicationPaletteChange:
+            self._write()
 
 
 def secondary(text: str) -> QLabel:

@@ -104,11 +104,14 @@ class StreamReply:
 
 
 class Http:
-    """Sends requests. One object serves the whole core; it belongs to the event loop that first uses it."""
+    """Sends requests. One object serves the whole core; it belongs to the event loop that first uses it.
+
+    `allow_network` may be changed at any time: it counts from the next request on.
+    """
 
     def __init__(self, deadlines: Deadlines | None = None, *, allow_network: bool = True) -> None:
         self._deadlines = deadlines or Deadlines()
-        self._allow_network = allow_network
+        self.allow_network = allow_network
         self._transports: dict[_Route, httpx.AsyncBaseTransport] = {}
         self._open: set[Callable[[], None]] = set()
         self._closed = False
@@ -195,7 +198,7 @@ class Http:
                 ErrorKind.NOT_CONFIGURED, error.title, error.detail, error.next_step, request_sent=False
             ) from None
         reach = address.reach
-        if not self._allow_network and reach is not Reach.THIS_MACHINE:
+        if not self.allow_network and reach is not Reach.THIS_MACHINE:
             raise NetworkBlocked(
                 f"Nothing was sent to {address.netloc}: the network is switched off.",
                 "WHISPER_ALLOW_NETWORK=0 allows this computer only.",
@@ -265,7 +268,9 @@ class Http:
 
     def _transport(self, route: "_Route") -> "httpx.AsyncBaseTransport":
         if self._closed:
-            raise RuntimeError("This Http is closed.")
+            raise BackendError(
+                ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
+            )
         if route not in self._transports:
             self._transports[route] = _make_transport(route)
         return self._transports[route]

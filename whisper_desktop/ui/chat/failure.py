@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from whisper_desktop.chat import attempt_line
 from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
-from whisper_desktop.ui.chat.rows import attempt_line, attempts_of
+from whisper_desktop.ui.chat.rows import attempts_of
 from whisper_desktop.ui.theme import L, M, S
+from whisper_desktop.ui.widgets import Instruction, plain
 
 
 def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], ...]:
@@ -47,16 +49,16 @@ class FailureCard(QWidget):
         inside = QVBoxLayout(frame)
         inside.setContentsMargins(L, M, L, M)
         inside.setSpacing(S)
-        title = _text(f"⚠  {error.title}")
+        title = plain(f"⚠  {error.title}")
         font = title.font()
         font.setBold(True)
         title.setFont(font)
         inside.addWidget(title)
         for sentence in (error.detail, *_next_steps(error)):
             if sentence:
-                inside.addWidget(_text(sentence))
+                inside.addWidget(Instruction(sentence))
         inside.addLayout(self._buttons(error, guide))
-        self._details = _text("\n".join(attempt_line(attempt) for attempt in attempts_of(error)))
+        self._details = plain("\n".join(attempt_line(attempt) for attempt in attempts_of(error)))
         self._details.hide()
         inside.addWidget(self._details)
 
@@ -101,11 +103,3 @@ def _next_steps(error: WhisperError) -> Sequence[str]:
     if len(steps) <= 1:
         return steps or (error.next_step,)
     return [f"{number}. {step}" for number, step in enumerate(steps, 1)]
-
-
-def _text(words: str) -> QLabel:
-    label = QLabel(words)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

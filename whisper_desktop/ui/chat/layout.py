@@ -10,20 +10,12 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, QUrl
 from PySide6.QtGui import QFont, QFontDatabase, QFontMetricsF, QPalette, QTextDocument, QTextOption
 
+from whisper_desktop.chat import GUIDE_LABEL
 from whisper_desktop.ui.chat import highlight, markdown
 from whisper_desktop.ui.chat.markdown import Block, Splitter
-from whisper_desktop.ui.chat.rows import (
-    GUIDE_LABEL,
-    Kind,
-    Row,
-    detail_lines,
-    note_line,
-    provenance_line,
-    why_line,
-)
+from whisper_desktop.ui.chat.rows import Kind, Row, detail_lines, note_line, who_line, why_line
 from whisper_desktop.ui.theme import COLUMN_CHARACTERS, XS, Colors, L, M, S, colors
 
-_ELIDE = Qt.TextElideMode.ElideRight
 _WRAP = int(Qt.TextFlag.TextWordWrap)
 
 
@@ -254,15 +246,16 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
         y = _paragraph(layout, why, left, y, width, "secondary")
     copy = "Copy"
     copy_width = metrics.horizontalAdvance(copy) + 2 * XS
-    text = provenance_line(row)
-    rect = QRectF(left, y, width - copy_width - S, metrics.height() + XS)
+    text = who_line(row)
+    again = "Try again"
+    again_width = metrics.horizontalAdvance(again) + XS
+    free = width - copy_width - S - (again_width + S if row.can_retry else 0)
+    rect = QRectF(left, y, free, metrics.height() + XS)
     if text:
-        shown = metrics.elidedText(text, _ELIDE, rect.width())
-        rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, rect.width()))
+        shown = _shortened(text, metrics, free - XS)
+        rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, free))
         layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
     if row.can_retry:
-        again = "Try again"
-        again_width = metrics.horizontalAdvance(again) + XS
         spot = QRectF(left + width - copy_width - S - again_width, y, again_width, metrics.height() + XS)
         layout.spots.append(Spot(spot, "retry", "", again))
     if row.text:
@@ -273,6 +266,14 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
         for line in detail_lines(row):
             y = _paragraph(layout, line, left + M, y + XS, width - M, "secondary")
     return y
+
+
+def _shortened(text: str, metrics: QFontMetricsF, width: float) -> str:
+    """The line below an answer in `width`: a long name gives way, in its middle, before any number does."""
+    name, dot, rest = text.partition(" · ")
+    room = max(width - metrics.horizontalAdvance(dot + rest), metrics.averageCharWidth() * 8)
+    shown = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, room) + dot + rest
+    return metrics.elidedText(shown, Qt.TextElideMode.ElideRight, width)
 
 
 def _line(layout: RowLayout, text: str, left: float, y: float, width: float) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from whisper_desktop.chat import GUIDE_LABEL, attempt_line, provenance, seconds
 from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError, WhisperError
 from whisper_desktop.values import (
     AnswerFinished,
@@ -14,8 +15,6 @@ from whisper_desktop.values import (
     StreamEvent,
     TextDelta,
 )
-
-GUIDE_LABEL = "Guide · a demo that knows only this app"
 
 
 class Kind(Enum):
@@ -106,49 +105,29 @@ def note_line(row: Row) -> str:
 # --- Words --------------------------------------------------------------------------------------------------
 
 
-def provenance_line(row: Row) -> str:
-    """Who answered, where it ran, how fast: "Qwen3.5 4B · LM Studio · this computer · 0.6 s · 31 tok/s"."""
-    origin = row.provenance
-    if origin is None:
+def who_line(row: Row) -> str:
+    """Who answered, where it ran, how fast; the guide is labelled also before it has answered."""
+    if row.provenance is None:
         return GUIDE_LABEL if row.guide else ""
-    if row.guide:
-        parts = [GUIDE_LABEL, origin.reach.words]
-    else:
-        place = f"{origin.reach.words} (as given)" if origin.as_given else origin.reach.words
-        parts = [origin.model, origin.server_name, place]
-    if origin.ttft_seconds is not None:
-        parts.append(_seconds(origin.ttft_seconds))
-    if origin.tokens_per_second:
-        parts.append(f"{origin.tokens_per_second:,.0f} tok/s")
-    return " · ".join(part for part in parts if part)
+    return provenance.who_line(row.provenance)
 
 
 def why_line(row: Row) -> str:
-    """Why it was not the first in line that answered: "LM Studio did not answer, so Ollama did."."""
-    origin = row.provenance
-    if origin is None or all(attempt.kind is None for attempt in origin.attempts):
-        return ""
-    return origin.reason
+    """Why it was not the first in line that answered."""
+    return provenance.why_line(row.provenance) if row.provenance is not None else ""
 
 
 def detail_lines(row: Row) -> tuple[str, ...]:
-    """What a click on the provenance line opens: where, why, and every attempt."""
+    """What a click on the line below an answer opens: why, every attempt, the times."""
     origin = row.provenance
     if origin is None:
         return ()
     lines = [origin.reason] if origin.reason and not why_line(row) else []
     lines += [attempt_line(attempt) for attempt in origin.attempts]
-    timing = [f"{_seconds(origin.total_seconds)} in all"]
+    timing = [f"{seconds(origin.total_seconds)} in all"]
     if origin.ttft_seconds is not None:
-        timing.insert(0, f"first token after {_seconds(origin.ttft_seconds)}")
+        timing.insert(0, f"first token after {seconds(origin.ttft_seconds)}")
     return (*lines, ", ".join(timing))
-
-
-def attempt_line(attempt: Attempt) -> str:
-    """One try of one backend, in a line."""
-    outcome = "answered" if attempt.kind is None else attempt.detail or attempt.kind.value.replace("_", " ")
-    who = f"{attempt.server_name} ({attempt.model})" if attempt.model else attempt.server_name
-    return f"{who}, {_seconds(attempt.seconds)}: {outcome}"
 
 
 def spoken(row: Row) -> str:
@@ -161,14 +140,8 @@ def spoken(row: Row) -> str:
 
     who = "Guide" if row.guide else row.provenance.model if row.provenance else "Answer"
     text = row.note if not row.text else row.text if row.active else to_plain(row.text)
-    lines = (f"{who}: {text}", row.seam, why_line(row), provenance_line(row))
+    lines = (f"{who}: {text}", row.seam, why_line(row), who_line(row))
     return "\n".join(line for line in lines if line)
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 0.05:
-        return "under 0.1 s"
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _words(text: str) -> str:

@@ -12,13 +12,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from whisper_desktop.advice.flow import FlowState, Option, chosen_server, is_ready
+from whisper_desktop.advice.flow import FlowState, Option, is_ready
 from whisper_desktop.advice.steps import links, setup_steps
 from whisper_desktop.ui.chat.view import open_link
+from whisper_desktop.ui.code_spans import with_code
 from whisper_desktop.ui.theme import XL, XS, L, M, S
-from whisper_desktop.ui.widgets import Spinner, heading, plain, secondary
+from whisper_desktop.ui.widgets import Instruction, Spinner, heading, plain, secondary
+from whisper_desktop.ui.wizard.facts import progress
 from whisper_desktop.ui.wizard.page import FlowPage
-from whisper_desktop.values import IDENTITIES, Reach, ServerStatus
+from whisper_desktop.values import IDENTITIES, Reach
 
 
 class DoPage(FlowPage):
@@ -47,8 +49,13 @@ class DoPage(FlowPage):
         status.setSpacing(S)
         self._spinner = Spinner()
         self._status = plain("")
+        self._more = secondary("")
+        words = QVBoxLayout()
+        words.setSpacing(XS)
+        words.addWidget(self._status)
+        words.addWidget(self._more)
         status.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
-        status.addWidget(self._status, 1)
+        status.addLayout(words, 1)
         column.addSpacing(S)
         column.addLayout(status)
         column.addStretch(1)
@@ -67,7 +74,9 @@ class DoPage(FlowPage):
             self._key.setVisible(choice.backend == "openrouter")
         ready = is_ready(state)
         self._spinner.setVisible(not ready and choice.backend != "openrouter")
-        self._status.setText(_status(state, name, ready))
+        sentence, more = progress(state)
+        self._status.setText(sentence)
+        self._more.setText(more)
 
     def _show_steps(self, steps: Sequence[str]) -> None:
         while (item := self._steps.takeAt(0)) is not None:
@@ -101,7 +110,7 @@ def _step(number: str, text: str) -> QWidget:
     label = secondary(number)
     label.setFixedWidth(L)
     row.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
-    row.addWidget(plain(text), 1)
+    row.addWidget(Instruction(text), 1)
     return holder
 
 
@@ -109,17 +118,6 @@ def _steps(state: FlowState, choice: Option) -> Sequence[str]:
     if choice.recommended and state.recommendation is not None:
         return state.recommendation.steps
     return setup_steps(choice.backend, choice.model)
-
-
-def _status(state: FlowState, name: str, ready: bool) -> str:
-    server = chosen_server(state)
-    if ready:
-        return f"✓  {name} is ready. Test it."
-    if state.choice is not None and state.choice.backend == "openrouter":
-        return "Prompts to OpenRouter leave this computer. A conversation says so before the first one."
-    if server is not None and server.detail and server.status is not ServerStatus.UNREACHABLE:
-        return f"{server.detail} This page notices when it is ready."
-    return f"Looking for {name}. This page notices by itself when it is there."
 
 
 class KeyField(QWidget):
@@ -203,6 +201,7 @@ class TestPage(FlowPage):
         row.setSpacing(S)
         self._spinner = Spinner()
         self._outcome = plain("")
+        self._outcome.setTextFormat(Qt.TextFormat.RichText)
         self.again = QPushButton("Test again")
         self.again.clicked.connect(self.again_requested)
         row.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
@@ -237,7 +236,7 @@ class TestPage(FlowPage):
         self.again.setVisible(not outcome.ok)
         sentences = [outcome.title] if outcome.ok else [outcome.title, outcome.detail, outcome.next_step]
         mark = "✓  " if outcome.ok else "⚠  "
-        self._outcome.setText(mark + " ".join(part for part in sentences if part))
+        self._outcome.setText(with_code(mark + " ".join(part for part in sentences if part)))
 
 
 class DonePage(FlowPage):

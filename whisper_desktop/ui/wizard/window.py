@@ -6,16 +6,17 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSize
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout
 
 from whisper_desktop.advice import flow
 from whisper_desktop.advice.flow import FlowState, Page
 from whisper_desktop.app.setup import report_of
+from whisper_desktop.chat import who_line
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.events import ServersChanged
 from whisper_desktop.ui.bridge import Bridge
-from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.theme import XL, L, S
 from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.ui.wizard.found_page import FoundPage
@@ -56,6 +57,7 @@ class SetupWindow(AppWindow):
         self.test.again_requested.connect(lambda: self._start(self._test))
         bridge.event_arrived.connect(self._on_event)
         self._show(self._state)
+        self.setFocus()
         self._start(self._look)
 
     @property
@@ -96,6 +98,8 @@ class SetupWindow(AppWindow):
     def _show(self, state: FlowState) -> None:
         turned = state.page is not self._state.page
         self._state = state
+        if turned:
+            self.setFocus()  # Enter goes on; the focus of a button that is disabled would move to any other
         page = self._pages[state.page]
         page.show_flow(state)
         self._stack.setCurrentWidget(page)
@@ -115,6 +119,14 @@ class SetupWindow(AppWindow):
             self.spawn(self._finish())
             return
         self._show(flow.forward(_with_real_model(self._state)))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Enter presses the button that has the focus, or else the default one, as in a dialog."""
+        focus = self.focusWidget()
+        if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter) or isinstance(focus, QLineEdit):
+            super().keyPressEvent(event)
+        else:
+            (focus if isinstance(focus, QPushButton) else self.next).click()
 
     def _on_event(self, event: object) -> None:
         # A running scan tells its results one by one; on the later pages only a whole one counts.
@@ -178,8 +190,7 @@ class SetupWindow(AppWindow):
                 self.test.add("".join(event.text for event in events if isinstance(event, TextDelta)))
                 for event in events:
                     if isinstance(event, AnswerFinished):
-                        row = rows.with_event(rows.waiting(guide=session.guide), event)
-                        self.test.end(rows.provenance_line(row))
+                        self.test.end(who_line(event.completion.provenance))
                         outcome = report_of(event.completion)
         return outcome
 
