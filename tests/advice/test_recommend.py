@@ -136,7 +136,7 @@ def test_a_medium_machine_is_offered_the_classics_and_their_successors() -> None
 
 
 def test_a_small_machine_is_offered_a_one_billion_model_that_works_offline() -> None:
-    advice = get_recommended_setup(machine(5), [])
+    advice = get_recommended_setup(machine(3.8), [])
     assert any(other.server == "ollama" and "offline" in other.reason for other in advice.alternatives)
 
 

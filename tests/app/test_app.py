@@ -282,7 +282,7 @@ def _runs(pid: int | None) -> bool:
 async def test_the_built_in_engine_stays_off_where_it_is_switched_off() -> None:
     model = str(resource("guide", "guide.gguf"))
     for wish in ({"llm__backend": "builtin"}, {"llm__mode": "direct"}):
-        async with world(llm__gguf_model_path=model, llm__enable_direct=False, **wish) as app:
+        async with world(env={}, llm__gguf_model_path=model, llm__enable_direct=False, **wish) as app:
             with pytest.raises(LLMConnectionError, match="switched off"):
                 await questioned(app)
             assert app.engine_status() is None
@@ -322,3 +322,11 @@ def _received(server: RunningServer, path: str) -> None:
     count = 1
     while server.wait_for("request", count)["path"] != path:
         count += 1
+
+
+async def test_a_key_does_not_vouch_for_where_a_server_runs_its_models(servers: ServerFactory) -> None:
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["qwen3.5-4b"])
+    async with world(llm__llamacpp__port=proxy.port) as app:
+        await app.set_key(proxy.url, "its-key")
+        (found,) = [server for server in await app.scan() if server.url == proxy.url]
+        assert (found.reach, found.as_given) == (None, False)

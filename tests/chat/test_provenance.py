@@ -59,6 +59,8 @@ def test_the_guide_is_labelled_instead_of_named() -> None:
 def test_each_attempt_says_how_it_went() -> None:
     assert attempt_line(OLLAMA) == "Ollama (llama3.2:3b): answered after 0.6 s"
     assert attempt_line(REFUSED) == "LM Studio: Nothing listens there (12 ms)"
+    told = replace(REFUSED, detail="LM Studio is not running.")
+    assert attempt_line(told) == "LM Studio is not running (12 ms)"
     assert attempt_line(replace(REFUSED, detail="")) == "LM Studio: connect refused (12 ms)"
 
 

@@ -113,6 +113,9 @@ def test_doctor_asks_the_engine_and_names_what_is_wrong(program: Program) -> Non
     assert checks["engine"]["ok"] is True
     assert "answers" in checks["engine"]["detail"]
 
+    absent = program.run("doctor", "--backend", "ollama")
+    assert absent.code == 1
+    assert "Ollama" in absent.out
     sick = program.run("doctor", env={"WHISPER_LLM_MODE": "sideways"})
     assert sick.code == 1
     assert "PROBLEM" in sick.out

@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from tests.integration.worlds import world
+from whisper_desktop.backends import BackendConfig, create_backend
 from whisper_desktop.chat import TurnState
-from whisper_desktop.errors import WhisperError
+from whisper_desktop.errors import BackendError, WhisperError
 from whisper_desktop.events import EngineChanged
-from whisper_desktop.values import EngineState
+from whisper_desktop.values import EngineState, GenerationConfig, Message, Reach, Role
 
 pytestmark = pytest.mark.chaos
 
@@ -54,6 +55,26 @@ def test_kill_9_of_the_app_while_it_streams_leaves_no_process_behind() -> None:
     finally:
         program.kill()
         program.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX matter; Windows was never run")
+async def test_an_engine_that_is_killed_while_it_answers_is_named_as_the_reason() -> None:
+    async with world() as app:
+        engine = app.host.guide()
+        config = BackendConfig("guide", "Guide", model="guide", reach=Reach.THIS_MACHINE)
+        guide = create_backend(config, http=app.http, engine=engine, deadlines=app.deadlines)
+        endless = GenerationConfig(max_tokens=10_000_000, extra={"ignore_eos": True})
+
+        async def answer_and_be_killed() -> None:
+            while True:  # the tiny context fills within moments; then it is asked again, until the kill tells
+                stream = guide.generate_stream([Message(Role.USER, "Hello")], endless)
+                async with aclosing(stream) as events:
+                    async for _ in events:
+                        if (pid := engine.status().pid) is not None and not is_gone(pid):
+                            os.kill(pid, signal.SIGKILL)
+
+        with pytest.raises(BackendError, match="The engine's process ended"):
+            await asyncio.wait_for(answer_and_be_killed(), 20)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX matter; Windows was never run")

@@ -88,3 +88,8 @@ def test_whatever_fits_stays_inside_its_budget(
 def test_more_memory_never_takes_a_model_away(model: CatalogueModel, host: int, more: int) -> None:
     if best_fit(model, Budget(0, host)) is not None:
         assert best_fit(model, Budget(0, host + more)) is not None
+
+
+def test_a_small_computer_still_has_room_for_a_one_billion_model() -> None:
+    fit = best_fit(by_id("TinyLlama-1.1B-Chat-v1.0"), budget_for(machine(3.8), None))
+    assert fit is not None

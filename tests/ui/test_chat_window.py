@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtGui import QTextOption
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -255,3 +256,30 @@ def test_the_guides_first_steps_are_questions_that_it_was_trained_on() -> None:
     answers = yaml.safe_load((ROOT / "packaging" / "guide" / "answers.yaml").read_text("utf-8"))
     trained = {ask.rstrip("?") for entry in answers for ask in entry["ask"]}
     assert {starter.lower().rstrip("?") for starter in GUIDE_STARTERS} <= trained
+
+
+def test_a_long_text_that_is_pasted_makes_the_composer_grow(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(answering("ok")))
+    before = window.composer.editor.height()
+    data = QMimeData()
+    data.setText("a few words " * 100)
+    window.composer.editor.insertFromMimeData(data)
+    qtbot.waitUntil(lambda: window.composer.editor.height() > 3 * before, timeout=WAIT)
+
+
+def test_an_endless_word_is_broken_anywhere_and_words_are_not(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(answering("ok")))
+    for text, mode in (
+        ("x" * 200_000, QTextOption.WrapMode.WrapAnywhere),
+        ("words " * 20_000, QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere),
+    ):
+        data = QMimeData()
+        data.setText(text)
+        window.composer.editor.clear()
+        window.composer.editor.insertFromMimeData(data)
+        assert window.composer.editor.wordWrapMode() is mode
+        QTest.keyClick(window.composer.editor, Qt.Key.Key_Return)
+        settled(window, qtbot)
+        number = window.model.rowCount() - 2
+        layout = window.view.delegate.layout_of(number, window.model.row(number))
+        assert layout.pieces[0].document.defaultTextOption().wrapMode() is mode

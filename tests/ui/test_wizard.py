@@ -19,7 +19,7 @@ from whisper_desktop.app import App
 from whisper_desktop.settings import paths
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.wizard.facts import facts, progress
-from whisper_desktop.ui.wizard.pages import KeyField
+from whisper_desktop.ui.wizard.pages import KeyField, ModelField
 from whisper_desktop.ui.wizard.window import SetupWindow
 from whisper_desktop.values import GpuInfo, ResourceInfo, ServerInfo, ServerStatus
 
@@ -298,10 +298,15 @@ def test_a_key_is_kept_by_the_core_and_leaves_the_window(world: World, opened: O
     window.next.click()
     field = window.do.findChild(KeyField)
     assert field is not None
+    assert window.focusWidget() is field.field
     QTest.keyClicks(field.field, "sk-or-v1-0123456789abcdef")
     QTest.keyClick(field.field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: window.state.key_stored, timeout=WAIT)
     assert field.field.text() == ""
+    assert not window.next.isEnabled(), "which model is still open"
+    model = window.do.findChild(ModelField)
+    assert model is not None
+    model.field.setText("meta/llama-3.1-8b-instruct")
     assert window.next.isEnabled()
     for file in Path(paths.config_dir()).glob("*"):
         assert "0123456789abcdef" not in file.read_text("utf-8")

@@ -191,12 +191,12 @@ class App:
         cloud = self.key_origin("openrouter")
         env = {**self._env, "OLLAMA_HOST": llm.ollama.base_url} if llm.ollama.base_url else self._env
         keyed = [place for place in await self.keys() if place != cloud]
-        addresses = dict.fromkeys([*llm.addresses, *([llm.base_url] if llm.base_url else []), *keyed])
+        written = [*llm.addresses, *([llm.base_url] if llm.base_url else [])]
         detector = LocalLLMDetector(
             http=self.http,
             deadlines=self.deadlines,
             env=env,
-            addresses=tuple(addresses),
+            addresses=tuple(dict.fromkeys([*written, *keyed])),
             key_for=self._key_of,
             openrouter_key=self._openrouter_key if self._has_openrouter_key else None,
             openrouter_url=self._openrouter_url(),
@@ -207,7 +207,7 @@ class App:
         found: list[ServerInfo] = []
         async with aclosing(detector.iter_servers()) as servers:
             async for server in servers:
-                found.append(self._placed(server))
+                found.append(self._placed(_not_vouched_for(server, written, keyed)))
                 self.bus.publish(ServersChanged(tuple(found), scanning=True))
         self._servers = tuple(sorted(found, key=lambda server: _ORDER.index(server.id)))
         self._scanned = True
@@ -589,3 +589,15 @@ def _who(step: "BackendConfig | None") -> str:
     if step is None:
         return "nothing yet"
     return f"{step.model} on {step.name}" if step.model else step.name
+
+
+def _not_vouched_for(server: ServerInfo, written: Sequence[str], keyed: Sequence[str]) -> ServerInfo:
+    """A key lets us ask at its address, but says nothing of where the server there runs its models."""
+    from whisper_desktop.discovery import runs_here
+    from whisper_desktop.wire.address import origin
+
+    if not server.as_given or server.reach is not Reach.THIS_MACHINE or origin(server.url) not in keyed:
+        return server
+    if origin(server.url) in [origin(url) for url in written]:
+        return server
+    return replace(server, as_given=False, reach=Reach.THIS_MACHINE if runs_here(server.id) else None)

@@ -3,13 +3,33 @@
 The engine is handed in by `app`; only the protocol below is known of it here.
 """
 
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from whisper_desktop.backends.base import BackendConfig
 from whisper_desktop.backends.openai_compatible import Endpoint, OpenAICompatibleBackend, Secret
 from whisper_desktop.errors import BackendError, EngineError
-from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ErrorKind, ModelInfo, Reach
+from whisper_desktop.values import (
+    BackendEvent,
+    Deadlines,
+    EngineState,
+    EngineStatus,
+    ErrorKind,
+    GenerationConfig,
+    Message,
+    ModelInfo,
+    Reach,
+)
 from whisper_desktop.wire.http import Http
+
+_PROCESS_MAY_HAVE_ENDED = (
+    ErrorKind.STREAM_CUT,
+    ErrorKind.TRUNCATED,
+    ErrorKind.CLOSED_EARLY,
+    ErrorKind.CONNECT_REFUSED,
+)
 
 
 class ReadyAddress(Protocol):
@@ -76,6 +96,38 @@ class EngineBackend(OpenAICompatibleBackend):
             ) from None
         self._model = address.model
         return Endpoint(f"{address.url}/v1", Secret(address.api_key) if address.api_key else None)
+
+    async def generate_stream(
+        self,
+        messages: Sequence[Message],
+        config: GenerationConfig = GenerationConfig(),
+        *,
+        model: str | None = None,
+        allowed: Reach | None = None,
+    ) -> AsyncGenerator[BackendEvent, None]:
+        """As every backend; where the process ended meanwhile, the failure says why it did."""
+        stream = super().generate_stream(messages, config, model=model, allowed=allowed)
+        try:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    yield event
+        except BackendError as error:
+            if error.kind not in _PROCESS_MAY_HAVE_ENDED or not (why := await self._why_it_ended()):
+                raise
+            raise BackendError(
+                error.kind, f"The engine's process ended: {why}", "", "Ask again: it is started anew."
+            ) from None
+
+    async def _why_it_ended(self) -> str:
+        """What its supervisor found out, a moment after the connection broke; "" if it lives."""
+        waited = 0.0
+        while waited < self._deadlines.drain:
+            status = self._engine.status()
+            if status.state is EngineState.FAILED:
+                return status.detail
+            await asyncio.sleep(self._deadlines.engine_poll)
+            waited += self._deadlines.engine_poll
+        return ""
 
     async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
         # The process has one model. A name meant for another server of the chain must not be sent to it.

@@ -37,7 +37,8 @@ def attempt_line(attempt: Attempt) -> str:
     if attempt.kind is None:
         return f"{who}: answered after {seconds(attempt.seconds)}"
     outcome = attempt.detail or attempt.kind.value.replace("_", " ")
-    return f"{who}: {outcome.rstrip('.')} ({seconds(attempt.seconds)})"
+    named = outcome.startswith(attempt.server_name)  # its sentence says who, once is enough
+    return f"{'' if named else f'{who}: '}{outcome.rstrip('.')} ({seconds(attempt.seconds)})"
 
 
 def seconds(value: float) -> str:

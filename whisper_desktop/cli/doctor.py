@@ -35,14 +35,20 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 
 
 @click.command()
+@click.option("--backend", metavar="ID", help="Also ask this backend for a real answer.")
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(backend: str | None, as_json: bool) -> None:
     """Check that everything works.
 
     Looks at settings, keyring, display, engine and servers. The exit code is 1 when something needs
     attention.
     """
-    checks = run(with_app(_examine), as_json=as_json, words="Looking, and asking the engine…")
+
+    async def work(app: App) -> list[Check]:
+        checks = await _examine(app)
+        return [*checks, await _asked(app, backend)] if backend else checks
+
+    checks = run(with_app(work), as_json=as_json, words="Looking, and asking the engine…")
     healthy = all(check.ok is not False for check in checks)
     if as_json:
         output.emit_json(
@@ -96,6 +102,11 @@ def _servers(servers: tuple[ServerInfo, ...]) -> Check:
     if usable:
         return Check("servers", True, f"can answer: {', '.join(usable)}")
     return Check("servers", None, "none that can answer", "`whisper-desktop recommend` says what to do.")
+
+
+async def _asked(app: App, backend: str) -> Check:
+    report = await app.test_connection(backend)
+    return Check(backend, report.ok, f"{report.title} {report.detail}".strip(), report.next_step)
 
 
 async def _engine() -> Check:

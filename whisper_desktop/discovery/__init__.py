@@ -6,5 +6,6 @@ deadline.
 """
 
 from whisper_desktop.discovery.detector import LocalLLMDetector
+from whisper_desktop.discovery.known import runs_here
 
-__all__ = ["LocalLLMDetector"]
+__all__ = ["LocalLLMDetector", "runs_here"]

@@ -74,7 +74,9 @@ def budget_for(resources: ResourceInfo, gpu: GpuInfo | None) -> Budget:
     """What a model may take on this machine, given the GPU that counts (None: none does)."""
     ram = resources.ram_total_bytes
     share, reserve = (0.6, 3.5) if resources.has_display else (0.8, 1.5)
-    host = max(0, int(min(share * ram, ram - reserve * GIB)))
+    # A small computer with little else open: the rule above would leave it nothing at all.
+    little = min(0.4 * ram, ram - 2 * GIB)
+    host = max(0, int(max(min(share * ram, ram - reserve * GIB), little)))
     if gpu is None or gpu.total_bytes is None:
         return Budget(0, host)
     if gpu.unified and gpu.vendor == "Apple":

@@ -3,34 +3,36 @@
 import html
 import re
 
-_SPAN = re.compile(r"`([^`\n]+)`([.,;:)]?)")
+_SPAN = re.compile(r"`([^`\n]+)`")
 
 
 def commands_in(text: str) -> tuple[str, ...]:
     """Every command in a sentence, in order."""
-    return tuple(command for command, _mark in _SPAN.findall(text))
+    return tuple(_SPAN.findall(text))
 
 
-def with_code(text: str, *, color: str = "", copied: int | None = None) -> str:
-    """The sentence as rich text with its commands as code; anything else in it is shown as it is.
+def with_code(text: str) -> str:
+    """The sentence as rich text with its commands as code; anything else in it is shown as it is."""
+    return _SPAN.sub(r"<code>\1</code>", _escaped(text))
 
-    With a `color`, each command is followed by a link "Copy" in it, whose address is the command's number;
-    that of the command `copied` says that it was.
+
+def copy_links(text: str, color: str, copied: int | None) -> str:
+    """A link for each command of a sentence, to stand after it; its address is the command's number.
+
+    The link of the command `copied` says that it was. Several links name what they copy.
     """
-    parts, end = [], 0
-    for number, span in enumerate(_SPAN.finditer(text)):
-        parts.append(_escaped(text[end : span.start()]))
-        parts.append(f"<code>{_escaped(span[1])}</code>{span[2]}")
-        if color:
-            word = "Copied" if number == copied else "Copy"
-            parts.append(f'&nbsp; <a href="{number}" style="color: {color}">{word}</a>')
-        end = span.end()
-    return "".join((*parts, _escaped(text[end:])))
+    commands = commands_in(text)
+    words = ["Copied" if number == copied else "Copy" for number in range(len(commands))]
+    if len(commands) > 1:
+        words = [f"{word} {_escaped(command)}" for word, command in zip(words, commands, strict=True)]
+    return "".join(
+        f'&nbsp; <a href="{number}" style="color: {color}">{word}</a>' for number, word in enumerate(words)
+    )
 
 
 def without_marks(text: str) -> str:
     """The sentence where only plain text can be shown or said."""
-    return _SPAN.sub(r"\1\2", text)
+    return _SPAN.sub(r"\1", text)
 
 
 def _escaped(text: str) -> str:

@@ -4,7 +4,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
-from whisper_desktop.ui.code_spans import commands_in, with_code, without_marks
+from whisper_desktop.ui.code_spans import commands_in, copy_links, with_code, without_marks
 from whisper_desktop.ui.theme import L, M, S, colors
 
 
@@ -30,7 +30,7 @@ def plain(text: str) -> QLabel:
 
 
 class Instruction(QLabel):
-    """Words in which `commands` in backticks are shown as code, each followed by a link that copies it."""
+    """Words in which `commands` in backticks are shown as code; links after them copy them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Instruction(QLabel):
 
     def _write(self) -> None:
         color = colors(self.palette()).link.name()
-        self.setText(with_code(self._words, color=color, copied=self._copied))
+        self.setText(with_code(self._words) + copy_links(self._words, color, self._copied))
 
     def _copy(self, number: str) -> None:
         self._copied = int(number)

@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -27,8 +28,13 @@ class Probe(QObject):
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            self.asked.emit(line.strip())
+        # Not through sys.stdin: a thread that waits inside it holds its lock, and Python aborts at the end
+        # of a program where it needs that lock.
+        rest = b""
+        while data := os.read(0, 4096):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.asked.emit(line.decode().strip())
 
     @Slot(str)
     def _answer(self, question: str) -> None:

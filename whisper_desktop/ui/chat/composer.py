@@ -1,9 +1,10 @@
 """Where the person writes: Enter sends, Shift+Enter is a new line, and the button stops what is running."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QMimeData, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
 
+from whisper_desktop.ui.chat.layout import wrap_mode
 from whisper_desktop.ui.theme import S
 
 _MOST_LINES = 8
@@ -18,6 +19,12 @@ class _Editor(QPlainTextEdit):
             self.submitted.emit()
         else:
             super().keyPressEvent(event)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:  # noqa: N802
+        """What is pasted or dropped may be anything; only such text is long without a space."""
+        if source.hasText() and (mode := wrap_mode(source.text())) is not self.wordWrapMode():
+            self.setWordWrapMode(mode)
+        super().insertFromMimeData(source)
 
 
 class Composer(QWidget):
@@ -42,6 +49,8 @@ class Composer(QWidget):
         self._editor.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._editor.document().setDocumentMargin(S)
         self._editor.textChanged.connect(self._on_text_changed)
+        # The lines of a long text are known only after the text has changed.
+        self._editor.document().documentLayout().documentSizeChanged.connect(self._on_text_changed)
         self._editor.submitted.connect(self._send)
         self._button = QPushButton("Send")
         self._button.clicked.connect(self._on_button)

@@ -17,6 +17,7 @@ from whisper_desktop.ui.chat.rows import Kind, Row, detail_lines, note_line, who
 from whisper_desktop.ui.theme import COLUMN_CHARACTERS, XS, Colors, L, M, S, colors
 
 _WRAP = int(Qt.TextFlag.TextWordWrap)
+_LONGEST_WORD = 2000  # characters
 
 
 class SafeDocument(QTextDocument):
@@ -141,7 +142,7 @@ def lay_out(row: Row, style: Style, before: RowLayout | None = None) -> RowLayou
 def _question(layout: RowLayout) -> None:
     style = layout.style
     left, width = layout.style.column
-    document = _document(style, style.font)
+    document = _document(style, style.font, layout.row.text)
     document.setPlainText(layout.row.text)
     document.setTextWidth(width * 0.82 - 2 * M)
     document.setTextWidth(document.idealWidth() + 1)
@@ -192,7 +193,7 @@ _Known = Mapping[Block, QTextDocument]
 def _text(layout: RowLayout, block: Block, known: _Known, left: float, y: float, width: float) -> float:
     document = known.get(block)
     if document is None:
-        document = _document(layout.style, layout.style.font)
+        document = _document(layout.style, layout.style.font, block.text)
         document.setHtml(markdown.to_html(block))
         document.setTextWidth(width)
     layout.pieces.append(Piece(document, QPointF(left, y), block))
@@ -203,7 +204,7 @@ def _code(layout: RowLayout, block: Block, known: _Known, left: float, y: float,
     style = layout.style
     document = known.get(block)
     if document is None:
-        document = _document(style, style.code)
+        document = _document(style, style.code, block.text)
         dark = style.colors.dark
         language = block.language if block.closed else ""
         body = highlight.to_html(block.text, language, dark=dark)
@@ -230,7 +231,7 @@ def _reasoning(layout: RowLayout, left: float, y: float, width: float) -> float:
     layout.spots.append(Spot(rect, "reasoning", "", text))
     y = rect.bottom() + XS
     if row.reasoning_open:
-        document = _document(layout.style, layout.style.small)
+        document = _document(layout.style, layout.style.small, row.reasoning)
         document.setPlainText(row.reasoning)
         document.setTextWidth(width - M)
         layout.pieces.append(Piece(document, QPointF(left + M, y)))
@@ -249,14 +250,15 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
     text = who_line(row)
     again = "Try again"
     again_width = metrics.horizontalAdvance(again) + XS
-    free = width - copy_width - S - (again_width + S if row.can_retry else 0)
+    free = width - copy_width - S - (again_width + M if row.can_retry else 0)
     rect = QRectF(left, y, free, metrics.height() + XS)
     if text:
         shown = _shortened(text, metrics, free - XS)
         rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, free))
         layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
     if row.can_retry:
-        spot = QRectF(left + width - copy_width - S - again_width, y, again_width, metrics.height() + XS)
+        start = rect.right() + M if text else left
+        spot = QRectF(start, y, again_width, metrics.height() + XS)
         layout.spots.append(Spot(spot, "retry", "", again))
     if row.text:
         place = QRectF(left + width - copy_width, y, copy_width, metrics.height() + XS)
@@ -297,12 +299,22 @@ def _line_rect(style: Style, text: str, left: float, y: float) -> QRectF:
     return QRectF(left, y, metrics.horizontalAdvance(text) + XS, metrics.height() + XS)
 
 
-def _document(style: Style, font: QFont) -> QTextDocument:
+def wrap_mode(text: str) -> QTextOption.WrapMode:
+    """Lines break between words; a text with an endless word breaks anywhere.
+
+    Qt looks for the end of the word from every line of it, so a megabyte of base64 takes minutes otherwise.
+    """
+    if max(map(len, text.split()), default=0) > _LONGEST_WORD:
+        return QTextOption.WrapMode.WrapAnywhere
+    return QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
+
+
+def _document(style: Style, font: QFont, text: str) -> QTextDocument:
     document = SafeDocument()
     document.setDocumentMargin(0)
     document.setDefaultFont(font)
     option = QTextOption()
-    option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+    option.setWrapMode(wrap_mode(text))
     document.setDefaultTextOption(option)
     document.setDefaultStyleSheet(_style_sheet(style))
     return document

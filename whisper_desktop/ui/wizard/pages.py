@@ -28,9 +28,11 @@ class DoPage(FlowPage):
 
     Signals:
         key_entered: a key for the chosen service.
+        model_edited: the name of the model that the person wants there has changed.
     """
 
     key_entered = Signal(str)
+    model_edited = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +47,9 @@ class DoPage(FlowPage):
         self._key = KeyField()
         self._key.entered.connect(self.key_entered)
         column.addWidget(self._key)
+        self._model = ModelField()
+        self._model.field.textChanged.connect(self.model_edited)
+        column.addWidget(self._model)
         status = QHBoxLayout()
         status.setSpacing(S)
         self._spinner = Spinner()
@@ -72,6 +77,7 @@ class DoPage(FlowPage):
             self._title.setText(f"Set up {name}")
             self._show_steps(_steps(state, choice))
             self._key.setVisible(choice.backend == "openrouter")
+            self._model.setVisible(choice.backend == "openrouter")
         ready = is_ready(state)
         self._spinner.setVisible(not ready and choice.backend != "openrouter")
         sentence, more = progress(state)
@@ -96,6 +102,21 @@ class DoPage(FlowPage):
             box.setContentsMargins(0, 0, 0, 0)
             holder.setLayout(box)
             self._steps.addWidget(holder)
+
+    @property
+    def wanted_model(self) -> str | None:
+        """The model that the person wrote down, None where nothing was or none is asked for."""
+        return (self._model.field.text().strip() or None) if self._model.isVisibleTo(self) else None
+
+    @property
+    def lacks_model(self) -> bool:
+        """Whether a model is asked for and still missing."""
+        return self._model.isVisibleTo(self) and self.wanted_model is None
+
+    def take_focus(self) -> None:
+        """Where a key is wanted, it can be typed at once."""
+        if self._key.isVisibleTo(self):
+            self._key.field.setFocus()
 
     def tell_key(self, sentence: str, *, ok: bool) -> None:
         """Say where the key went, or why it was not kept."""
@@ -164,6 +185,21 @@ class KeyField(QWidget):
         key = self._field.text().strip()
         if key:
             self.entered.emit(key)
+
+
+class ModelField(QWidget):
+    """Which model of a service to use: they differ in price, so nobody else chooses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(XL, 0, 0, 0)
+        column.setSpacing(XS)
+        self.field = QLineEdit()
+        self.field.setPlaceholderText("Model, as it is called there: maker/name")
+        self.field.setAccessibleName("Model of this service")
+        column.addWidget(self.field)
+        column.addWidget(secondary("Models differ in price. All of them, with prices: openrouter.ai/models"))
 
 
 class TestPage(FlowPage):

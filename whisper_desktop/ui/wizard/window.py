@@ -54,6 +54,7 @@ class SetupWindow(AppWindow):
         self._lay_out()
         self.found.option_chosen.connect(lambda option: self._show(flow.choose(self._state, option)))
         self.do.key_entered.connect(lambda key: self.spawn(self._keep_key(key)))
+        self.do.model_edited.connect(lambda: self._show(self._state))
         self.test.again_requested.connect(lambda: self._start(self._test))
         bridge.event_arrived.connect(self._on_event)
         self._show(self._state)
@@ -104,9 +105,12 @@ class SetupWindow(AppWindow):
         page.show_flow(state)
         self._stack.setCurrentWidget(page)
         self.back.setEnabled(bool(state.came_from))
-        self.next.setEnabled(flow.can_continue(state))
+        missing = state.page is Page.DO and self.do.lacks_model
+        self.next.setEnabled(flow.can_continue(state) and not missing)
         self.next.setText(_next_label(state))
         self.not_now.setVisible(state.page is not Page.DONE)
+        if turned and state.page is Page.DO:
+            self.do.take_focus()
         if turned and state.page is Page.DO:
             self._start(self._watch)
         elif turned and state.page is Page.TEST:
@@ -118,7 +122,10 @@ class SetupWindow(AppWindow):
         if self._state.page is Page.DONE:
             self.spawn(self._finish())
             return
-        self._show(flow.forward(_with_real_model(self._state)))
+        state = _with_real_model(self._state)
+        if state.page is Page.DO and state.choice is not None and (model := self.do.wanted_model):
+            state = replace(state, choice=replace(state.choice, model=model))
+        self._show(flow.forward(state))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Enter presses the button that has the focus, or else the default one, as in a dialog."""
