@@ -14,7 +14,7 @@ def test_a_fresh_machine_gets_an_answer_from_the_guide(program: Program) -> None
         "Recommended: ",
         "Guide: a tiny demo model",
         "> What can you do?\n",
-        "— guide · Guide · this computer · ",
+        "— Guide: a demo for this app · this computer · ",
     ]
     places = [result.out.index(part) for part in told]
     assert places == sorted(places)
@@ -38,7 +38,7 @@ def test_a_terminal_gets_a_conversation(program: Program) -> None:
     talk.expect("Ctrl-D ends.")
     talk.expect("> ")
     talk.type("Hello\r")
-    talk.expect("— guide")
+    talk.expect("— Guide: a demo for this app")
     talk.expect("> ")
     talk.type("\x04")
     talk.rest()
@@ -48,7 +48,7 @@ def test_a_terminal_gets_a_conversation(program: Program) -> None:
 def test_a_pipe_that_is_merely_open_does_not_stop_it(program: Program) -> None:
     started = program.start(open_input=True)
     started.expect("> What can you do?")
-    started.expect("— guide")
+    started.expect("— Guide: a demo for this app")
     assert started.wait() == 0
 
 
