@@ -1,5 +1,7 @@
 """The transcript on the screen: layout, following, links, copying, selecting, accessible text."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -230,3 +232,24 @@ def test_reasoning_is_folded_and_opens_with_a_click(
     assert len(layout(view, 0).pieces) == 1
     click(view, qtbot, 0, spot(view, 0, "reasoning"))
     assert layout(view, 0).pieces[0].document.toPlainText() == "First I think about it."
+
+
+def test_try_again_stands_under_a_break_where_the_text_begins(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    model.append(rows.stopped(rows.with_event(rows.waiting(guide=False), TextDelta("Half an"))))
+    laid = layout(view, 0)
+    again = next(spot for spot in laid.spots if spot.action == "retry")
+    assert again.rect.left() == laid.style.column[0]
+
+
+def test_a_long_model_name_gives_way_before_the_numbers_do(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    done = completion("Hi")
+    long = replace(done.provenance, model="hf.co/somebody/" + "a-very-long-name-" * 8 + "GGUF:Q4_K_M")
+    row = rows.with_event(rows.waiting(guide=False), AnswerFinished(replace(done, provenance=long)))
+    model.append(row)
+    shown = next(spot.text for spot in layout(view, 0).spots if spot.action == "details")
+    assert shown.endswith("Ollama · this computer · 0.6 s · 31 tok/s")
+    assert shown.startswith("hf.co")

@@ -27,6 +27,8 @@ def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None
 
     `background` opens no window (start with the computer). A second start raises the first and returns 0.
     """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # nothing to end in order yet: Ctrl+C ends it, without a trace
     application = QApplication(sys.argv[:1])
     application.setApplicationName("Whisper Desktop")
     application.setDesktopFileName(APP_ID)

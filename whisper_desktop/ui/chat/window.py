@@ -238,7 +238,9 @@ class EmptyState(QWidget):
         box = QWidget()
         row = QHBoxLayout(box)
         row.setContentsMargins(0, L, 0, 0)
-        row.addWidget(secondary("No model was found yet."))
+        words = secondary("No model was found yet.")
+        words.setWordWrap(False)
+        row.addWidget(words)
         for action, label in (("setup", "Open setup"), ("guide", "Ask the guide")):
             button = QPushButton(label)
             button.clicked.connect(lambda _checked=False, name=action: self.requested.emit(name))
