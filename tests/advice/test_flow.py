@@ -124,3 +124,11 @@ def test_the_guide_is_ready_at_once_and_is_never_written_as_a_backend() -> None:
     state = flow.forward(pick(fresh(), "guide"))
     assert state.page is Page.TEST
     assert flow.result(flow.forward(flow.tested(state, GOOD))) == SetupResult(None)
+
+
+def test_the_cloud_with_a_key_still_asks_which_model() -> None:
+    state = flow.key_stored(pick(fresh(), "openrouter"))
+    assert flow.forward(state).page is Page.DO
+    assert state.choice is not None
+    chosen = flow.choose(state, replace(state.choice, model="openrouter/auto"))
+    assert flow.forward(chosen).page is Page.TEST

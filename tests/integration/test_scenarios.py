@@ -134,7 +134,7 @@ async def test_scenario_4_several_servers_and_the_first_one_fails(servers: Serve
 async def test_scenario_5_cloud_only_with_a_key(servers: ServerFactory) -> None:
     """Only OpenRouter and a key: nothing is sent before the person allows it, then it answers."""
     cloud = servers("openrouter", models=[{"id": "openai/gpt-4"}])
-    async with world(openrouter=cloud.url, llm__openrouter__model="openai/gpt-4") as app:
+    async with world(openrouter=f"{cloud.url}/api/v1", llm__openrouter__model="openai/gpt-4") as app:
         await app.set_key("openrouter", KEY)
         with pytest.raises(LLMConnectionError) as caught:
             await ask(app, "Secret question")

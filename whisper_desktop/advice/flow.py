@@ -167,7 +167,7 @@ def forward(state: FlowState) -> FlowState:
     if not can_continue(state):
         return state
     following = {
-        Page.FOUND: Page.TEST if is_ready(state) else Page.DO,
+        Page.FOUND: Page.TEST if is_ready(state) and not _lacks_model(state) else Page.DO,
         Page.DO: Page.TEST,
         Page.TEST: Page.DONE,
         Page.DONE: Page.DONE,
@@ -175,6 +175,11 @@ def forward(state: FlowState) -> FlowState:
     if following is state.page:
         return state
     return replace(state, page=following, came_from=(*state.came_from, state.page))
+
+
+def _lacks_model(state: FlowState) -> bool:
+    """The cloud has hundreds of models, each at its price: one is chosen by hand, beside the key."""
+    return state.choice is not None and state.choice.backend == "openrouter" and state.choice.model is None
 
 
 def back(state: FlowState) -> FlowState:

@@ -429,7 +429,8 @@ class App:
         )
 
     def _openrouter_url(self) -> str:
-        return self.loaded.settings.llm.openrouter.base_url or OPENROUTER_URL
+        written = self.loaded.settings.llm.openrouter.base_url or OPENROUTER_URL
+        return written.removesuffix("/v1").removesuffix("/api")  # people copy the address of the API
 
     async def test_connection(self, backend: str | None, model: str | None = None) -> ConnectionReport:
         """Ask one backend for a real answer, and say precisely what is wrong where none comes."""
