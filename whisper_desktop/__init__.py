@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whisper_desktop.backends import BackendConfig, create_backend
     from whisper_desktop.discovery import LocalLLMDetector
     from whisper_desktop.errors import (
-        AnswerInterrupted,
+        Interrupted,
         BackendError,
         ConsentRequired,
         EngineError,
@@ -59,7 +59,7 @@ _HOMES = {
     "whisper_desktop.backends": ("BackendConfig", "create_backend"),
     "whisper_desktop.discovery": ("LocalLLMDetector",),
     "whisper_desktop.errors": (
-        "AnswerInterrupted",
+        "Interrupted",
         "BackendError",
         "ConsentRequired",
         "EngineError",
@@ -95,7 +95,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "App",
-    "AnswerInterrupted",
+    "Interrupted",
     "Attempt",
     "BackendConfig",
     "BackendError",

@@ -8,7 +8,9 @@ WhisperError                      anything we say to a person
 |   `-- NetworkBlocked            WHISPER_ALLOW_NETWORK=0 forbids it
 |-- BackendError                  one attempt at one backend failed; carries its ErrorKind
 |-- LLMConnectionError            no backend in the chain answered; carries all attempts and guidance
-|-- AnswerInterrupted             the answer broke off after text was shown; carries that text
+|-- Interrupted                   the answer broke off after text was shown; carries that text
+|-- FeatureNotEnabledError        a part of the app is switched off
+|-- DependencyError               a part of the app needs something that is not installed
 |-- EngineError                   a server process of ours cannot run
 |-- ModelFileError                a model file is missing, broken or not a model
 |-- ResourceMissing               a file that belongs to the program is not there
@@ -50,19 +52,48 @@ class SecretsError(WhisperError):
 
 
 class ReachError(WhisperError):
-    """A request would have left the reach that is allowed. Nothing was sent."""
+    """A request would have left the reach that is allowed. Nothing was sent.
+
+    `attempts` are all tries of a chain that stopped here, `setup_guidance` what else could be done.
+    """
+
+    kind = ErrorKind.CONSENT_REQUIRED
+
+    def __init__(
+        self,
+        title: str,
+        detail: str = "",
+        next_step: str = "",
+        *,
+        attempts: tuple[Attempt, ...] = (),
+        setup_guidance: SetupGuidance | None = None,
+    ) -> None:
+        super().__init__(title, detail, next_step)
+        self.attempts = attempts
+        self.setup_guidance = setup_guidance
 
 
 class ConsentRequired(ReachError):
     """The person may allow this: `needed` is the reach to ask for, or None for a server nobody can place."""
 
-    def __init__(self, title: str, detail: str = "", next_step: str = "", *, needed: Reach | None = None):
-        super().__init__(title, detail, next_step)
+    def __init__(
+        self,
+        title: str,
+        detail: str = "",
+        next_step: str = "",
+        *,
+        needed: Reach | None = None,
+        attempts: tuple[Attempt, ...] = (),
+        setup_guidance: SetupGuidance | None = None,
+    ) -> None:
+        super().__init__(title, detail, next_step, attempts=attempts, setup_guidance=setup_guidance)
         self.needed = needed
 
 
 class NetworkBlocked(ReachError):
     """The network is switched off for this run by WHISPER_ALLOW_NETWORK."""
+
+    kind = ErrorKind.OFFLINE
 
 
 class BackendError(WhisperError):
@@ -94,7 +125,10 @@ class BackendError(WhisperError):
 
 
 class LLMConnectionError(WhisperError):
-    """No backend of the chain answered: `attempts` are all tries in order, `last_error` the last failure."""
+    """No backend of the chain answered: `attempts` are all tries in order, `last_error` the last failure.
+
+    `kind` is that of the failure the words are about: the one a person can do most about.
+    """
 
     def __init__(
         self,
@@ -102,18 +136,20 @@ class LLMConnectionError(WhisperError):
         detail: str = "",
         next_step: str = "",
         *,
+        kind: ErrorKind = ErrorKind.NOT_CONFIGURED,
         attempts: tuple[Attempt, ...] = (),
         last_error: WhisperError | None = None,
         setup_guidance: SetupGuidance | None = None,
     ) -> None:
         super().__init__(title, detail, next_step)
+        self.kind = kind
         self.attempts = attempts
         self.last_error = last_error
         self.setup_guidance = setup_guidance
 
 
-class AnswerInterrupted(WhisperError):
-    """An answer broke off after part of it had been shown. `partial_text` is what came."""
+class Interrupted(WhisperError):
+    """An answer broke off after part of it had been shown. `partial_text` is what came, `kind` why it ended."""
 
     def __init__(
         self,
@@ -129,6 +165,14 @@ class AnswerInterrupted(WhisperError):
         self.partial_text = partial_text
         self.kind = kind
         self.attempts = attempts
+
+
+class FeatureNotEnabledError(WhisperError):
+    """A part of the app is switched off, or this version does not have it."""
+
+
+class DependencyError(WhisperError):
+    """A part of the app needs something that is not installed."""
 
 
 class EngineError(WhisperError):

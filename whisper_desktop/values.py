@@ -76,8 +76,17 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
             Identity("builtin", "Built-in engine", None, aliases=("built-in", "built_in")),
             Identity("guide", "Guide", None),
             Identity("openai", "OpenAI", None, root="https://api.openai.com"),
-            Identity("anthropic", "Anthropic", None, "/v1", aliases=("claude",)),
-            Identity("gemini", "Google Gemini", None, "/v1beta", aliases=("google",)),
+            Identity(
+                "anthropic", "Anthropic", None, "/v1", aliases=("claude",), root="https://api.anthropic.com"
+            ),
+            Identity(
+                "gemini",
+                "Google Gemini",
+                None,
+                "/v1beta",
+                aliases=("google",),
+                root="https://generativelanguage.googleapis.com",
+            ),
             Identity("openai_compatible", "OpenAI-compatible server", None, aliases=("custom", "http")),
             Identity("stub", "Stub (no model)", None),
             Identity("jan", "Jan", 1337),
@@ -177,6 +186,15 @@ class ServerStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a provider asks for a model, in US dollars a token (and a request)."""
+
+    prompt: float
+    completion: float
+    request: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """One model as a server lists it. `context_length` is the real one (the loaded instance's) where known.
 
@@ -193,6 +211,7 @@ class ModelInfo:
     capabilities: tuple[str, ...] = ()
     quantization: str | None = None
     parameter_size: str | None = None
+    price: "Price | None" = None
 
     @property
     def can_chat(self) -> bool:
@@ -241,18 +260,58 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that goes along with a message: its bytes, never an address that somebody would fetch."""
+
+    data: bytes
+    media_type: str = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function that a model may call. `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a function. `arguments` is JSON text, complete but not checked.
+
+    `signature` is what some providers want back, unread, with the next request (Gemini's thought signature).
+    """
+
+    id: str
+    name: str
+    arguments: str
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    `tool_calls` are an assistant's; `tool_call_id` and `name` say which call a tool's message answers.
+    """
 
     role: Role
     content: str
+    images: tuple[Image, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationConfig:
     """What a caller may set for one answer. None means: the server's own default.
 
-    `extra` is passed to the backend as it is; a backend takes what it knows from it.
+    `tool_choice` is "auto", "none", "required", or the name of a tool. `json_schema` asks for an answer of that
+    shape. `reasoning` is "off", "low", "medium" or "high", for models that think. `context_length` asks for a
+    context window, in tokens, where a server lets a request choose it. `extra` is put into the request as it
+    is; a backend takes what it knows from it.
     """
 
     temperature: float | None = None
@@ -260,6 +319,11 @@ class GenerationConfig:
     max_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str | None = None
+    json_schema: Mapping[str, object] | None = None
+    reasoning: str | None = None
+    context_length: int | None = None
     extra: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -272,6 +336,8 @@ class Usage:
     tokens_per_second: float | None = None
     prompt_tokens_per_second: float | None = None
     cost_usd: float | None = None
+    cached_prompt_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class ErrorKind(StrEnum):
@@ -279,6 +345,7 @@ class ErrorKind(StrEnum):
 
     NOT_CONFIGURED = "not_configured"
     CONSENT_REQUIRED = "consent_required"
+    BUDGET = "budget"
     CONNECT_REFUSED = "connect_refused"
     CONNECT_TIMEOUT = "connect_timeout"
     NAME_NOT_FOUND = "name_not_found"
@@ -287,6 +354,7 @@ class ErrorKind(StrEnum):
     CLOSED_EARLY = "closed_early"
     LOADING = "loading"
     OVERLOADED = "overloaded"
+    QUEUE_FULL = "queue_full"
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
     AUTH = "auth"
@@ -311,7 +379,11 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one backend. `kind` is None for the attempt that answered; `detail` is a plain sentence."""
+    """One try of one backend. `kind` is None for the attempt that answered; `detail` is a plain sentence.
+
+    `skipped` marks one that was left out without being asked: it failed a moment ago, goes too far, or costs
+    too much; `kind` then says why.
+    """
 
     backend: str
     server_name: str
@@ -321,6 +393,12 @@ class Attempt:
     detail: str
     seconds: float
     status: int | None = None
+    skipped: bool = False
+
+    @property
+    def ms(self) -> float:
+        """How long it took, in milliseconds."""
+        return self.seconds * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,17 +421,53 @@ class Provenance:
     ttft_seconds: float | None
     total_seconds: float
     tokens_per_second: float | None
+    usage: Usage = Usage()
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the answer cost, where the provider or its price list tells."""
+        return self.usage.cost_usd
+
+
+class _Event:
+    """An event of an answer. `text` is what it adds to the answer: "" for everything but a `TextDelta`."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(_Event):
     """A step of the chain did not answer; the next one is being tried."""
 
     attempt: Attempt
 
 
+class Phase(StrEnum):
+    """What an answer waits for."""
+
+    QUEUED = "queued"
+    LOADING = "loading"
+    READING = "reading"
+
+
 @dataclass(frozen=True, slots=True)
-class AnswerStarted:
+class Progress(_Event):
+    """The answer has not begun, but it is under way: `done` (0 to 1, None unknown) of what `phase` names.
+
+    LOADING is the model, READING the prompt; QUEUED waits for a free place, with `ahead` others before it.
+    """
+
+    phase: Phase
+    done: float | None = None
+    ahead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStarted(_Event):
     """The first token is there, and this is who speaks."""
 
     backend: str
@@ -370,10 +484,36 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(_Event):
     """The next piece of the model's reasoning, kept apart from the answer."""
 
-    text: str
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta(_Event):
+    """The model calls a function; the call is complete. It is handed out once, whatever breaks later."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRestarted(_Event):
+    """The answer broke off, and somebody else begins it anew. `partial_text` and `partial_reasoning` are what
+    was shown so far: they are not part of what follows. `failed` says who stopped and why.
+    """
+
+    failed: Attempt
+    partial_text: str
+    partial_reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerContinued(_Event):
+    """The answer broke off, and somebody else goes on with its text from here. `failed` says who stopped."""
+
+    failed: Attempt
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +526,15 @@ class StreamEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector for each text that was given, in its order, and who made them."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    model: str | None
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer with its provenance."""
 
@@ -394,20 +543,45 @@ class Completion:
     finish_reason: str
     usage: Usage
     provenance: Provenance
+    tool_calls: tuple[ToolCall, ...] = ()
+    seams: tuple[int, ...] = ()
+    """Positions in `text` where another backend went on with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerFinished:
+class AnswerFinished(_Event):
     """The last event of a stream that succeeded."""
 
     completion: Completion
 
 
-BackendEvent = TextDelta | ReasoningDelta | StreamEnd
+BackendEvent = Progress | TextDelta | ReasoningDelta | ToolCallDelta | StreamEnd
 """What one backend yields while it answers."""
 
-StreamEvent = AttemptFailed | AnswerStarted | TextDelta | ReasoningDelta | AnswerFinished
+StreamEvent = (
+    AttemptFailed
+    | Progress
+    | AnswerStarted
+    | TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | AnswerRestarted
+    | AnswerContinued
+    | AnswerFinished
+)
 """What the chain yields: the pieces of the answer, and everything a person should be told on the way."""
+
+
+class OnInterruption(StrEnum):
+    """What happens when an answer breaks off after part of it was shown.
+
+    RESTART asks the next backend from the beginning, CONTINUE lets it go on with the text where that is
+    possible (else it is a restart), STOP ends with what came.
+    """
+
+    RESTART = "restart"
+    CONTINUE = "continue"
+    STOP = "stop"
 
 
 # --- What is recommended ----------------------------------------------------------------------------------
@@ -476,7 +650,17 @@ class ConnectionReport:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Every duration the app waits for, in seconds, in one place, so that tests can scale time."""
+    """Every duration the app waits for, in seconds, in one place, so that tests can scale time.
+
+    Of an answer: `first_token` bounds the time until its first token, on every step but the last; each sign of
+    progress (a prompt being read, a model being loaded) moves that moment to `progress_grace` from then, at
+    most to `first_token_most`; a model that is known not to be loaded gets `model_load`. `no_progress` bounds
+    the last step. `stall` is the time between two tokens, `comments_only` how long keep-alive comments alone
+    may stretch it. `total_network` and `total_cloud` bound a whole answer; on this computer nothing does while
+    there is progress. `hedge` is after how long the next backend is asked side by side.
+    The `breaker_*` times say how long a backend that failed is left out at first, and at most.
+    `listing` is how long a server's list of models is believed.
+    """
 
     scan_total: float = 1.5
     probe_connect: float = 0.5
@@ -486,15 +670,38 @@ class Deadlines:
     connect_network: float = 2.0
     connect_cloud: float = 5.0
     request: float = 10.0
-    first_token: float = 180.0
-    first_token_cloud: float = 120.0
+    first_token: float = 60.0
+    first_token_most: float = 1800.0
+    progress_grace: float = 30.0
+    model_load: float = 300.0
+    no_progress: float = 180.0
     stall: float = 60.0
+    stall_cloud: float = 30.0
+    comments_only: float = 120.0
+    total_network: float = 1800.0
+    total_cloud: float = 600.0
     drain: float = 0.25
+    cleanup: float = 2.0
     loading_wait: float = 120.0
     loading_move_on: float = 2.0
     loading_poll: float = 0.25
     retry_pause: float = 0.3
     retry_after_most: float = 3.0
+    retry_after_most_batch: float = 120.0
+    hedge: float = 4.0
+    queue: float = 30.0
+    hook: float = 0.25
+    breaker_local: float = 1.0
+    breaker_local_most: float = 30.0
+    breaker_far: float = 5.0
+    breaker_far_most: float = 120.0
+    breaker_window: float = 60.0
+    not_an_llm: float = 30.0
+    key_blocked: float = 900.0
+    clock_tick: float = 2.0
+    clock_gap: float = 30.0
+    clock_drift: float = 5.0
+    listing: float = 5.0
     engine_start: float = 120.0
     engine_start_most: float = 1800.0
     engine_stall: float = 120.0

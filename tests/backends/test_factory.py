@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from whisper_desktop.backends import BACKENDS, BackendConfig, create_backend
-from whisper_desktop.backends.openai_compatible import Endpoint, Secret, roots_of
+from whisper_desktop.backends.http_backend import Endpoint, Secret, roots_of
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, Message, Reach, Role
 from whisper_desktop.wire.http import Http

@@ -71,7 +71,7 @@ async def test_pieces_come_as_they_are_generated_and_end_with_the_reason(
 
 async def test_the_settings_of_a_request_reach_the_server(servers: ServerFactory, make: MakeBackend) -> None:
     server = servers("openai_compatible", "--auth", "secret-key", models=["m"])
-    config = GenerationConfig(0.5, 0.9, 10, 42, ("END",), {"top_k": 7})
+    config = GenerationConfig(0.5, 0.9, 10, 42, ("END",), extra={"top_k": 7})
     await make(server, "m", key="secret-key").generate_text(ASK, config)
     (request,) = server.requests(CHAT)
     assert request["headers"]["authorization"] == "Bearer secret-key"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from whisper_desktop.chat import GUIDE_LABEL, attempt_line, provenance_line, seconds, who_line, why_line
-from whisper_desktop.values import Attempt, ErrorKind, Provenance, Reach
+from whisper_desktop.values import Attempt, ErrorKind, Provenance, Reach, Usage
 
 OLLAMA = Attempt("ollama", "Ollama", "http://127.0.0.1:11434", "llama3.2:3b", None, "", 0.61)
 REFUSED = Attempt(
@@ -51,6 +51,14 @@ def test_after_a_failover_the_line_begins_with_why() -> None:
     assert provenance_line(failed_over) == f"LM Studio did not answer, so Ollama did. {who_line(WHO)}"
 
 
+@pytest.mark.parametrize(
+    ("dollars", "words"),
+    [(0.00001, "under $0.0001"), (0.0021, "$0.0021"), (0.214, "$0.21"), (1234.5, "$1,234.50")],
+)
+def test_what_an_answer_cost_ends_the_line(dollars: float, words: str) -> None:
+    assert who_line(replace(WHO, usage=Usage(cost_usd=dollars))).endswith(f"31 tok/s · {words}")
+
+
 def test_the_guide_is_labelled_instead_of_named() -> None:
     guide = replace(WHO, backend="guide", server_name="Guide", model="guide-v3")
     assert who_line(guide) == f"{GUIDE_LABEL} · this computer · 0.6 s · 31 tok/s"
@@ -62,6 +70,8 @@ def test_each_attempt_says_how_it_went() -> None:
     told = replace(REFUSED, detail="LM Studio is not running.")
     assert attempt_line(told) == "LM Studio is not running (12 ms)"
     assert attempt_line(replace(REFUSED, detail="")) == "LM Studio: connect refused (12 ms)"
+    left_out = replace(REFUSED, detail="It did not answer 3 s ago.", skipped=True)
+    assert attempt_line(left_out) == "LM Studio: It did not answer 3 s ago"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from contextlib import aclosing
 
 import pytest
 
-from whisper_desktop.chat import Session, Turn, TurnState
-from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError
+from whisper_desktop.chat import Session, SetAside, Turn, TurnState
+from whisper_desktop.chat.breaks import Seam
+from whisper_desktop.errors import Interrupted, LLMConnectionError
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
+    AnswerRestarted,
     Attempt,
     Completion,
     ErrorKind,
@@ -19,6 +22,8 @@ from whisper_desktop.values import (
     Role,
     StreamEvent,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
@@ -90,9 +95,9 @@ async def test_closing_the_stream_keeps_what_came_and_marks_it_stopped() -> None
 
 
 async def test_a_broken_answer_stays_and_is_marked_interrupted() -> None:
-    broken = AnswerInterrupted("The answer stopped.", partial_text="one ", kind=ErrorKind.STREAM_CUT)
+    broken = Interrupted("The answer stopped.", partial_text="one ", kind=ErrorKind.STREAM_CUT)
     session = Session(Script([TextDelta("one "), broken]))
-    with pytest.raises(AnswerInterrupted):
+    with pytest.raises(Interrupted):
         await ask(session, "Count")
     assert session.turns[0].state is TurnState.INTERRUPTED
     assert session.turns[0].answer == "one "
@@ -127,3 +132,60 @@ async def test_a_second_question_while_one_is_answered_is_refused() -> None:
     with pytest.raises(RuntimeError):
         await anext(session.send("second"))
     await first.aclose()
+
+
+BROKE = Attempt("lm_studio", "LM Studio", "http://127.0.0.1:1234", "m", ErrorKind.STREAM_CUT, "Cut.", 2.0)
+
+
+async def test_what_came_before_a_new_beginning_is_set_aside_and_no_part_of_the_answer() -> None:
+    script = Script(
+        [
+            ReasoningDelta("Hm, "),
+            TextDelta("One "),
+            TextDelta("two"),
+            AnswerRestarted(BROKE, "One two", "Hm, "),
+            ReasoningDelta("So. "),
+            TextDelta("Uno "),
+            TextDelta("dos"),
+            finished("Uno dos"),
+        ],
+        [TextDelta("Bye"), finished("Bye")],
+    )
+    session = Session(script)
+    await ask(session, "Count")
+    turn = session.turns[0]
+    assert (turn.answer, turn.reasoning, turn.state) == ("Uno dos", "So. ", TurnState.COMPLETE)
+    assert turn.set_aside == (SetAside(BROKE, "One two", "Hm, "),)
+    await ask(session, "And?")
+    assert [message.content for message in script.sent[1]] == ["Count", "Uno dos", "And?"]
+
+
+async def test_a_continued_answer_keeps_its_seam_also_when_it_is_set_aside_later() -> None:
+    continued: list[StreamEvent] = [TextDelta("One "), AnswerContinued(BROKE, 4), TextDelta("two")]
+    session = Session(
+        Script(
+            [*continued, finished("One two")], [*continued, AnswerRestarted(BROKE, "One two"), finished("")]
+        )
+    )
+    await ask(session, "Count")
+    await ask(session, "Count again")
+    seam = Seam(4, BROKE)
+    assert (session.turns[0].answer, session.turns[0].seams) == ("One two", (seam,))
+    assert session.turns[1].set_aside == (SetAside(BROKE, "One two", "", (seam,)),)
+    assert session.turns[1].seams == ()
+
+
+async def test_tool_calls_stay_whatever_breaks_later() -> None:
+    call = ToolCall("1", "get_weather", "{}")
+    session = Session(Script([ToolCallDelta(call), Interrupted("It stopped.")]))
+    with pytest.raises(Interrupted):
+        await ask(session, "Weather?")
+    assert session.turns[0].tool_calls == (call,)
+
+
+async def test_a_new_beginning_that_breaks_too_loses_nothing() -> None:
+    session = Session(Script([TextDelta("One"), AnswerRestarted(BROKE, "One"), Interrupted("It stopped.")]))
+    with pytest.raises(Interrupted):
+        await ask(session, "Count")
+    assert session.turns[0].state is TurnState.INTERRUPTED
+    assert session.turns[0].set_aside[0].text == "One"

@@ -34,7 +34,16 @@ def test_json_is_one_document_with_the_answer_and_its_provenance(
     )
     assert (result.code, result.err) == (0, "")
     assert result.json["text"] == "You said: Grüße?"
-    assert set(result.json) == {"text", "reasoning", "finish_reason", "usage", "provenance"}
+    assert set(result.json) == {
+        "text",
+        "reasoning",
+        "finish_reason",
+        "usage",
+        "tool_calls",
+        "seams",
+        "set_aside",
+        "provenance",
+    }
     who = result.json["provenance"]
     assert (who["model"], who["reach"], who["as_given"]) == ("qwen3.5-4b", "this_machine", True)
     assert [attempt["kind"] for attempt in who["attempts"]] == [None]

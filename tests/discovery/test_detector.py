@@ -369,6 +369,29 @@ async def test_a_key_goes_to_an_address_that_was_given_and_only_when_it_is_wante
     assert sent_keys(open_to_all) == sent_keys(found_only) == []
 
 
+async def test_a_key_lets_us_ask_and_vouches_for_nothing(servers: ServerFactory) -> None:
+    engine = servers("lm_studio", "--auth", KEY)
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", "--auth", KEY)
+    closed = closed_port()
+
+    async def key_for(origin: str) -> str | None:
+        return KEY
+
+    def detector(*given: str) -> LocalLLMDetector:
+        keyed = (engine.url, proxy.url, f"http://127.0.0.1:{closed}")
+        return LocalLLMDetector(
+            deadlines=PATIENT, env={}, addresses=given, keyed=keyed, key_for=key_for, ports=NOWHERE
+        )
+
+    found = by_port(await detector().detect_available_servers())
+    assert set(sent_keys(proxy)) == {f"Bearer {KEY}"}
+    assert [found[each.port].reach for each in (engine, proxy)] == [Reach.THIS_MACHINE, None]
+    assert (found[closed].status, found[closed].reach) == (ServerStatus.UNREACHABLE, None)
+    assert not any(server.as_given for server in found.values())
+    written = by_port(await detector(proxy.url).detect_available_servers())[proxy.port]
+    assert (written.as_given, written.reach) == (True, Reach.THIS_MACHINE)
+
+
 async def test_a_key_does_not_follow_a_redirect(servers: ServerFactory) -> None:
     elsewhere = servers("openai_compatible")
     impostor = servers("impostor", "--mode", "redirect_to_elsewhere", "--elsewhere", elsewhere.url)

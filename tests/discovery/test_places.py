@@ -82,6 +82,25 @@ def test_the_servers_root_is_found_in_an_address_with_an_api_path() -> None:
         assert spot.ways[0].root == root
 
 
+def keyed_plan(given: tuple[str, ...], *keyed: str) -> tuple[Spot, ...]:
+    found, _ = spots({**NOWHERE, "lm_studio": 1234}, (), [(each, None) for each in given], never, keyed)
+    return found
+
+
+def test_an_address_that_only_has_a_key_is_asked_and_counts_as_found() -> None:
+    here, there = keyed_plan((), "http://127.0.0.1:1234", "http://192.168.1.9:8000")
+    assert [(way.is_given, way.has_key) for way in here.ways] == [(False, True), (False, False)]
+    assert [(way.is_given, way.has_key) for way in there.ways] == [(False, True)]
+
+
+def test_a_key_takes_nothing_from_an_address_that_was_given() -> None:
+    here, there = keyed_plan(
+        ("127.0.0.1:1234", "http://192.168.1.9:8000/v1"), "http://127.0.0.1:1234", "http://192.168.1.9:8000"
+    )
+    assert [way.is_given for way in here.ways] == [True, False]
+    assert [(way.is_given, way.given_path) for way in there.ways] == [(True, "/v1")]
+
+
 def test_an_address_that_is_none_is_kept_apart_with_its_reason() -> None:
     found, unusable = spots(NOWHERE, (), [("http://", None), ("nonsense nonsense", "ollama")], never)
     assert found == ()

@@ -1,6 +1,8 @@
 """Chains of real backends over test servers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +10,9 @@ from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend, BackendConfig, create_backend
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach
 from whisper_desktop.wire.http import Http
+
+if TYPE_CHECKING:
+    from tests.llm.promises import Asking
 
 KEY = "sk-or-v1-test"
 
@@ -53,3 +58,14 @@ def step(http: Http) -> MakeStep:
 def dead(step: MakeStep, unused_tcp_port: int) -> Backend:
     """LM Studio at a port where nothing listens."""
     return step(f"http://127.0.0.1:{unused_tcp_port}", "lm_studio")
+
+
+@pytest.fixture
+async def asking(http: Http, caplog: pytest.LogCaptureFixture) -> "AsyncIterator[Asking]":
+    """Asks chains; when the test ends, everything has to be as it was before."""
+    from tests.llm.promises import Asking
+
+    asyncio.get_running_loop().set_debug(True)
+    asked = Asking(http, caplog)
+    yield asked
+    await asked.all_as_before()

@@ -6,15 +6,29 @@ from whisper_desktop.llm.decisions import (
     Action,
     Decision,
     Position,
+    after_interruption,
     decide,
     may_ask,
+    may_hedge,
     most_actionable,
+    needs_of,
     reason_for,
 )
-from whisper_desktop.values import Attempt, Deadlines, ErrorKind, Reach
+from whisper_desktop.values import (
+    Attempt,
+    Deadlines,
+    ErrorKind,
+    GenerationConfig,
+    Image,
+    Message,
+    OnInterruption,
+    Reach,
+    Role,
+    ToolSpec,
+)
 
 TIMES = Deadlines(loading_move_on=2, loading_wait=100, loading_poll=0.1, retry_pause=0.3, retry_after_most=3)
-STOPPING = {ErrorKind.BAD_REQUEST, ErrorKind.CONTENT_FILTER, ErrorKind.CONTEXT_OVERFLOW, ErrorKind.CANCELLED}
+STOPPING = {ErrorKind.BAD_REQUEST, ErrorKind.CONTENT_FILTER, ErrorKind.CANCELLED}
 SECOND_TRY = {ErrorKind.SERVER_ERROR, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED, ErrorKind.CLOSED_EARLY}
 
 
@@ -27,10 +41,8 @@ def test_with_somebody_left_to_ask_the_chain_moves_on_stops_or_waits_but_never_r
     kind: ErrorKind,
 ) -> None:
     action = decide(kind, Position(later_step=True), TIMES).action
-    expected = (
-        Action.STOP if kind in STOPPING else Action.WAIT if kind is ErrorKind.LOADING else Action.MOVE_ON
-    )
-    assert action is expected
+    others = {ErrorKind.LOADING: Action.WAIT, ErrorKind.CONTEXT_OVERFLOW: Action.MOVE_ON_TO_LARGER}
+    assert action is (Action.STOP if kind in STOPPING else others.get(kind, Action.MOVE_ON))
 
 
 @pytest.mark.parametrize("kind", ErrorKind)
@@ -41,10 +53,66 @@ def test_only_the_last_step_is_tried_twice_and_only_where_that_can_help(kind: Er
     assert second.action is not Action.RETRY
 
 
-@pytest.mark.parametrize("kind", ErrorKind)
-@pytest.mark.parametrize("later", [True, False])
-def test_after_output_was_shown_nobody_else_answers(kind: ErrorKind, later: bool) -> None:
-    assert decide(kind, Position(later, output_seen=True), TIMES) == Decision(Action.INTERRUPT)
+def test_a_second_empty_answer_is_told() -> None:
+    assert decide(ErrorKind.EMPTY, Position(later_step=True), TIMES).action is Action.MOVE_ON
+    again = Position(later_step=True, empty_before=True)
+    assert decide(ErrorKind.EMPTY, again, TIMES).action is Action.STOP
+
+
+def test_a_batch_waits_longer_when_a_server_asks_for_it() -> None:
+    waits = Decision(Action.RETRY, 100.0)
+    assert decide(ErrorKind.RATE_LIMITED, Position(later_step=False, batch=True), TIMES, 100.0) == waits
+
+
+@pytest.mark.parametrize("wish", OnInterruption)
+def test_nothing_begins_anew_after_a_function_was_called(wish: OnInterruption) -> None:
+    done = after_interruption(wish, kind=ErrorKind.STREAM_CUT, tool_called=True, plain_text=True)
+    assert done is OnInterruption.STOP
+
+
+@pytest.mark.parametrize("wish", OnInterruption)
+def test_what_a_provider_withholds_half_way_is_not_passed_on(wish: OnInterruption) -> None:
+    done = after_interruption(wish, kind=ErrorKind.CONTENT_FILTER, tool_called=False, plain_text=True)
+    assert done is OnInterruption.STOP
+
+
+@pytest.mark.parametrize(
+    ("wish", "plain", "done"),
+    [
+        (OnInterruption.STOP, True, OnInterruption.STOP),
+        (OnInterruption.RESTART, True, OnInterruption.RESTART),
+        (OnInterruption.CONTINUE, True, OnInterruption.CONTINUE),
+        (OnInterruption.CONTINUE, False, OnInterruption.RESTART),
+    ],
+)
+def test_only_plain_text_is_continued(wish: OnInterruption, plain: bool, done: OnInterruption) -> None:
+    kind = ErrorKind.STREAM_CUT
+    assert after_interruption(wish, kind=kind, tool_called=False, plain_text=plain) is done
+
+
+@pytest.mark.parametrize(
+    ("reach", "ready", "paid", "allowed", "may"),
+    [
+        (Reach.THIS_MACHINE, True, False, False, True),
+        (Reach.THIS_MACHINE, False, False, False, False),
+        (Reach.THIS_MACHINE, None, False, False, False),
+        (Reach.MY_NETWORK, None, False, False, True),
+        (Reach.CLOUD, None, False, False, False),
+        (Reach.MY_NETWORK, None, True, False, False),
+        (Reach.CLOUD, None, True, True, True),
+    ],
+)
+def test_side_by_side_loads_no_second_model_here_and_costs_nothing_without_consent(
+    reach: Reach, ready: bool | None, paid: bool, allowed: bool, may: bool
+) -> None:
+    assert may_hedge(reach=reach, ready=ready, paid=paid, paid_allowed=allowed) is may
+
+
+def test_a_question_needs_what_is_in_it() -> None:
+    picture = Message(Role.USER, "What is this?", images=(Image(b"png"),))
+    config = GenerationConfig(tools=(ToolSpec("now"),), json_schema={"type": "object"})
+    assert needs_of([picture], config) == {"vision", "tools", "json_schema"}
+    assert needs_of([Message(Role.USER, "Hi")], GenerationConfig()) == set()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +187,7 @@ def test_the_headline_is_what_a_person_can_do_most_about(kinds: list[ErrorKind],
             "LM Studio and llama.cpp did not answer, so Ollama did",
         ),
         (
-            [attempt(ErrorKind.STALLED, "A"), attempt(ErrorKind.TLS, "B"), attempt(ErrorKind.EMPTY, "C")],
+            [attempt(ErrorKind.OFFLINE, "A"), attempt(ErrorKind.TLS, "B"), attempt(ErrorKind.EMPTY, "C")],
             "A and B did not answer and C gave an empty answer, so Ollama answered",
         ),
         ([attempt(ErrorKind.LOADING)], "LM Studio was still loading its model, so Ollama answered"),

@@ -19,10 +19,13 @@ By hand: `python -m tests.servers.lm_studio --port 1234 --stay` (without --stay 
 
 Servers             own options (chat under /v1 unless said otherwise)
 lm_studio           --jit on|off  --load-seconds S  --version 0.3.4 (no native API)  --greeting-needs-key
-                    --old-errors  --download-seconds S
-ollama              --load-seconds S  --pull-error TEXT  --pull-delay S  --no-tag-capabilities
+                    --old-errors  --download-seconds S.  `ttl` of a request is obeyed, /models/load makes `:2`
+ollama              --load-seconds S (also when num_ctx changes)  --pull-error TEXT  --pull-delay S
+                    --no-tag-capabilities.  keep_alive is obeyed; /api/ps tells the context of the last request
 llama_cpp           --router [--no-autoload] [--fails-to-load MODEL]  --sleeping  --load-seconds S  --metrics
-                    --no-ui
+                    --no-ui  --embeddings  --prompt-seconds S (read in ten steps with `return_progress`)
+                    --no-echo (a continued answer is not repeated, as in other builds)
+                    --no-replay  --replay-bytes N (how much of a stream is kept)
 openrouter          /api/v1; key is sk-or-v1-test or --auth  --key-info JSON  --code-lifetime S
                     --issued-key KEY  --string-error-code;  GET /auth?callback_url=&code_challenge= consents
 openai_compatible   --flavor generic|vllm|sglang|llama_swap|mlx
@@ -30,7 +33,8 @@ jan, gpt4all [--disabled], koboldcpp, textgen [--admin-key KEY], localai [--old]
 docker_model_runner (/engines/v1)
 impostor            --mode spa_html_200|airplay_403|express_200|redirect_loop|redirect_to_elsewhere|json_list|
                     empty_401|ollama_imitator|huge_200mb|trickle|trickle_headers|hang_headers|hang_request|
-                    hang_accept|non_http|garbage|closes_at_once|resets_at_once   --elsewhere URL
+                    hang_accept|non_http|garbage|closes_at_once|resets_at_once|syn_backlog (handshakes are
+                    dropped; Linux, macOS)   --elsewhere URL
 
 Common options (impostor: the first line only)
   --port N  --host A[,B]  --log FILE  --delay-listen S (connections are refused so long)  --stay
@@ -39,24 +43,46 @@ Common options (impostor: the first line only)
                   remote_host, remote_model (Ollama cloud), device (LM Link), quantization, parameter_size,
                   family;  [] = no models
   --auth KEY  --version V  --keep-alive S (close connections that lie idle so long)
-  --answer TEXT (default: "You said: " and the last user message)  --tokens N (answer "word0 word1 ...")
-  --reasoning TEXT (thinks first, in the server's own field)  --token-delay S  --first-token-delay S
+  --answer TEXT (default: see below)  --tokens N (answer "word0 word1 ...")  --reasoning TEXT (thinks first)
+  --reasoning-field NAME (instead of the server's own)  --token-delay S  --first-token-delay S
+  --tool-call NAME:JSON (repeatable)  --tool-text (says the answer too)  --tool-style fragments|whole
+  --cached-tokens N  --dimensions N (of an embedding, 8)
+  --no-tools  --no-vision  --no-schema  --no-prefill (refused in the server's words)
   --fault MODE[:ARG][@chat|@all|@/path][*COUNT]   may be repeated; the first that fits is taken
 
-An answer has one token a word. A prompt counts its words plus four a message; longer than context_length, it
-is refused in the server's words (Ollama: cut silently). `max_tokens` and its kin end an answer with "length".
+What is answered, the first that fits: the calls of --tool-call whose tools the request offers and that have
+no result since the person spoke; --tokens; "NAME said: RESULT" for tool results; --answer; for a JSON schema
+the smallest value; "You showed 2 images: image/png, image/jpeg."; "You said: " and the last user message.
+An answer has one token a word, a call one for every eight characters of arguments. A prompt counts its words
+plus four a message; longer than context_length, it is refused in the server's words (Ollama: cut silently).
+`max_tokens` and its kin end an answer with "length". llama_cpp and ollama continue a last message of the
+assistant that begins the answer; llama_cpp repeats it first, as the real one does.
 
-Fault modes (without @: those marked * concern all requests, the others answers only)
-  in the server's own words: busy_503  error_500  rate_429[:RETRY_AFTER]  unauthorized_401  payment_402
-      forbidden_403_moderation  not_found_404_model  context_400  bad_request_400  crashed  out_of_memory
-      (openrouter: rate_429:40:availability is the form without a code)
-  refuse[:S]* (connections break and are refused, for S seconds or for good)   slow_accept:S*   hang*
+Fault modes (without @: those marked * concern all requests, the others answers only, embeddings too)
+  in the server's own words: busy_503[:RETRY_AFTER]  error_500  rate_429[:RETRY_AFTER]  quota_429
+      unauthorized_401  payment_402  forbidden_403_moderation  not_found_404_model  context_400
+      bad_request_400  crashed  out_of_memory  tools_refused  vision_refused  schema_refused  prefill_refused
+      RETRY_AFTER is the header's value as it stands, or NAME=VALUE|NAME=VALUE for other headers
+      (openrouter: rate_429:40:availability is the form without a code, busy_503 too)
+      busy_for:S[:RETRY_AFTER]* (503 for S seconds since it was set)   gzip:KIND (a refusal, packed)
+  connections: refuse[:S] (broken and refused, for S seconds or for good)   flapping:UP:DOWN (seconds, for ever)
+      slow_accept:S*   hang*   reset_before_headers   close_before_headers
+      close_after:MS* (answers, then closes MS milliseconds later whatever comes; for keep-alive races)
   loading:S* (503 in the server's form, or the answer waits, for S seconds since it was set)   hang_headers
-  html_200  empty_200  json_error_200  redirect[:URL]  garbage  empty_answer
+  html_200  empty_200  json_error_200  redirect[:URL]  login_302  garbage  comments_only[:PERIOD_S]
   after N tokens: die_mid_stream:N (RST)  cut_mid_stream:N (FIN, chunked body unfinished)  eof_mid_stream:N
-      (clean end, no finish_reason)  error_mid_stream:N (in-band, own form)  stall_mid_stream:N
-  no_done (finished, then silent and open)
-  For answers that are not streamed these mean half a body, or the own form of a late error.
+      (clean end, no finish_reason)  error_mid_stream:N (in-band, own form; 0: after the role; openrouter:
+      N:CODE)  stall_mid_stream:N  malformed:N[:COUNT] (so many broken events, then it goes on)
+  error_first (in-band, before all else)  stall_reading:N (silent after N progress events)
+  no_done[:close] (finished, then silent and open, or closed)  no_finish ([DONE] without a finish_reason)
+  flood:BYTES (the tokens again and again, as fast as they are taken)
+  another answer: empty_answer  content_filter:N (cut after N tokens)  refusal  other_model:NAME
+      huge_event[:MIB] (a first token of 9 MiB)
+  the same answer in other bytes: crlf  cr  no_space  multi_line  with_comments  bom  gzip  byte_by_byte
+      split_utf8 (the ones about lines are for SSE)
+  For answers that are not streamed the faults after N tokens mean half a body, or the own form of a late
+  error. A stream that llama_cpp keeps (`X-Conversation-Id`) breaks for its client only, but for
+  error_mid_stream; the log says "generated" (conversation, tokens, cancelled) when it really ended.
 Over HTTP: POST /__test__/fault {"mode", "arg", "count", "on"} or a list, GET /__test__/log,
 POST /__test__/models.
 """

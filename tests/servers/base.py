@@ -2,15 +2,26 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from tests.servers import faults
-from tests.servers.answers import Answer, compose, token_limit
+from tests.servers.answers import (
+    Answer,
+    ToolUse,
+    compose,
+    embedding_of,
+    texts_to_embed,
+    token_limit,
+    twisted,
+)
+from tests.servers.asks import has_images, understand
 from tests.servers.faults import Fault, FaultSwitch
 from tests.servers.http_wire import Reply, Request, reset, serve_connection
 from tests.servers.model_specs import ModelSpec, parse_models, read_models
-from tests.servers.reactions import HTML_PAGE, Reaction, Response, json_response, play
+from tests.servers.playing import play
+from tests.servers.reactions import HTML_PAGE, Reaction, Response, json_response
 from tests.servers.request_log import RequestLog
 
 # Requests that generate; faults concern these unless they say otherwise.
@@ -24,20 +35,32 @@ INFERENCE = (
     "/api/v1/generate",
     "/messages",
     "/responses",
+    "/embeddings",
+    "/api/embed",
+    ":generateContent",
+    ":streamGenerateContent",
+    ":embedContent",
+    ":batchEmbedContents",
 )
 
 CONTEXT_EXAMPLE = (13055, 4096)  # tokens asked, tokens there: what a context fault names
 
 
 class Service:
-    """Something that serves connections. `refuse_s` asks the process to stop listening for so long."""
+    """Something that serves connections.
+
+    `outages` are the times in which the process does not listen: seconds up, then seconds down (None: for
+    good). Whoever changes them sets `outages_changed`. Where `accepts` is false nobody is ever let in.
+    """
 
     name: ClassVar[str]
+    accepts = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.log = RequestLog(options.log)
         self.writers: set[asyncio.StreamWriter] = set()
-        self.refuse_s: asyncio.Queue[float | None] = asyncio.Queue()
+        self.outages: Iterator[tuple[float, float | None]] = iter(())
+        self.outages_changed = asyncio.Event()
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
@@ -73,9 +96,7 @@ class Server(Service):
         self.version: str = options.version or self.default_version
         self.options = options
         self.faults = FaultSwitch(options.fault)
-        for fault in options.fault:
-            if fault.mode == "refuse":
-                self.refuse_s.put_nowait(fault.number() or None)
+        self.outages = self.faults.outages()
 
     # --- what a subclass says -----------------------------------------------------------------------------
 
@@ -109,17 +130,34 @@ class Server(Service):
         limits: Sequence[str] = ("max_completion_tokens", "max_tokens"),
         *,
         reasoning: bool = True,
+        continues: bool = False,
+        limit: int | None = None,
     ) -> Answer:
-        """What this server has to say to a request, in no dialect yet."""
+        """What this server has to say to a request, in no dialect yet.
+
+        `limits` are the names of the request's limit on generated tokens; `limit` is one that was found
+        elsewhere. `continues` is for servers where a last message of the assistant is continued.
+        """
         body = request.fields()
-        return compose(
+        answer = compose(
             body,
             model=model,
-            text="" if request.mute else self.options.answer,
-            tokens=0 if request.mute else self.options.tokens,
-            reasoning=self.options.reasoning if reasoning and not request.mute else "",
-            limit=token_limit(body, *limits),
+            text=self.options.answer,
+            tokens=self.options.tokens,
+            reasoning=self.options.reasoning if reasoning else "",
+            limit=token_limit(body, *limits) if limit is None else limit,
+            tool_calls=self.options.tool_call,
+            tool_text=self.options.tool_text,
+            continues=continues,
         )
+        answer = replace(answer, cached_tokens=min(self.options.cached_tokens, answer.prompt_tokens))
+        return twisted(answer, request.twist)
+
+    def embeddings(self, request: Request) -> list[list[float]]:
+        """A vector for each text of the request's `input`."""
+        body = request.fields()
+        wanted = token_limit(body, "dimensions") or self.options.dimensions
+        return [embedding_of(text, wanted) for text in texts_to_embed(body.get("input"))]
 
     # --- one request --------------------------------------------------------------------------------------
 
@@ -138,13 +176,30 @@ class Server(Service):
         fault = self.faults.take(request.path, chat=chat)
         if fault and await self._fails(fault, request, reply, chat=chat):
             return
-        request.mute = fault is not None and fault.mode == "empty_answer"
+        request.twist = fault
         reaction = self.react(request)
-        if isinstance(reaction, Response) and reaction.status >= 400:
+        if chat and not _refuses(reaction) and (lacking := self._lacking(request)):
+            reaction = self.refuse(lacking, request, "")
+        if _refuses(reaction):
             fault = None  # a refusal is not an answer that could break half way
         if chat and self.options.first_token_delay:
             await asyncio.sleep(self.options.first_token_delay)
         await play(reaction, reply, fault, self.options.token_delay)
+        if fault and fault.mode == "close_after":
+            reply.cut_after(fault.number() / 1000)
+
+    def _lacking(self, request: Request) -> str | None:
+        """The kind of refusal for what this server was told not to support."""
+        body = request.fields()
+        if self.options.no_tools and body.get("tools"):
+            return "tools_refused"
+        if self.options.no_vision and has_images(body):
+            return "vision_refused"
+        if self.options.no_schema and understand(body).schema is not None:
+            return "schema_refused"
+        if self.options.no_prefill and understand(body).prefill is not None:
+            return "prefill_refused"
+        return None
 
     async def _fails(self, fault: Fault, request: Request, reply: Reply, *, chat: bool) -> bool:
         """Plays a fault that replaces the answer; False where the answer is still to be given."""
@@ -158,6 +213,10 @@ class Server(Service):
                 return False
         elif fault.mode in faults.IN_OWN_WORDS:
             response = self.refuse(fault.mode, request, fault.arg)
+        elif fault.mode == "busy_for":
+            response = self.refuse("busy_503", request, fault.variant)
+        elif fault.mode == "gzip" and fault.arg:
+            response = self.refuse(fault.arg, request, "")
         elif fault.mode == "html_200":
             response = Response(200, HTML_PAGE, {"Content-Type": "text/html; charset=utf-8"})
         elif fault.mode == "json_error_200":
@@ -165,12 +224,20 @@ class Server(Service):
             response = Response(200, said.body, said.headers)
         elif fault.mode == "redirect":
             response = Response(307, b"", {"Location": fault.arg or "/elsewhere"})
+        elif fault.mode == "login_302":
+            response = Response(302, b"", {"Location": "/login"})
         elif fault.mode == "hang":
             await reply.silence()
             return True
+        elif fault.mode == "reset_before_headers":
+            await reply.reset()
+            return True
+        elif fault.mode == "close_before_headers":
+            reply.cut()
+            return True
         else:
             return False
-        await play(response, reply, None, 0)
+        await play(response, reply, fault if fault.mode == "gzip" else None, 0)
         return True
 
     def _control(self, request: Request) -> Response:
@@ -180,9 +247,8 @@ class Server(Service):
                 return json_response(self.log.events)
             if request.target == "/__test__/fault":
                 self.faults = FaultSwitch(faults.from_json(request.json()))
-                for fault in self.faults.faults:
-                    if fault.mode == "refuse":
-                        self.refuse_s.put_nowait(fault.number() or None)
+                self.outages = self.faults.outages()
+                self.outages_changed.set()
                 return json_response({"faults": len(self.faults.faults)})
             if request.target == "/__test__/models":
                 self.models = read_models(request.json())
@@ -190,6 +256,18 @@ class Server(Service):
         except (ValueError, TypeError) as error:
             return json_response({"error": str(error)}, 400)
         return json_response({"error": "there are log, fault and models"}, 404)
+
+
+def _refuses(reaction: Reaction) -> bool:
+    return isinstance(reaction, Response) and reaction.status >= 400
+
+
+def _tool_use(text: str) -> ToolUse:
+    """NAME:ARGUMENTS."""
+    name, colon, arguments = text.partition(":")
+    if not name or not colon:
+        raise ValueError("a tool call is NAME:JSON")
+    return ToolUse(name, arguments)
 
 
 def _telling(read: Callable[[str], object]) -> Callable[[str], object]:
@@ -219,6 +297,16 @@ def common_options(server: type[Service], prog: str) -> argparse.ArgumentParser:
         parser.add_argument("--answer", help="what it says (default: You said: ...)")
         parser.add_argument("--reasoning", default="", help="what it thinks before")
         parser.add_argument("--tokens", type=int, help="answer with so many words")
+        parser.add_argument("--tool-call", type=_telling(_tool_use), action="append", default=[])
+        parser.add_argument("--tool-text", action="store_true", help="says something before it calls")
+        parser.add_argument("--tool-style", choices=("fragments", "whole"), default="", help="of a stream")
+        parser.add_argument("--reasoning-field", default="", metavar="NAME", help="not the server's own one")
+        parser.add_argument("--cached-tokens", type=int, default=0, metavar="N")
+        parser.add_argument("--dimensions", type=int, default=8, metavar="N", help="of an embedding")
+        parser.add_argument("--no-tools", action="store_true", help="refuses requests with tools")
+        parser.add_argument("--no-vision", action="store_true", help="refuses requests with images")
+        parser.add_argument("--no-schema", action="store_true", help="refuses requests for structured output")
+        parser.add_argument("--no-prefill", action="store_true", help="refuses to continue an answer")
         parser.add_argument("--token-delay", type=float, default=0, metavar="S")
         parser.add_argument("--first-token-delay", type=float, default=0, metavar="S")
         parser.add_argument("--keep-alive", type=float, metavar="S", help="close idle connections after S")

@@ -1,11 +1,16 @@
 """What can go wrong on demand: the modes, where each applies by default, and how often."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 # Modes that concern the whole server unless the test says otherwise; all others concern answers (inference).
-EVERYWHERE = frozenset({"hang", "slow_accept", "loading"})
+EVERYWHERE = frozenset({"hang", "slow_accept", "loading", "busy_for", "close_after"})
+# Of these the process takes care, not a request: the port refuses connections for a while.
+OF_THE_PROCESS = frozenset({"refuse", "flapping"})
+
+# These end by themselves, so many seconds after they were set.
+PASSING = frozenset({"loading", "busy_for"})
 
 # Answered instead of the real answer, in the server's own words.
 IN_OWN_WORDS = frozenset(
@@ -21,6 +26,29 @@ IN_OWN_WORDS = frozenset(
         "bad_request_400",
         "crashed",
         "out_of_memory",
+        "quota_429",
+        "tools_refused",
+        "vision_refused",
+        "schema_refused",
+        "prefill_refused",
+    }
+)
+
+# The answer is given, but says something else.
+TWISTS = frozenset({"empty_answer", "content_filter", "refusal", "other_model", "huge_event"})
+
+# The same answer in other bytes; see `disguises.py`.
+DISGUISES = frozenset(
+    {
+        "crlf",
+        "cr",
+        "no_space",
+        "multi_line",
+        "with_comments",
+        "byte_by_byte",
+        "split_utf8",
+        "bom",
+        "gzip",
     }
 )
 
@@ -32,8 +60,12 @@ MID_STREAM = frozenset(
         "cut_mid_stream",
         "error_mid_stream",
         "stall_mid_stream",
+        "stall_reading",
+        "error_first",
+        "malformed",
         "no_done",
-        "empty_answer",
+        "no_finish",
+        "flood",
     }
 )
 
@@ -41,19 +73,26 @@ MID_STREAM = frozenset(
 OTHER = frozenset(
     {
         "refuse",
+        "flapping",
+        "reset_before_headers",
+        "close_before_headers",
+        "close_after",
         "hang",
         "hang_headers",
+        "comments_only",
         "loading",
+        "busy_for",
         "slow_accept",
         "garbage",
         "html_200",
         "empty_200",
         "json_error_200",
         "redirect",
+        "login_302",
     }
 )
 
-MODES = IN_OWN_WORDS | MID_STREAM | OTHER
+MODES = IN_OWN_WORDS | TWISTS | DISGUISES | MID_STREAM | OTHER
 
 
 @dataclass
@@ -77,6 +116,14 @@ class Fault:
         return float(first) if first else default
 
     @property
+    def outages(self) -> Iterator[tuple[float, float | None]]:
+        """Of a fault of the process: seconds up, then seconds down (None: for good)."""
+        if self.mode == "refuse":
+            yield 0.0, self.number() or None
+        while self.mode == "flapping":
+            yield self.number(), float(self.variant)
+
+    @property
     def seconds_left(self) -> float:
         """Of a fault whose `arg` is a duration: what remains of it, 0 when it is over."""
         return max(0.0, self.number() - (time.monotonic() - self.since))
@@ -88,8 +135,8 @@ class Fault:
 
     def concerns(self, path: str, *, chat: bool) -> bool:
         """Whether a request for `path` meets this fault."""
-        if self.mode == "refuse" or (self.mode == "loading" and not self.seconds_left):
-            return False  # the process refuses, not a request; and loading ends by itself
+        if self.mode in OF_THE_PROCESS or (self.mode in PASSING and not self.seconds_left):
+            return False
         if self.on == "all":
             return True
         return chat if self.on == "chat" else path.startswith(self.on)
@@ -129,6 +176,11 @@ class FaultSwitch:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.faults = list(faults)
+
+    def outages(self) -> Iterator[tuple[float, float | None]]:
+        """The outages of the first fault that has any."""
+        found = next((fault for fault in self.faults if fault.mode in OF_THE_PROCESS), None)
+        return found.outages if found else iter(())
 
     def take(self, path: str, *, chat: bool) -> Fault | None:
         """The fault this request meets, counted down, or None."""

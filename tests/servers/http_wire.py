@@ -15,13 +15,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.servers.faults import Fault
+
 REASONS = {
-    200: "OK", 201: "Created", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
-    307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized",
-    402: "Payment Required", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    408: "Request Timeout", 413: "Payload Too Large", 422: "Unprocessable Entity", 429: "Too Many Requests",
-    500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-    504: "Gateway Timeout", 529: "Site Overloaded",
+    200: "OK", 201: "Created", 204: "No Content", 206: "Partial Content",
+    301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect",
+    400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large", 422: "Unprocessable Entity",
+    429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
+    503: "Service Unavailable", 504: "Gateway Timeout", 529: "Site Overloaded",
 }  # fmt: skip
 
 LARGEST_HEAD = 64 * 1024
@@ -34,10 +36,10 @@ READ_TIME_BEFORE_RESET_S = 0.05
 class Request:
     """One request. Header names are lower case; `path` is decoded and has no query.
 
-    `mute` is set where a fault wants the answer to this request to be empty.
+    `twist` is the fault that changes what the answer to this request says, where there is one.
     """
 
-    mute = False
+    twist: Fault | None = None
 
     def __init__(
         self, method: str, target: str, version: str, headers: Mapping[str, str], body: bytes
@@ -96,6 +98,8 @@ class Reply:
         """
         self.status = status
         self._chunked = length is None
+        if headers.get("Connection", "").lower() == "close":
+            self.keep_alive = False
         framing = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
         fields = {"Date": formatdate(usegmt=True), **self._common, **headers, **framing}
         if not self.keep_alive:
@@ -133,9 +137,14 @@ class Reply:
         self.keep_alive = False
         self._writer.close()
 
+    def cut_after(self, seconds: float) -> None:
+        """Closes so many seconds from now, whatever the client does in the meantime."""
+        asyncio.get_running_loop().call_later(seconds, self._writer.close)
+
     async def reset(self) -> None:
         """Breaks the connection with RST, as the kernel does for a process that was killed."""
-        await asyncio.sleep(READ_TIME_BEFORE_RESET_S)
+        if self.status is not None:
+            await asyncio.sleep(READ_TIME_BEFORE_RESET_S)
         self.keep_alive = False
         reset(self._writer)
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from tests.servers.base import Service
 from tests.servers.http_wire import Reply, Request, reset, serve_connection
-from tests.servers.reactions import HTML_PAGE, Response, json_response, play, text_response
+from tests.servers.playing import play
+from tests.servers.reactions import HTML_PAGE, Response, json_response, text_response
 from tests.servers.serving import main
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -166,11 +167,12 @@ class Impostor(Service):
         super().__init__(options)
         self._mode: str = options.mode
         self._elsewhere: str = options.elsewhere.rstrip("/")
+        self.accepts = options.mode != "syn_backlog"
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """What it plays."""
-        parser.add_argument("--mode", choices=sorted([*PAGES, *PLAYS, *RAW]), required=True)
+        parser.add_argument("--mode", choices=sorted([*PAGES, *PLAYS, *RAW, "syn_backlog"]), required=True)
         parser.add_argument("--elsewhere", default="http://127.0.0.1:9", help="for redirect_to_elsewhere")
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,7 +3,9 @@
 The traps: 503 "Loading model" on every path but / before the key is checked, `Server: llama.cpp`, a first
 delta with `content: null`, `timings` and `usage` on the tail, HTTP 500 for malformed JSON, an answer
 whatever model is asked for, /health that stays 200 while the model sleeps, an Ollama-like `models[]`
-beside `data[]`. Constructed: the texts of 429, 402, 403 and 500.
+beside `data[]`, every refusal hangs up, an assistant message at the end is continued and *repeated* in the
+answer (not in a stream that asks with `continue_final_message`), streams that outlive their client
+(`llama_cpp_replay.py`). Constructed: the texts of 429, 402, 403, 500 and of prefill refused.
 """
 
 import argparse
@@ -11,22 +13,27 @@ import time
 from dataclasses import replace
 
 from tests.servers.answers import count_prompt_tokens, messages_of
+from tests.servers.asks import understand
 from tests.servers.base import CONTEXT_EXAMPLE, Server
 from tests.servers.http_wire import Request
 from tests.servers.llama_cpp_dialect import (
     BUILD,
+    CPP_ERROR,
     CPP_JSON,
+    STREAM,
     WORDS,
     cpp_error,
     cpp_json,
     model_list,
+    refused_prefill,
     streamed_answer,
     too_long,
     whole_answer,
 )
+from tests.servers.llama_cpp_replay import LARGEST_BUFFER, Replay
 from tests.servers.model_specs import ModelSpec
-from tests.servers.openai_dialect import Json, retry_after, text_reaction
-from tests.servers.reactions import HTML_PAGE, Reaction, Response, json_response
+from tests.servers.openai_dialect import Json, embeddings_response, retry_after, text_reaction
+from tests.servers.reactions import HTML_PAGE, Live, Reaction, Response, Stream, json_response
 from tests.servers.serving import main
 
 
@@ -36,7 +43,7 @@ class LlamaCpp(Server):
     name = "llama_cpp"
     common_headers = {
         "Server": "llama.cpp",
-        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Origin": "",
         "Keep-Alive": "timeout=5, max=100",
     }
     idle_s = 5.0
@@ -47,6 +54,7 @@ class LlamaCpp(Server):
         super().__init__(options)
         self.sleeping: bool = options.sleeping
         self._loading_until: dict[str, float] = {}
+        self._replay = None if options.no_replay else Replay(self.log.note, options.replay_bytes)
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
@@ -63,6 +71,11 @@ class LlamaCpp(Server):
             "--fails-to-load", default="", metavar="MODEL", help="the router cannot load this one"
         )
         parser.add_argument("--metrics", action="store_true")
+        parser.add_argument("--embeddings", action="store_true")
+        parser.add_argument("--prompt-seconds", type=float, default=0, help="to read the prompt")
+        parser.add_argument("--no-echo", action="store_true", help="a continued answer is not repeated")
+        parser.add_argument("--no-replay", action="store_true", help="a build without the replay buffer")
+        parser.add_argument("--replay-bytes", type=int, default=LARGEST_BUFFER, metavar="N")
         parser.add_argument("--no-ui", action="store_true", help="404 on /")
 
     # --- routes -------------------------------------------------------------------------------------------
@@ -99,10 +112,43 @@ class LlamaCpp(Server):
                 return self._metrics()
             case "POST", "/v1/chat/completions" | "/chat/completions" | "/v1/completions":
                 return self._chat(request, model)
+            case "POST", "/v1/embeddings":
+                return self._embed(request)
+            case "GET" | "DELETE", "/v1/stream":
+                return self._replayed(request)
+            case "POST", "/v1/streams/lookup" if self._replay:
+                wanted = request.fields().get("conversation_ids")
+                return cpp_json(self._replay.look_up(wanted if isinstance(wanted, list) else []))
             case "POST", "/tokenize":
                 words = str(request.fields().get("content", "")).split()
                 return cpp_json({"tokens": list(range(len(words)))})
         return cpp_error("not_found_error", "File Not Found")
+
+    def _embed(self, request: Request) -> Response:
+        if not self.options.embeddings:
+            text = "This server does not support embeddings. Start it with `--embeddings`"
+            return cpp_error("not_supported_error", text)
+        return embeddings_response(request, self.embeddings(request), CPP_JSON)
+
+    def _replayed(self, request: Request) -> Reaction:
+        """A stream again, or its end."""
+        if self._replay is None:
+            return cpp_error("not_found_error", "File Not Found")
+        conversation = request.query.get("conv_id", "")
+        if not conversation:
+            return cpp_error("invalid_request_error", "Missing conversation id in path")
+        if request.method == "DELETE":
+            self._replay.drop(conversation)
+            return Response(204, b"", {"Content-Type": "application/json"})
+        session = self._replay.get(conversation)
+        if session is None:
+            return cpp_error("not_found_error", "File Not Found")
+        offset = request.query.get("from", "0") or "0"
+        if not offset.isdecimal():
+            return cpp_error("invalid_request_error", "Invalid 'from' offset")
+        if int(offset) < session.dropped:
+            return cpp_error("invalid_request_error", "Stream offset lost, please restart")
+        return Live(STREAM, session.read(int(offset)))
 
     def _metrics(self) -> Response:
         if not self.options.metrics:
@@ -150,18 +196,43 @@ class LlamaCpp(Server):
         body = request.fields()
         if request.path.endswith("/chat/completions") and "messages" not in body:
             return cpp_error("invalid_request_error", "'messages' is required")
+        if refused := refused_prefill(messages_of(body), body):
+            return refused
         prompt_tokens = count_prompt_tokens(messages_of(body))
         if prompt_tokens > model.context_length:
             return too_long(prompt_tokens, model.context_length)
         if self.sleeping:
             self.sleeping = False
             delay_s = self.options.load_seconds
-        answer = self.answer(request, model.id, ("max_completion_tokens", "max_tokens", "n_predict"))
+        limits = ("max_completion_tokens", "max_tokens", "n_predict")
+        answer = self.answer(request, model.id, limits, continues=True)
         if request.path == "/v1/completions":
             return replace(text_reaction(request, answer), delay_s=delay_s)
-        if body.get("stream"):
-            return replace(streamed_answer(request, answer, self.version), delay_s=delay_s)
-        return replace(whole_answer(request, answer, self.version), delay_s=delay_s)
+        echo = "" if self.options.no_echo else understand(body).prefill or ""
+        prompt_s = self.options.prompt_seconds
+        if not body.get("stream"):
+            said = whole_answer(request, answer, self.version, echo=echo)
+            return replace(said, delay_s=delay_s + prompt_s)
+        echo = "" if body.get("continue_final_message") else echo
+        stream = streamed_answer(request, answer, self.version, echo=echo, prompt_s=prompt_s)
+        return self._kept(request, replace(stream, delay_s=stream.delay_s + delay_s))
+
+    def _kept(self, request: Request, stream: Stream) -> Stream:
+        """The stream, generated apart from its connection where the request names a conversation."""
+        conversation = request.headers.get("x-conversation-id", "")
+        if not conversation or self._replay is None:
+            return stream
+        made = stream
+        if request.twist and request.twist.mode == "error_mid_stream":
+            until = int(request.twist.number())
+            made = replace(stream, tokens=stream.tokens[:until], closing=stream.error, done=b"")
+        session = self._replay.begin(
+            conversation,
+            made,
+            wait_s=stream.delay_s + self.options.first_token_delay,
+            token_delay_s=self.options.token_delay,
+        )
+        return replace(stream, generation=session)
 
     # --- router -------------------------------------------------------------------------------------------
 
@@ -250,10 +321,10 @@ class LlamaCpp(Server):
                 return cpp_error("not_found_error", "File Not Found")
             case "context_400":
                 return too_long(*CONTEXT_EXAMPLE)
-            case "rate_429" | "payment_402":
+            case "rate_429" | "quota_429" | "payment_402":
                 status = int(kind[-3:])
                 error = {"code": status, "message": kind, "type": "server_error"}
-                return json_response({"error": error}, status, {**CPP_JSON, **retry_after(arg)})
+                return json_response({"error": error}, status, {**CPP_ERROR, **retry_after(arg)})
         return cpp_error(*WORDS[kind])
 
 

@@ -1,15 +1,27 @@
 """llama-server's own shapes and words, as functions of a model or an answer."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tests.servers.answers import Answer
 from tests.servers.http_wire import Request
 from tests.servers.model_specs import ModelSpec
-from tests.servers.openai_dialect import DONE, Json, completion_id, usage_of, wants_usage
+from tests.servers.openai_dialect import (
+    DONE,
+    Json,
+    call_deltas,
+    completion_id,
+    finish_reason_of,
+    message_of,
+    usage_of,
+    wants_usage,
+)
 from tests.servers.reactions import Response, Stream, json_response, sse
 
 CPP_JSON = {"Content-Type": "application/json; charset=utf-8"}
+CPP_ERROR = {**CPP_JSON, "Connection": "close"}  # its HTTP library hangs up after every refusal
+READING_STEPS = 10
 STREAM = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 STATUSES = {
     "invalid_request_error": 400,
@@ -27,7 +39,20 @@ WORDS = {
     "crashed": ("server_error", "Compute error."),
     "out_of_memory": ("server_error", "Compute error."),
     "forbidden_403_moderation": ("permission_error", "Forbidden"),
-    "bad_request_400": ("invalid_request_error", "'messages' must be an array"),
+    "bad_request_400": ("invalid_request_error", "Expected 'messages' to be an array"),
+    "tools_refused": ("server_error", "tools param requires --jinja flag"),
+    "vision_refused": (
+        "server_error",
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+    ),
+    "schema_refused": (
+        "invalid_request_error",
+        'response_format type must be one of "text" or "json_object", but got: json_schema',
+    ),
+    "prefill_refused": (
+        "invalid_request_error",
+        "Assistant response prefill is incompatible with enable_thinking.",
+    ),
 }
 
 
@@ -35,7 +60,7 @@ def cpp_error(kind: str, message: str, **more: object) -> Response:
     """llama-server's error object with the status that belongs to its type."""
     status = STATUSES.get(kind, 400)
     return json_response(
-        {"error": {"code": status, "message": message, "type": kind, **more}}, status, CPP_JSON
+        {"error": {"code": status, "message": message, "type": kind, **more}}, status, CPP_ERROR
     )
 
 
@@ -96,14 +121,28 @@ def model_list(model: ModelSpec) -> Json:
     return {"models": [like_ollama], "object": "list", "data": [entry]}
 
 
-def whole_answer(request: Request, answer: Answer, build: str) -> Response:
-    """A chat completion at once."""
-    message: Json = {"role": "assistant", "content": answer.text}
-    if answer.reasoning:
-        message["reasoning_content"] = "".join(answer.reasoning)
+def refused_prefill(messages: Sequence[Mapping[str, object]], body: Mapping[str, object]) -> Response | None:
+    """What is wrong with a request whose last message is the assistant's, None where nothing is."""
+    asked = bool(body.get("continue_final_message"))
+    if messages[-1:] and messages[-1].get("role") == "assistant":
+        if len(messages) > 1 and messages[-2].get("role") == "assistant" and not asked:
+            text = "Cannot have 2 or more assistant messages at the end of the list."
+            return cpp_error("invalid_request_error", text)
+        if messages[-1].get("tool_calls"):
+            text = "Cannot continue an assistant message that contains tool calls."
+            return cpp_error("invalid_request_error", text)
+    if asked and body.get("add_generation_prompt", True):
+        text = "Cannot set both add_generation_prompt and continue_final_message to true."
+        return cpp_error("invalid_request_error", text)
+    return None
+
+
+def whole_answer(request: Request, answer: Answer, build: str, *, echo: str = "") -> Response:
+    """A chat completion at once. `echo` is the prefill that it repeats."""
+    message = {**message_of(answer), "content": echo + answer.text}
     said = cpp_json(
         {
-            "choices": [{"finish_reason": answer.finish_reason, "index": 0, "message": message}],
+            "choices": [{"finish_reason": finish_reason_of(answer), "index": 0, "message": message}],
             "created": int(time.time()),
             "model": answer.model,
             "system_fingerprint": build,
@@ -117,8 +156,10 @@ def whole_answer(request: Request, answer: Answer, build: str) -> Response:
     return replace(said, tokens=answer.completion_tokens, broken=broken)
 
 
-def streamed_answer(request: Request, answer: Answer, build: str) -> Stream:
-    """A chat completion in chunks."""
+def streamed_answer(
+    request: Request, answer: Answer, build: str, *, echo: str = "", prompt_s: float = 0
+) -> Stream:
+    """A chat completion in chunks. `echo` comes with the first token; the prompt is read in `prompt_s`."""
     body = request.fields()
     tail: Json = {
         "created": int(time.time()),
@@ -132,39 +173,61 @@ def streamed_answer(request: Request, answer: Answer, build: str) -> Stream:
         choice = {"finish_reason": finish_reason, "index": 0, "delta": delta}
         return sse({"choices": [choice], **tail, **more})
 
-    opening = [chunk({"role": "assistant", "content": None})]
+    role: Json = {"role": "assistant", "content": None}
+    reading = []
     if body.get("return_progress"):
-        total = answer.prompt_tokens
-        for part in (total // 2, total):
-            progress = {"total": total, "cache": 0, "processed": part, "time_ms": 3}
-            opening.append(chunk({"role": "assistant", "content": None}, prompt_progress=progress))
+        for done, took_s in _reading(answer, prompt_s):
+            progress = {
+                "total": answer.prompt_tokens,
+                "cache": answer.cached_tokens,
+                "processed": done,
+                "time_ms": int(took_s * 1000),
+            }
+            reading.append(chunk(role, prompt_progress=progress))
+    said = list(answer.tokens)
+    if echo and said:
+        said[0] = echo + said[0]
     timings = _timings(answer)
+    finish_reason = finish_reason_of(answer)
     if wants_usage(body):
         last = sse({"choices": [], **tail, "usage": _usage(answer), "timings": timings})
-        closing = [chunk({}, answer.finish_reason), last]
+        closing = [chunk({}, finish_reason), last]
     else:
-        closing = [chunk({}, answer.finish_reason, timings=timings)]
+        closing = [chunk({}, finish_reason, timings=timings)]
     return Stream(
         STREAM,
-        tuple(opening),
-        (
+        opening=(chunk(role),),
+        tokens=(
             *(chunk({"reasoning_content": token}) for token in answer.reasoning),
-            *(chunk({"content": token}) for token in answer.tokens),
+            *(chunk({"content": token}) for token in said),
+            *(b"".join(map(chunk, deltas)) for deltas in call_deltas(answer)),
         ),
-        tuple(closing),
-        DONE,
+        closing=tuple(closing),
+        done=DONE,
         error=(sse({"error": {"code": 500, "message": "Compute error.", "type": "server_error"}}),),
+        delay_s=0 if reading else prompt_s,
+        reading=tuple(reading),
+        reading_s=prompt_s,
     )
 
 
+def _reading(answer: Answer, prompt_s: float) -> list[tuple[int, float]]:
+    """How far the prompt has been read, and after how many seconds: the beginning, the steps, the end."""
+    steps = READING_STEPS if prompt_s else 1
+    new = answer.prompt_tokens - answer.cached_tokens
+    return [
+        (answer.cached_tokens + new * step // steps, prompt_s * step / steps) for step in range(steps + 1)
+    ]
+
+
 def _usage(answer: Answer) -> Json:
-    return {**usage_of(answer), "prompt_tokens_details": {"cached_tokens": 0}}
+    return {**usage_of(answer), "prompt_tokens_details": {"cached_tokens": answer.cached_tokens}}
 
 
 def _timings(answer: Answer) -> Json:
-    prompt, predicted = answer.prompt_tokens, answer.completion_tokens
+    prompt, predicted = answer.prompt_tokens - answer.cached_tokens, answer.completion_tokens
     return {
-        "cache_n": 0,
+        "cache_n": answer.cached_tokens,
         "prompt_n": prompt,
         "prompt_ms": prompt * 20.0,
         "prompt_per_token_ms": 20.0,

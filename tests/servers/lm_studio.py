@@ -3,12 +3,11 @@
 The traps: HTTP 200 for every unknown path, `error` as a string or an object, a request that names an
 unknown model is answered by the loaded one, embedding models are not marked under /v1, 401 bodies that
 name LM Studio and may repeat the token they got. Constructed, because no transcript is known: the texts
-of 500, 503, 429, 402, 403 and out_of_memory, the in-stream error form, and `deviceIdentifier` of an LM
-Link model (HTTP does not document one; `lms ls --json` has it).
+of 500, 503, 429, 402, 403, out_of_memory and of tools, schema and prefill refused, the in-stream error
+form, and `deviceIdentifier` of an LM Link model (HTTP does not document one; `lms ls --json` has it).
 """
 
 import argparse
-import itertools
 import time
 from dataclasses import dataclass, field, replace
 
@@ -26,10 +25,12 @@ from tests.servers.lm_studio_dialect import (
     legacy_described,
     legacy_extra,
     listed,
+    load_config,
     native_error,
     native_result,
     native_stream,
 )
+from tests.servers.lm_studio_instances import Instance, Instances
 from tests.servers.model_specs import ModelSpec
 from tests.servers.openai_dialect import (
     Json,
@@ -72,9 +73,7 @@ class LMStudio(Server):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.jit = options.jit == "on"
-        self._jit_loaded: set[str] = set()
-        self._instances = itertools.count(2)
-        self._extra_instances: dict[str, list[str]] = {}
+        self._instances = Instances(lambda: self.models)
         self._downloads: dict[str, Download] = {}
 
     @classmethod
@@ -113,8 +112,7 @@ class LMStudio(Server):
             case "POST", "/v1/chat/completions" | "/v1/completions":
                 return self._chat(request, legacy=False)
             case "POST", "/v1/embeddings":
-                data = [{"object": "embedding", "embedding": [0.1, 0.2, 0.3], "index": 0}]
-                return express_json({"object": "list", "data": data, "model": request.fields().get("model")})
+                return self._embed(request)
         return self._unexpected(request)
 
     def _unexpected(self, request: Request) -> Response:
@@ -142,22 +140,24 @@ class LMStudio(Server):
     def _legacy(self, request: Request) -> Reaction:
         path = request.path.removeprefix("/api/v0")
         if request.method == "GET" and path == "/models":
-            data = [legacy_described(model, loading=self.is_loading) for model in self.models]
-            return express_json({"object": "list", "data": data})
+            return express_json(
+                {"object": "list", "data": [self._legacy_entry(each) for each in self.models]}
+            )
         if request.method == "GET" and path.startswith("/models/"):
             model = self.find(path.removeprefix("/models/"))
             if model:
-                return express_json(legacy_described(model, loading=self.is_loading))
+                return express_json(self._legacy_entry(model))
         if request.method == "POST" and path == "/chat/completions":
             return self._chat(request, legacy=True)
         return self._unexpected(request)
 
     # --- models -------------------------------------------------------------------------------------------
 
-    def _instances_of(self, model: ModelSpec) -> list[str]:
-        if not model.loaded or self.is_loading:
-            return []
-        return [model.id, *self._extra_instances.get(model.id, [])]
+    def _instances_of(self, model: ModelSpec) -> list[Instance]:
+        return [] if self.is_loading else self._instances.of(model)
+
+    def _legacy_entry(self, model: ModelSpec) -> Json:
+        return legacy_described(model, self._instances.of(model), loading=self.is_loading)
 
     def _load(self, request: Request) -> Response:
         body = request.fields()
@@ -168,36 +168,25 @@ class LMStudio(Server):
             return native_error(
                 404, "model_not_found", f"Model not found: {body['model']}", "model_not_found"
             )
-        instance = model.id
-        if model.loaded:  # a second load makes a second instance
-            instance = f"{model.id}:{next(self._instances)}"
-            self._extra_instances.setdefault(model.id, []).append(instance)
         context = body.get("context_length")
-        if isinstance(context, int):
-            model.context_length = context
-        model.loaded = True
+        instance = self._instances.load(model, context if isinstance(context, int) else None)
         answer: Json = {
             "type": "embedding" if model.embedding else "llm",
-            "instance_id": instance,
+            "instance_id": instance.id,
             "load_time_seconds": self.options.load_seconds,
             "status": "loaded",
         }
         if body.get("echo_load_config"):
-            answer["load_config"] = {"context_length": model.context_length, "flash_attention": True}
-        said = express_json(answer)
-        return replace(said, delay_s=self.options.load_seconds)
+            answer["load_config"] = load_config(instance)
+        return replace(express_json(answer), delay_s=self.options.load_seconds)
 
     def _unload(self, request: Request) -> Response:
-        instance = request.fields().get("instance_id")
-        for model in self.models:
-            extra = self._extra_instances.get(model.id, [])
-            if instance in extra:
-                extra.remove(str(instance))
-                return express_json({"instance_id": instance})
-            if model.id == instance and model.loaded:
-                model.loaded = bool(extra)
-                return express_json({"instance_id": instance})
-        return native_error(404, "model_not_found", f"No instance {instance} is loaded", "model_not_found")
+        name = request.fields().get("instance_id")
+        instance = self._instances.named(name)
+        if instance is None:
+            return native_error(404, "model_not_found", f"No instance {name} is loaded", "model_not_found")
+        self._instances.unload(instance)
+        return express_json({"instance_id": name})
 
     def _download(self, request: Request) -> Response:
         wanted = str(request.fields().get("model"))
@@ -239,22 +228,46 @@ class LMStudio(Server):
 
     # --- chat ---------------------------------------------------------------------------------------------
 
-    def _pick(self, name: object) -> tuple[ModelSpec | None, float]:
-        """The model that answers a request for `name`, and how long it takes to load first."""
-        wanted = next(
-            (m for m in self.models if name == m.id or name in self._extra_instances.get(m.id, [])), None
-        )
-        if wanted and not wanted.loaded and self.jit:
-            for model in self.models:  # auto-evict keeps one model that was loaded just in time
-                if model.id in self._jit_loaded:
-                    model.loaded = False
-            self._jit_loaded = {wanted.id}
-            wanted.loaded = True
-            return wanted, self.options.load_seconds
-        if wanted and wanted.loaded:
-            return wanted, 0
+    def _pick(self, body: Json) -> tuple[Instance | None, float]:
+        """The instance that answers a request, and the seconds it takes to load first."""
+        instance, load_s = self._find_or_load(body.get("model"))
+        if instance:
+            ttl = body.get("ttl")
+            instance.use(float(ttl) if isinstance(ttl, int | float) and instance.jit else None)
+        return instance, load_s
+
+    def _find_or_load(self, name: object) -> tuple[Instance | None, float]:
+        if found := self._instances.named(name):
+            return found, 0
+        wanted = self.find(name)
+        if wanted and (others := self._instances.of(wanted)):
+            return others[0], 0
+        if wanted and self.jit:
+            return self._instances.load_just_in_time(wanted), self.options.load_seconds
         # The trap: whatever is loaded answers, without a word about it.
-        return next((m for m in self.models if m.loaded and not m.embedding), None), 0
+        return next((each for each in self._instances.current() if not each.model.embedding), None), 0
+
+    def _embed(self, request: Request) -> Reaction:
+        """Floats, whatever `encoding_format` asks for."""
+        instance, load_s = self._pick(request.fields())
+        if instance is None:
+            return self._nothing_loaded()
+        data = [
+            {"object": "embedding", "embedding": vector, "index": index}
+            for index, vector in enumerate(self.embeddings(request))
+        ]
+        usage = {"prompt_tokens": 0, "total_tokens": 0}
+        said = express_json({"object": "list", "data": data, "model": instance.id, "usage": usage})
+        return replace(said, delay_s=load_s)
+
+    def _nothing_loaded(self) -> Response:
+        message = {
+            "message": NOTHING_LOADED,
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": None,
+        }
+        return express_json({"error": message}, 404 if self.options.old_errors else 400)
 
     def _chat(self, request: Request, *, legacy: bool) -> Reaction:
         body = request.fields()
@@ -262,36 +275,38 @@ class LMStudio(Server):
             return express_json({"error": "'messages' field is required"}, 400)
         if isinstance(form := body.get("response_format"), dict) and form.get("type") == "json_object":
             return self.refuse("bad_request_400", request, "")
-        model, load_s = self._pick(body.get("model"))
-        if model is None:
-            message = {
-                "message": NOTHING_LOADED,
-                "type": "invalid_request_error",
-                "param": "model",
-                "code": None,
-            }
-            return express_json({"error": message}, 404 if self.options.old_errors else 400)
+        instance, load_s = self._pick(body)
+        if instance is None:
+            return self._nothing_loaded()
         prompt_tokens = count_prompt_tokens(messages_of(body))
-        if prompt_tokens > model.context_length:
-            return self._too_long(prompt_tokens, model.context_length)
-        answer = self.answer(request, model.id)
+        if prompt_tokens > instance.context_length:
+            return self._too_long(prompt_tokens, instance.context_length)
+        answer = self.answer(request, instance.id)
+        field = self.options.reasoning_field or "reasoning_content"
         if request.path == "/v1/completions":
             return replace(text_reaction(request, answer), delay_s=load_s)
         if body.get("stream"):
-            head = chat_head(request, answer, streamed=True, system_fingerprint=model.id)
+            head = chat_head(request, answer, streamed=True, system_fingerprint=instance.model.id)
             stream = chat_stream(
                 answer,
                 head,
                 usage=wants_usage(body),
+                reasoning_field=field,
+                whole_calls=self.options.tool_style == "whole",
                 choice_extra={"logprobs": None},
                 error=(sse({"error": {"message": "The model has crashed. (Exit code: 6)"}}, "error"),),
             )
             return replace(stream, delay_s=load_s)
         head = chat_head(request, answer, streamed=False)
-        extra: Json = legacy_extra(answer, model) if legacy else {"stats": {}}
-        extra["system_fingerprint"] = model.id
+        extra: Json = legacy_extra(answer, instance) if legacy else {"stats": {}}
+        extra["system_fingerprint"] = instance.model.id
         said = chat_response(
-            answer, head, extra=extra, headers=EXPRESS_JSON, broken=self.refuse("crashed", request, "")
+            answer,
+            head,
+            reasoning_field=field,
+            extra=extra,
+            headers=EXPRESS_JSON,
+            broken=self.refuse("crashed", request, ""),
         )
         return replace(said, delay_s=load_s)
 
@@ -299,10 +314,11 @@ class LMStudio(Server):
         body = request.fields()
         if "model" not in body:
             return native_error(400, "invalid_request", '"model" is required', "missing_required_parameter")
-        model, load_s = self._pick(body["model"])
-        if model is None:
+        instance, load_s = self._pick(body)
+        if instance is None:
             return native_error(404, "model_not_found", NOTHING_LOADED, "model_not_found")
-        answer = self.answer(request, model.id, ("max_output_tokens",))
+        thinks = body.get("reasoning") != "off"
+        answer = self.answer(request, instance.id, ("max_output_tokens",), reasoning=thinks)
         result = native_result(answer, load_s)
         if body.get("stream"):
             return native_stream(answer, result, load_s)
@@ -322,7 +338,7 @@ class LMStudio(Server):
             return express_json(body, 404)
         status, words = WORDS[kind]
         said = express_json(words, status)
-        return replace(said, headers={**said.headers, **retry_after(arg)}) if kind == "rate_429" else said
+        return replace(said, headers={**said.headers, **retry_after(arg)}) if kind.endswith("_429") else said
 
     def _wants_key(self, request: Request) -> Response:
         token = request.bearer

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tests.servers.answers import Answer
+from tests.servers.lm_studio_instances import Instance
 from tests.servers.model_specs import ModelSpec
 from tests.servers.openai_dialect import EVENT_STREAM, Json
 from tests.servers.reactions import Response, Stream, json_response, sse
@@ -32,7 +33,12 @@ WORDS: dict[str, tuple[int, object]] = {
     ),
     "rate_429": (429, {"error": "Too many requests."}),
     "payment_402": (402, {"error": "Payment required."}),
+    "quota_429": (429, {"error": "Quota exceeded."}),
     "forbidden_403_moderation": (403, {"error": "Forbidden."}),
+    "tools_refused": (400, {"error": "Model does not support tools."}),
+    "vision_refused": (400, {"error": "Model does not support images. Please use a model that does."}),
+    "schema_refused": (400, {"error": "Structured output is not supported by this model."}),
+    "prefill_refused": (400, {"error": "The last message must be from the user."}),
     "bad_request_400": (400, {"error": "'response_format.type' must be 'json_schema' or 'text'"}),
 }
 
@@ -52,13 +58,18 @@ def listed(model: ModelSpec) -> Json:
     return {"id": model.id, "object": "model", "owned_by": "organization_owner"}
 
 
-def described(model: ModelSpec, instances: Sequence[str]) -> Json:
-    """An entry of /api/v1/models."""
-    publisher = model.id.split("/")[0] if "/" in model.id else "lmstudio-community"
-    config: Json = {"context_length": model.context_length}
-    if not model.embedding:
+def load_config(instance: Instance) -> Json:
+    """What an instance was loaded with."""
+    config: Json = {"context_length": instance.context_length}
+    if not instance.model.embedding:
         config |= {"eval_batch_size": 512, "parallel": 4, "flash_attention": True}
         config |= {"offload_kv_cache_to_gpu": True}
+    return config
+
+
+def described(model: ModelSpec, instances: Sequence[Instance]) -> Json:
+    """An entry of /api/v1/models."""
+    publisher = model.id.split("/")[0] if "/" in model.id else "lmstudio-community"
     entry: Json = {
         "type": "embedding" if model.embedding else "llm",
         "publisher": publisher,
@@ -67,7 +78,7 @@ def described(model: ModelSpec, instances: Sequence[str]) -> Json:
         "quantization": {"name": model.quantization, "bits_per_weight": 4},
         "size_bytes": model.size_bytes,
         "params_string": None if model.embedding else model.parameter_size,
-        "loaded_instances": [{"id": each, "config": config} for each in instances],
+        "loaded_instances": [{"id": each.id, "config": load_config(each)} for each in instances],
         "max_context_length": model.max_context_length,
         "format": "gguf",
     }
@@ -90,8 +101,8 @@ def described(model: ModelSpec, instances: Sequence[str]) -> Json:
     return entry
 
 
-def legacy_described(model: ModelSpec, *, loading: bool) -> Json:
-    """An entry of /api/v0/models."""
+def legacy_described(model: ModelSpec, instances: Sequence[Instance], *, loading: bool) -> Json:
+    """An entry of /api/v0/models: it knows one instance of a model."""
     kind = "embeddings" if model.embedding else "vlm" if "vision" in model.capabilities else "llm"
     loading = model.loaded and loading
     entry: Json = {
@@ -106,14 +117,15 @@ def legacy_described(model: ModelSpec, *, loading: bool) -> Json:
         "max_context_length": model.max_context_length,
     }
     if model.loaded and not loading:
-        entry["loaded_context_length"] = model.context_length
+        entry["loaded_context_length"] = instances[0].context_length
     if "tools" in model.capabilities:
         entry["capabilities"] = ["tool_use"]
     return entry
 
 
-def legacy_extra(answer: Answer, model: ModelSpec) -> Json:
+def legacy_extra(answer: Answer, instance: Instance) -> Json:
     """What /api/v0/chat/completions adds to OpenAI's answer."""
+    model = instance.model
     return {
         "stats": {
             "tokens_per_second": 51.43,
@@ -125,7 +137,7 @@ def legacy_extra(answer: Answer, model: ModelSpec) -> Json:
             "arch": model.family,
             "quant": model.quantization,
             "format": "gguf",
-            "context_length": model.context_length,
+            "context_length": instance.context_length,
         },
         "runtime": {
             "name": "llama.cpp-linux-x86_64-avx2",
@@ -163,13 +175,15 @@ def native_stream(answer: Answer, result: Json, load_s: float) -> Stream:
         return sse({"type": kind, **fields}, kind)
 
     instance: Json = {"model_instance_id": answer.model}
-    opening = [event("chat.start", **instance)]
+    start = event("chat.start", **instance)
+    loading: list[bytes] = []
     if load_s:
-        opening += [
-            event("model_load.start", **instance),
-            event("model_load.progress", **instance, progress=0.65),
+        loading = [
+            start + event("model_load.start", **instance),
+            *(event("model_load.progress", **instance, progress=part / 4) for part in range(1, 5)),
             event("model_load.end", **instance, load_time_seconds=load_s),
         ]
+    opening = [] if loading else [start]
     opening += [event("prompt_processing.start"), event("prompt_processing.progress", progress=1.0)]
     opening += [event("prompt_processing.end")]
     thought = [event("reasoning.delta", content=token) for token in answer.reasoning]
@@ -188,5 +202,6 @@ def native_stream(answer: Answer, result: Json, load_s: float) -> Stream:
         (*thought, *((event("message.start") + said_tokens[0], *said_tokens[1:]) if said_tokens else ())),
         (event("message.end"), event("chat.end", result=result)),
         error=(event("error", error=crash), event("chat.end", result=result)),
-        delay_s=load_s,
+        reading=tuple(loading),
+        reading_s=load_s,
     )

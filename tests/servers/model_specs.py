@@ -11,7 +11,7 @@ class ModelSpec:
 
     `context_length` is the loaded instance's, `max_context_length` what it was trained for. `remote_host` and
     `remote_model` make an Ollama cloud model, `device` an LM Link one. `capabilities` uses completion, tools,
-    vision, thinking, embedding.
+    vision, thinking, embedding. Prices are OpenRouter's: USD a token, as text.
     """
 
     id: str
@@ -27,6 +27,8 @@ class ModelSpec:
     quantization: str = "Q4_K_M"
     parameter_size: str = "3.2B"
     family: str = "llama"
+    prompt_price: str = "0.00000015"
+    completion_price: str = "0.0000006"
 
     def __post_init__(self) -> None:
         self.capabilities = ("embedding",) if self.embedding else tuple(self.capabilities)

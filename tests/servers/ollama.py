@@ -9,18 +9,31 @@ and 403 of moderation.
 
 import argparse
 import ipaddress
+import math
+import re
 import socket
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from tests.servers.answers import Answer, count_prompt_tokens, messages_of
+from tests.servers.answers import (
+    Answer,
+    count_prompt_tokens,
+    embedding_of,
+    messages_of,
+    texts_to_embed,
+    token_limit,
+)
 from tests.servers.base import Server
 from tests.servers.http_wire import Request
 from tests.servers.model_specs import ModelSpec
 from tests.servers.ollama_dialect import (
     NOW,
+    OLLAMA_JSON,
     chat_reaction,
     details_of,
     digest_of,
+    embedded,
     error_text,
     full_name,
     plain_json,
@@ -31,6 +44,7 @@ from tests.servers.openai_dialect import (
     Json,
     chat_response,
     chat_stream,
+    embeddings_response,
     retry_after,
     text_reaction,
     wants_usage,
@@ -43,6 +57,8 @@ STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
     "check ollama server logs for details"
 )
+KEEP_ALIVE_S = 300.0
+NEVER_S = 292 * 365 * 86400.0  # what Ollama shows for a model that stays for ever
 CONTEXT = "the input length exceeds the context length"
 # kind: status, text; under /v1 the same text in OpenAI's form.
 WORDS = {
@@ -56,6 +72,14 @@ WORDS = {
     "payment_402": (402, "this model requires a subscription"),
     "forbidden_403_moderation": (403, "ollama cloud is disabled: remote model details are unavailable"),
     "context_400": (400, CONTEXT),
+    "tools_refused": (400, '"{model}" does not support tools'),
+    "vision_refused": (
+        500,
+        "Failed to create new sequence: failed to process inputs: this model is missing data required for "
+        "image input",
+    ),
+    "schema_refused": (400, 'invalid format; expected "json" or a valid JSON Schema object'),
+    "prefill_refused": (400, '"{model}" does not support assistant prefill'),
     "bad_request_400": (400, "invalid character 'x' looking for beginning of value"),
 }
 V1_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
@@ -77,6 +101,23 @@ METHODS = {
     "/v1/completions": ("POST",),
     "/v1/embeddings": ("POST",),
 }
+
+
+def seconds_of(keep_alive: object) -> float:
+    """How long a model stays: seconds or a text like "10m"; None is the default. Raises ValueError.
+
+    Less than nothing is for ever.
+    """
+    if keep_alive is None:
+        return KEEP_ALIVE_S
+    if isinstance(keep_alive, int | float):
+        seconds = float(keep_alive)
+    else:
+        found = re.fullmatch(r"(-?[\d.]+)(ms|s|m|h|)", str(keep_alive))
+        if not found or (not found[2] and float(found[1])):
+            raise ValueError(f'time: invalid duration "{keep_alive}"')
+        seconds = float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[found[2]]
+    return math.inf if seconds < 0 else seconds
 
 
 def host_is_allowed(host: str) -> bool:
@@ -101,6 +142,11 @@ class Ollama(Server):
     default_version = "0.33.0"
     default_models = '["llama3.2:latest"]'
 
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self._num_ctx: dict[str, int] = {}
+        self._expires: dict[str, float] = {}
+
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """What pulls and loads do, and how old the server is."""
@@ -113,6 +159,7 @@ class Ollama(Server):
 
     def react(self, request: Request) -> Reaction:
         """The guard, then the routes."""
+        self._expire()
         if not host_is_allowed(request.headers.get("host", "")):
             return Response(403, b"")
         if self.key and request.bearer != self.key:
@@ -162,11 +209,8 @@ class Ollama(Server):
             case "/api/delete":
                 self.models.remove(model)
                 return Response(200, b"")
-            case "/api/embed" | "/api/embeddings":
-                return plain_json({"model": body.get("model"), "embeddings": [[0.1, 0.2, 0.3]]})
-            case "/v1/embeddings":
-                data = [{"object": "embedding", "embedding": [0.1, 0.2, 0.3], "index": 0}]
-                return plain_json({"object": "list", "data": data, "model": body.get("model")})
+            case "/api/embed" | "/api/embeddings" | "/v1/embeddings":
+                return self._embed(request, model)
         return self._generate(request, model)
 
     # --- models -------------------------------------------------------------------------------------------
@@ -179,8 +223,11 @@ class Ollama(Server):
         owner = model.id.split("/")[-2] if "/" in model.id else "library"
         return {"id": full_name(model.id), "object": "model", "created": 1746889608, "owned_by": owner}
 
-    @staticmethod
-    def _running(model: ModelSpec) -> Json:
+    def _context(self, model: ModelSpec) -> int:
+        """The context the model is loaded with, in tokens."""
+        return self._num_ctx.get(model.id, model.context_length)
+
+    def _running(self, model: ModelSpec) -> Json:
         size = model.size_bytes + 500_000_000
         return {
             "name": full_name(model.id),
@@ -188,10 +235,29 @@ class Ollama(Server):
             "size": size,
             "digest": digest_of(model),
             "details": details_of(model),
-            "expires_at": NOW,
+            "expires_at": self._expiry_text(model),
             "size_vram": size,
-            "context_length": model.context_length,
+            "context_length": self._context(model),
         }
+
+    def _expiry_text(self, model: ModelSpec) -> str:
+        left = self._expires.get(model.id, time.monotonic() + KEEP_ALIVE_S) - time.monotonic()
+        left = min(left, NEVER_S)
+        return (datetime.now(UTC) + timedelta(seconds=left)).isoformat().replace("+00:00", "Z")
+
+    def _load(self, model: ModelSpec, context: int, keep_alive: float) -> float:
+        """Loads the model with this context, again where it has another; the seconds that takes."""
+        fits = model.loaded and self._context(model) == context
+        model.loaded = keep_alive > 0
+        self._num_ctx[model.id] = context
+        self._expires[model.id] = time.monotonic() + keep_alive
+        return 0.0 if fits else float(self.options.load_seconds)
+
+    def _expire(self) -> None:
+        for model in self.models:
+            if self._expires.get(model.id, math.inf) <= time.monotonic():
+                model.loaded = False
+                del self._expires[model.id]
 
     @staticmethod
     def _shown(model: ModelSpec) -> Json:
@@ -236,21 +302,28 @@ class Ollama(Server):
         if "completion" not in model.capabilities:
             verb = "generate" if generate else "chat"
             return self._error(request, 400, f'"{body.get("model")}" does not support {verb}')
+        if body.get("tools") and "tools" not in model.capabilities:
+            return self.refuse("tools_refused", request, "")
         think = body.get("think")
         if think not in (None, False) and "thinking" not in model.capabilities:
             return self._error(request, 400, f'"{body.get("model")}" does not support thinking')
-        if not v1 and not (body.get("prompt") if generate else messages_of(body)):
-            return self._load_or_unload(request, model, generate=generate)
+        try:
+            keep_alive = seconds_of(body.get("keep_alive"))
+        except ValueError as error:
+            return self._error(request, 400, str(error))
         options = body.get("options")
-        options = options if isinstance(options, dict) else {}
-        if not v1 and isinstance(context := options.get("num_ctx"), int):
-            model.context_length = context
-        too_long = count_prompt_tokens(messages_of(body)) > model.context_length
-        if too_long and body.get("truncate") is False:
+        options = options if isinstance(options, dict) and not v1 else {}
+        wanted = options.get("num_ctx")
+        context = wanted if isinstance(wanted, int) else model.context_length
+        context = min(context, model.max_context_length)
+        if not v1 and not (body.get("prompt") if generate else messages_of(body)):
+            return self._load_or_unload(request, model, context, keep_alive, generate=generate)
+        prompt_tokens = count_prompt_tokens(messages_of(body))
+        if prompt_tokens > context and body.get("truncate") is False:
             return self._error(request, 400, CONTEXT)
-        delay = 0.0 if model.loaded else float(self.options.load_seconds)
-        model.loaded = True
-        answer = self._answer(request, model, options)
+        delay = self._load(model, context, keep_alive)
+        answer = self._answer(request, options)
+        answer = replace(answer, prompt_tokens=min(prompt_tokens, context))
         broken = self._error(request, 500, STOPPED)
         if v1:
             return self._v1_chat(request, answer, delay, broken)
@@ -263,35 +336,47 @@ class Ollama(Server):
             error_text=STOPPED,
         )
 
-    def _answer(self, request: Request, model: ModelSpec, options: Json) -> Answer:
+    def _answer(self, request: Request, options: Json) -> Answer:
         thinks = request.fields().get("think") is not False and bool(self.options.reasoning)
-        answer = self.answer(request, str(request.fields().get("model")), LIMITS, reasoning=thinks)
-        limit = options.get("num_predict")
-        if isinstance(limit, int) and 0 <= limit < answer.completion_tokens:
-            thought = answer.reasoning[:limit]
-            said = answer.tokens[: limit - len(thought)]
-            return Answer(
-                answer.model, said, thought, "length", min(answer.prompt_tokens, model.context_length)
-            )
-        return answer
+        name = str(request.fields().get("model"))
+        return self.answer(
+            request,
+            name,
+            LIMITS,
+            reasoning=thinks,
+            continues=True,
+            limit=token_limit(options, "num_predict"),
+        )
 
-    def _load_or_unload(self, request: Request, model: ModelSpec, *, generate: bool) -> Reaction:
+    def _embed(self, request: Request, model: ModelSpec) -> Response:
         body = request.fields()
-        unload = body.get("keep_alive") in (0, "0", "0s")
-        model.loaded = not unload
+        if request.path == "/v1/embeddings":
+            return embeddings_response(request, self.embeddings(request), OLLAMA_JSON)
+        if request.path == "/api/embeddings":
+            return plain_json({"embedding": embedding_of(str(body.get("prompt")), self.options.dimensions)})
+        spent = [len(text.split()) for text in texts_to_embed(body.get("input"))]
+        if body.get("truncate") is False and max(spent, default=0) > model.context_length:
+            return self._error(request, 400, CONTEXT)
+        return plain_json(embedded(body.get("model"), self.embeddings(request), sum(spent)))
+
+    def _load_or_unload(
+        self, request: Request, model: ModelSpec, context: int, keep_alive: float, *, generate: bool
+    ) -> Reaction:
+        body = request.fields()
+        delay = self._load(model, context, keep_alive)
         said: Json = {"response": ""} if generate else {"message": {"role": "assistant", "content": ""}}
-        reason = "unload" if unload else "load"
+        reason = "load" if keep_alive > 0 else "unload"
         answer = plain_json(
             {"model": body.get("model"), "created_at": NOW, **said, "done": True, "done_reason": reason}
         )
-        return replace(answer, delay_s=0 if unload else self.options.load_seconds)
+        return replace(answer, delay_s=delay if keep_alive > 0 else 0)
 
-    @staticmethod
-    def _v1_chat(request: Request, answer: Answer, delay_s: float, broken: Response) -> Reaction:
+    def _v1_chat(self, request: Request, answer: Answer, delay_s: float, broken: Response) -> Reaction:
         body = request.fields()
         if request.path == "/v1/completions":
             return replace(text_reaction(request, answer), delay_s=delay_s)
         streamed = bool(body.get("stream"))
+        field = self.options.reasoning_field or "reasoning"
         head: Json = {
             "id": "chatcmpl-437",
             "object": "chat.completion.chunk" if streamed else "chat.completion",
@@ -300,7 +385,7 @@ class Ollama(Server):
             "system_fingerprint": "fp_ollama",
         }
         if not streamed:
-            said = chat_response(answer, head, reasoning_field="reasoning", broken=broken)
+            said = chat_response(answer, head, reasoning_field=field, broken=broken)
             return replace(said, delay_s=delay_s)
         nothing = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
         stream = chat_stream(
@@ -308,7 +393,8 @@ class Ollama(Server):
             head,
             usage=wants_usage(body),
             role_with_first_token=True,
-            reasoning_field="reasoning",
+            reasoning_field=field,
+            whole_calls=self.options.tool_style != "fragments",
             error=(sse({**head, "choices": [nothing]}),),  # the error itself is swallowed
         )
         return replace(stream, delay_s=delay_s)
@@ -323,12 +409,12 @@ class Ollama(Server):
             return plain_json({"error": "unauthorized", "signin_url": signin}, 401)
         if kind == "not_found_404_model":
             return self._error(request, 404, f'model "{name}" not found, try pulling it first')
-        if kind == "rate_429":
+        if kind in ("rate_429", "quota_429"):
             text = "you've reached your hourly usage limit, please upgrade to continue"
             said = plain_json({"StatusCode": 429, "Status": "429 Too Many Requests", "error": text}, 429)
             return Response(429, said.body, {**said.headers, **retry_after(arg)})
         status, message = WORDS[kind]
-        return self._error(request, status, message)
+        return self._error(request, status, message.format(model=name))
 
     def _missing(self, request: Request, name: object) -> Response:
         return self._error(request, 404, f"model '{name}' not found")

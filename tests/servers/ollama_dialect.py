@@ -1,9 +1,9 @@
 """Ollama's native shapes, which several other servers imitate."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from tests.servers.answers import Answer
+from tests.servers.answers import Answer, ToolUse
 from tests.servers.model_specs import ModelSpec
 from tests.servers.openai_dialect import Json
 from tests.servers.reactions import Reaction, Response, Stream, json_response, ndjson
@@ -51,6 +51,11 @@ def tag_of(model: ModelSpec, *, capabilities: bool = True) -> Json:
     return tag
 
 
+def called(call: ToolUse, index: int) -> Json:
+    """A call in Ollama's form: whole, and its arguments are an object."""
+    return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": call.fields}}
+
+
 def chat_reaction(
     answer: Answer,
     *,
@@ -62,18 +67,19 @@ def chat_reaction(
 ) -> Reaction:
     """/api/chat or, with `generate`, /api/generate: NDJSON lines or one object."""
 
-    def piece(content: str, thinking: str, more: Json) -> Json:
+    def piece(content: str, thinking: str, more: Json, calls: Sequence[Json] = ()) -> Json:
         line: Json = {"model": answer.model, "created_at": NOW}
         if generate:
             line |= {"response": content, **({"thinking": thinking} if thinking else {})}
         else:
             said: Json = {"role": "assistant", "content": content}
-            line["message"] = said | {"thinking": thinking} if thinking else said
+            said |= {"thinking": thinking} if thinking else {}
+            line["message"] = said | {"tool_calls": list(calls)} if calls else said
         return line | {"done": False} | more
 
     end: Json = {
         "done": True,
-        "done_reason": answer.finish_reason,
+        "done_reason": "length" if answer.finish_reason == "length" else "stop",
         "total_duration": 4883583458,
         "load_duration": 1334875,
         "prompt_eval_count": answer.prompt_tokens,
@@ -83,8 +89,9 @@ def chat_reaction(
     }
     if generate:
         end["context"] = [1, 2, 3]
+    calls = [called(call, index) for index, call in enumerate(answer.tool_calls)]
     if not streamed:
-        body = json_response(piece(answer.text, "".join(answer.reasoning), end)).body
+        body = json_response(piece(answer.text, "".join(answer.reasoning), end, calls)).body
         return Response(200, body, OLLAMA_JSON, delay_s, answer.completion_tokens, broken)
     return Stream(
         NDJSON,
@@ -92,6 +99,7 @@ def chat_reaction(
         tokens=(
             *(ndjson(piece("", token, {})) for token in answer.reasoning),
             *(ndjson(piece(token, "", {})) for token in answer.tokens),
+            *(ndjson(piece("", "", {}, [call])) for call in calls),
         ),
         closing=(ndjson(piece("", "", end)),),
         error=(ndjson({"error": error_text}),),
@@ -114,6 +122,17 @@ def pull_stream(model: str, at_end: Callable[[], None], pause_s: float, error: s
     pieces = tuple(ndjson(line) for line in lines)
     done = (ndjson({"status": "success"}),)
     return Stream(NDJSON, opening, pieces, done, error=failure, delay_s=pause_s, at_end=at_end)
+
+
+def embedded(model: object, vectors: Sequence[list[float]], spent: int) -> Json:
+    """The answer of /api/embed."""
+    return {
+        "model": model,
+        "embeddings": list(vectors),
+        "total_duration": 14143917,
+        "load_duration": 1019500,
+        "prompt_eval_count": spent,
+    }
 
 
 def error_text(message: str, status: int) -> Response:

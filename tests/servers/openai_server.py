@@ -11,6 +11,7 @@ from tests.servers.openai_dialect import (
     chat_head,
     chat_response,
     chat_stream,
+    embeddings_response,
     error_object,
     generic_refusal,
     text_reaction,
@@ -29,6 +30,7 @@ class OpenAIServer(Server):
 
     api: ClassVar[tuple[str, ...]] = ("/v1",)
     owned_by: ClassVar[str] = "organization"
+    reasoning_field: ClassVar[str] = "reasoning_content"
 
     # --- routes -------------------------------------------------------------------------------------------
 
@@ -50,6 +52,8 @@ class OpenAIServer(Server):
                 return json_response(self.model_list())
             case "POST", "/chat/completions" | "/completions":
                 return self.chat(request)
+            case "POST", "/embeddings":
+                return self.embed(request)
         return None
 
     def other_route(self, request: Request) -> Reaction | None:
@@ -97,11 +101,27 @@ class OpenAIServer(Server):
         if not request.path.endswith("/chat/completions"):
             return text_reaction(request, answer)
         broken = self.refuse("error_500", request, "")
+        field = self.options.reasoning_field or self.reasoning_field
         if not body.get("stream"):
-            return chat_response(answer, chat_head(request, answer, streamed=False), broken=broken)
+            head = chat_head(request, answer, streamed=False)
+            return chat_response(answer, head, reasoning_field=field, details=True, broken=broken)
         in_band = {"error": {"message": "Internal server error", "type": "server_error", "code": 500}}
         head = chat_head(request, answer, streamed=True)
-        return chat_stream(answer, head, usage=wants_usage(body), error=(sse(in_band),))
+        return chat_stream(
+            answer,
+            head,
+            usage=wants_usage(body),
+            details=True,
+            reasoning_field=field,
+            whole_calls=self.options.tool_style == "whole",
+            error=(sse(in_band),),
+        )
+
+    def embed(self, request: Request) -> Reaction:
+        """Embeddings of the texts."""
+        if self.pick(request.fields().get("model")) is None:
+            return self.refuse("not_found_404_model", request, "")
+        return embeddings_response(request, self.embeddings(request))
 
     def refuse(self, kind: str, request: Request, arg: str) -> Response:
         """OpenAI's words."""

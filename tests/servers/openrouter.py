@@ -20,7 +20,17 @@ from tests.servers.answers import Answer, count_prompt_tokens, messages_of
 from tests.servers.base import CONTEXT_EXAMPLE, Server
 from tests.servers.http_wire import Request
 from tests.servers.model_specs import ModelSpec
-from tests.servers.openai_dialect import EVENT_STREAM, Json, chat_response, chat_stream, retry_after, usage_of
+from tests.servers.openai_dialect import (
+    EVENT_STREAM,
+    RETRIABLE,
+    Json,
+    chat_response,
+    chat_stream,
+    embeddings_response,
+    finish_reason_of,
+    retry_after,
+    usage_of,
+)
 from tests.servers.reactions import (
     HTML_PAGE,
     JSON_TYPE,
@@ -51,8 +61,29 @@ WORDS: dict[str, tuple[int, str, str]] = {
         "Insufficient credits. Add more using https://openrouter.ai/settings/credits",
         "payment_required",
     ),
+    "quota_429": (
+        429,
+        "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day",
+        "rate_limit_exceeded",
+    ),
+    "tools_refused": (404, "No endpoints found that support tool use.", "not_found"),
+    "vision_refused": (404, "No endpoints found that support image input", "not_found"),
+    "schema_refused": (
+        404,
+        "No endpoints found that can handle the requested parameters.",
+        "not_found",
+    ),
+    "prefill_refused": (400, "Provider returned error", "invalid_request"),
     "not_found_404_model": (404, "No endpoints found for {model}.", "not_found"),
     "bad_request_400": (400, 'Input required: specify "prompt" or "messages"', "invalid_request"),
+}
+
+
+LATE = {
+    402: ("Insufficient credits", "payment_required"),
+    403: ("Output was flagged by moderation", "content_policy_violation"),
+    429: ("Rate limit exceeded", "rate_limit_exceeded"),
+    503: ("Provider is overloaded", "provider_overloaded"),
 }
 
 
@@ -64,6 +95,11 @@ class Code:
     method: str
     made: float
     used: bool = False
+
+
+def prices_of(model: ModelSpec) -> tuple[str, str]:
+    """What a token of the prompt and one of the answer cost."""
+    return ("0", "0") if model.id.endswith(":free") else (model.prompt_price, model.completion_price)
 
 
 def openrouter_error(status: int, message: str, **metadata: object) -> Response:
@@ -127,11 +163,13 @@ class OpenRouter(Server):
                 return openrouter_error(403, "Only management keys can perform this operation")
             case "POST", "/chat/completions":
                 return self._chat(request)
+            case "POST", "/embeddings":
+                return embeddings_response(request, self.embeddings(request))
         return openrouter_error(404, "Not Found")
 
     @staticmethod
     def _described(model: ModelSpec) -> Json:
-        price = "0" if model.id.endswith(":free") else "0.00000015"
+        prompt, completion = prices_of(model)
         return {
             "id": model.id,
             "canonical_slug": model.id,
@@ -146,7 +184,7 @@ class OpenRouter(Server):
                 "tokenizer": "GPT",
                 "instruct_type": None,
             },
-            "pricing": {"prompt": price, "completion": price, "request": "0", "image": "0"},
+            "pricing": {"prompt": prompt, "completion": completion, "request": "0", "image": "0"},
             "top_provider": {
                 "context_length": model.context_length,
                 "max_completion_tokens": None,
@@ -154,7 +192,7 @@ class OpenRouter(Server):
             },
             "per_request_limits": None,
             "supported_parameters": ["temperature", "max_tokens"]
-            + (["tools"] if "tools" in model.capabilities else []),
+            + (["tools", "tool_choice"] if "tools" in model.capabilities else []),
             "default_parameters": None,
             "expiration_date": None,
         }
@@ -231,7 +269,7 @@ class OpenRouter(Server):
             return self.refuse("bad_request_400", request, "")
         wanted = body.get("models")
         names = list(wanted) if isinstance(wanted, list) else [body.get("model")]
-        model = next((found for name in names if (found := self.find(name))), None)
+        model = next((found for name in names if (found := self._named(name))), None)
         if model is None:
             return openrouter_error(400, f"{names[0]} is not a valid model ID", error_type="invalid_request")
         prompt_tokens = count_prompt_tokens(messages_of(body))
@@ -241,19 +279,26 @@ class OpenRouter(Server):
         generation = f"gen-{next(self._numbers):010d}"
         headers = {"X-Generation-Id": generation}
         head: Json = {"id": generation, "provider": "TestProvider", "model": model.id}
+        usage = self._usage(answer, model)
         if body.get("stream"):
-            return self._stream(answer, head, headers)
+            return self._stream(request, answer, head, usage, headers)
         head |= {"object": "chat.completion", "created": 1755800000}
         return chat_response(
             answer,
             head,
             reasoning_field="reasoning",
-            extra={"usage": self._usage(answer)},
+            extra={"usage": usage},
             headers={**JSON_TYPE, **headers},
             broken=self._broken(answer, head),
         )
 
-    def _stream(self, answer: Answer, head: Json, headers: dict[str, str]) -> Stream:
+    def _named(self, name: object) -> ModelSpec | None:
+        """The model of this name, or of the name without its variant (`:nitro`, `:floor`, `:online`)."""
+        return self.find(name) or self.find(str(name).rpartition(":")[0])
+
+    def _stream(
+        self, request: Request, answer: Answer, head: Json, usage: Json, headers: dict[str, str]
+    ) -> Stream:
         head = head | {"object": "chat.completion.chunk", "created": 1755800000}
         stream = chat_stream(
             answer,
@@ -261,37 +306,44 @@ class OpenRouter(Server):
             usage=False,
             role_with_first_token=True,
             reasoning_field="reasoning",
+            whole_calls=self.options.tool_style == "whole",
             choice_extra={"native_finish_reason": None, "logprobs": None},
             headers={**EVENT_STREAM, **headers},
         )
         empty: Json = {"role": "assistant", "content": ""}
-        usage = sse({**head, "choices": [], "usage": self._usage(answer)})
-        finish: Json = {"index": 0, "delta": empty, "finish_reason": answer.finish_reason}
-        last = sse({**head, "choices": [finish | {"native_finish_reason": answer.finish_reason}]})
+        reason = finish_reason_of(answer)
+        finish: Json = {"index": 0, "delta": empty, "finish_reason": reason, "native_finish_reason": reason}
         failed: Json = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
-        if self.options.string_error_code:
-            error: Json = {"code": "server_error", "message": "Provider disconnected unexpectedly"}
-        else:
-            error = {
-                "code": 429,
-                "message": "Rate limit exceeded",
-                "metadata": {"error_type": "rate_limit_exceeded"},
-            }
+        error = self._late_error(request.twist.variant if request.twist else "")
         return replace(
             stream,
             opening=(PROCESSING, PROCESSING),
-            closing=(last, PROCESSING, usage),
+            closing=(
+                sse({**head, "choices": [finish]}),
+                PROCESSING,
+                sse({**head, "choices": [], "usage": usage}),
+            ),
             error=(sse({**head, "error": error, "choices": [failed]}),),
         )
 
+    def _late_error(self, code: str) -> Json:
+        """The error inside a stream; `code` is what the fault asks for, a number or a word."""
+        if not code:
+            code = "server_error" if self.options.string_error_code else "429"
+        if not code.isdecimal():
+            return {"code": code, "message": "Provider disconnected unexpectedly"}
+        message, kind = LATE.get(int(code), ("Provider returned error", "provider_unavailable"))
+        return {"code": int(code), "message": message, "metadata": {"error_type": kind}}
+
     @staticmethod
-    def _usage(answer: Answer) -> Json:
+    def _usage(answer: Answer, model: ModelSpec) -> Json:
+        prompt, completion = map(float, prices_of(model))
+        cached: Json = {"cached_tokens": answer.cached_tokens, "cache_write_tokens": 0}
         return {
-            **usage_of(answer),
-            "cost": 0.00095,
+            **usage_of(answer, details=True),
+            "prompt_tokens_details": cached,
+            "cost": round(answer.prompt_tokens * prompt + answer.completion_tokens * completion, 12),
             "is_byok": False,
-            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": len(answer.reasoning)},
             "cost_details": {"upstream_inference_cost": None},
         }
 
@@ -312,7 +364,7 @@ class OpenRouter(Server):
     # --- refusals -----------------------------------------------------------------------------------------
 
     def refuse(self, kind: str, request: Request, arg: str) -> Response:
-        """OpenRouter's words. `rate_429:40:availability` gives the form without `code`."""
+        """OpenRouter's words. `rate_429:40:availability` (or busy_503) gives the form without `code`."""
         model = str(request.fields().get("model"))
         if kind == "context_400":
             return self._too_long(*CONTEXT_EXAMPLE)
@@ -325,14 +377,14 @@ class OpenRouter(Server):
                 provider_name="OpenAI",
                 model_slug=model,
             )
-        if kind == "rate_429" and arg.endswith(":availability"):
-            return self._at_capacity(model, int(arg.split(":")[0]))
+        if kind in ("rate_429", "busy_503") and arg.endswith(":availability"):
+            return self._unavailable(model, int(kind[-3:]), int(arg.removesuffix(":availability")))
         status, message, error_type = WORDS.get(kind, WORDS["error_500"])
         said = openrouter_error(status, message.format(model=model), error_type=error_type)
-        if kind not in ("rate_429", "busy_503"):
+        if kind not in RETRIABLE:
             return said
         headers = {**said.headers, **retry_after(arg)}
-        if kind == "rate_429":
+        if kind.endswith("_429"):
             headers |= {
                 "X-RateLimit-Limit": "20",
                 "X-RateLimit-Remaining": "0",
@@ -349,25 +401,27 @@ class OpenRouter(Server):
         return openrouter_error(400, text, error_type="context_length_exceeded")
 
     @staticmethod
-    def _at_capacity(model: str, seconds: int) -> Response:
+    def _unavailable(model: str, status: int, seconds: int) -> Response:
+        """The newer form, which has `availability` and no `code`."""
+        full = status == 429
+        code = "capacity_exhausted" if full else "temporarily_unavailable"
+        what = "at capacity" if full else "temporarily unavailable"
         error: Json = {
-            "message": f"All providers for {model} are at capacity. Retry after {seconds} seconds.",
-            "error_type": "rate_limit_exceeded",
-            "http_status": 429,
+            "message": f"All providers for {model} are {what}. Retry after {seconds} seconds.",
+            "error_type": "rate_limit_exceeded" if full else "provider_overloaded",
+            "http_status": status,
             "availability": {
-                "code": "capacity_exhausted",
+                "code": code,
                 "retryable": True,
                 "retry_after": seconds,
                 "requested_models": [model],
                 "affected_providers": ["anthropic"],
                 "fallback_models": [],
-                "docs_url": "https://openrouter.ai/docs/errors#capacity_exhausted",
+                "docs_url": f"https://openrouter.ai/docs/errors#{code}",
             },
-            "metadata": {
-                "previous_errors": [{"provider": "anthropic", "code": "capacity_exhausted", "status": 429}]
-            },
+            "metadata": {"previous_errors": [{"provider": "anthropic", "code": code, "status": status}]},
         }
-        return Response(429, json_bytes({"error": error}), {**JSON_TYPE, "Retry-After": str(seconds)})
+        return Response(status, json_bytes({"error": error}), {**JSON_TYPE, "Retry-After": str(seconds)})
 
 
 SERVER = OpenRouter

@@ -1,23 +1,12 @@
-"""What a test server does about a request, as values, and how it is played, faults included."""
+"""What a test server does about a request, as values; `playing.py` sends them."""
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-
-from tests.servers.faults import Fault
-from tests.servers.http_wire import Reply
+from typing import Protocol
 
 JSON_TYPE = {"Content-Type": "application/json"}
 HTML_PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>It works!</body></html>"
-BROKEN_JSON = b'{"choices":[{"message":{"role":"assi'
-BROKEN_SSE = (
-    b'data: {"choices":[{"delta":{"content":"Hel\n\n'
-    b"data: this is not json\n\n"
-    b"data: [1,2\n\n"
-    b"\xff\xfe\x00\x01 nonsense\n\n"
-)
-BROKEN_NDJSON = b'{"message":{"content":"Hel\nthis is not json\n\xff\xfe\x00\x01\n'
 
 
 @dataclass(frozen=True)
@@ -32,12 +21,20 @@ class Response:
     broken: "Response | None" = None
 
 
+class Generation(Protocol):
+    """An answer that is generated whether or not anybody listens; see `llama_cpp_replay.py`."""
+
+    async def reached(self, pieces: int) -> bool:
+        """Waits until so many pieces exist; False where it was stopped before."""
+
+
 @dataclass(frozen=True)
 class Stream:
-    """A streamed response in pieces: `opening`, one piece for each token, `closing`, then `done`.
+    """A streamed response in pieces: `reading`, `opening`, one piece for each token, `closing`, then `done`.
 
-    `error` are the pieces of this dialect's in-band error (none: it just ends). `at_end` runs once
-    everything was sent.
+    `reading` (progress of the prompt) is spread evenly from the beginning to `reading_s`. `error` are the
+    pieces of this dialect's in-band error (none: it just ends). `at_end` runs once everything was sent. With
+    a `generation` the pieces go out as it makes them.
     """
 
     headers: Mapping[str, str]
@@ -48,9 +45,20 @@ class Stream:
     error: tuple[bytes, ...] = ()
     delay_s: float = 0
     at_end: Callable[[], None] | None = None
+    reading: tuple[bytes, ...] = ()
+    reading_s: float = 0
+    generation: Generation | None = None
 
 
-Reaction = Response | Stream
+@dataclass(frozen=True)
+class Live:
+    """A streamed body that is made elsewhere and sent as it comes; no fault breaks it."""
+
+    headers: Mapping[str, str]
+    pieces: AsyncGenerator[bytes, None]
+
+
+Reaction = Response | Stream | Live
 
 
 def json_bytes(value: object) -> bytes:
@@ -76,89 +84,3 @@ def sse(value: object, event: str = "") -> bytes:
 def ndjson(value: object) -> bytes:
     """One line of JSON."""
     return json_bytes(value) + b"\n"
-
-
-async def play(reaction: Reaction, reply: Reply, fault: Fault | None, token_delay_s: float) -> None:
-    """Sends a reaction, broken in the way `fault` says (one of the modes of MID_STREAM, or garbage)."""
-    await asyncio.sleep(reaction.delay_s)
-    if fault and fault.mode in ("garbage", "empty_200", "hang_headers"):
-        await _play_nonsense(reaction, reply, fault)
-    elif isinstance(reaction, Response):
-        await _play_response(reaction, reply, fault)
-    else:
-        await _play_stream(reaction, reply, fault, token_delay_s)
-
-
-async def _play_nonsense(reaction: Reaction, reply: Reply, fault: Fault) -> None:
-    streamed = isinstance(reaction, Stream)
-    if fault.mode == "empty_200":
-        await reply.head(200, reaction.headers, length=None if streamed else 0)
-        await reply.finish()
-    elif fault.mode == "hang_headers":
-        await reply.head(200, reaction.headers, length=None if streamed else 1000)
-        await reply.silence()
-    elif streamed:
-        await reply.head(200, reaction.headers)
-        lines = "ndjson" in reaction.headers.get("Content-Type", "")
-        await reply.write(BROKEN_NDJSON if lines else BROKEN_SSE)
-        await reply.finish()
-    else:
-        await reply.send(200, reaction.headers, BROKEN_JSON)
-
-
-async def _play_response(response: Response, reply: Reply, fault: Fault | None) -> None:
-    mode = fault.mode if fault else ""
-    if mode == "error_mid_stream" and response.broken:
-        response = response.broken
-    elif mode in ("die_mid_stream", "eof_mid_stream", "cut_mid_stream", "stall_mid_stream"):
-        await reply.head(response.status, response.headers, length=len(response.body))
-        await reply.write(response.body[: len(response.body) // 2])
-        if mode == "die_mid_stream":
-            await reply.reset()
-        elif mode == "stall_mid_stream":
-            await reply.silence()
-        else:
-            reply.cut()
-        return
-    await reply.send(response.status, response.headers, response.body)
-    reply.tokens_sent = response.tokens
-
-
-async def _play_stream(stream: Stream, reply: Reply, fault: Fault | None, token_delay_s: float) -> None:
-    mode = fault.mode if fault else ""
-    breaks = fault is not None and mode.endswith("_mid_stream")
-    breaks_at = int(fault.number()) if fault is not None and breaks else -1
-    await reply.head(200, stream.headers)
-    for piece in stream.opening:
-        await reply.write(piece)
-    for number, piece in enumerate(stream.tokens):
-        if number == breaks_at:
-            break
-        if token_delay_s:
-            await asyncio.sleep(token_delay_s)
-        await reply.write(piece)
-        reply.tokens_sent += 1
-    if breaks:
-        await _break_stream(mode, stream, reply)
-        return
-    for piece in stream.closing:
-        await reply.write(piece)
-    if mode == "no_done":
-        await reply.silence()
-    await reply.write(stream.done)
-    await reply.finish()
-    if stream.at_end:
-        stream.at_end()
-
-
-async def _break_stream(mode: str, stream: Stream, reply: Reply) -> None:
-    if mode == "die_mid_stream":
-        await reply.reset()
-    elif mode == "stall_mid_stream":
-        await reply.silence()
-    elif mode == "cut_mid_stream":
-        reply.cut()
-    else:
-        for piece in stream.error if mode == "error_mid_stream" else ():
-            await reply.write(piece)
-        await reply.finish()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,8 @@ class Listener:
         self._hosts = hosts
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: list[socket.socket] = []
+        self.settled = asyncio.Event()
         self._bound = _bind_all(hosts, port)
         self.port: int = self._bound[0].getsockname()[1]
 
@@ -31,9 +34,12 @@ class Listener:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def open(self) -> None:
-        """Starts to accept connections."""
+        """Starts to accept connections; does nothing where it does already."""
         for sock in self._bound:
-            self._servers.append(await asyncio.start_server(self._connected, sock=sock, backlog=256))
+            if self._service.accepts:
+                self._servers.append(await asyncio.start_server(self._connected, sock=sock, backlog=256))
+            else:
+                self._held += [sock, *_fill_backlog(sock)]
         self._bound = []
 
     def refuse(self) -> None:
@@ -45,14 +51,34 @@ class Listener:
         self._bound = self._bound or _bind_all(self._hosts, self.port)
 
     async def obey(self) -> None:
-        """Carries out the service's wishes to refuse."""
+        """Listens, but for the service's outages. `settled` is set once it does what it should first."""
         while True:
-            seconds = await self._service.refuse_s.get()
-            await asyncio.sleep(0.02)  # the answer to the request that asked for it goes out first
-            self.refuse()
-            if seconds is not None:
-                await asyncio.sleep(seconds)
+            for up_s, down_s in self._service.outages:
+                if up_s:
+                    await self.open()
+                    self.settled.set()
+                if await self._told_within(up_s):
+                    break
+                self.refuse()
+                self.settled.set()
+                if await self._told_within(down_s):
+                    break
                 await self.open()
+            else:
+                await self.open()
+                self.settled.set()
+                await self._told_within(None)
+            self._service.outages_changed.clear()
+            await asyncio.sleep(0.02)  # the answer to the request that asked for it goes out first
+
+    async def _told_within(self, seconds: float | None) -> bool:
+        """Whether the outages changed within that time (None: waits until they do)."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._service.outages_changed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._converse(reader, writer))
@@ -95,6 +121,18 @@ def _bind_all(hosts: Sequence[str], port: int) -> list[socket.socket]:
     raise OSError(f"no port is free on all of {', '.join(hosts)}")
 
 
+def _fill_backlog(sock: socket.socket) -> list[socket.socket]:
+    """Takes the only place in the queue, so that every further handshake is dropped (Linux and macOS)."""
+    sock.listen(0)
+    fillers = []
+    for _ in range(3):
+        filler = socket.socket(sock.family, socket.SOCK_STREAM)
+        filler.setblocking(False)
+        filler.connect_ex(sock.getsockname())
+        fillers.append(filler)
+    return fillers
+
+
 async def _serve(services: Sequence[tuple[Service, str, int, float]], *, as_list: bool, stay: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -107,11 +145,10 @@ async def _serve(services: Sequence[tuple[Service, str, int, float]], *, as_list
     for service, host, port, delay in services:
         listener = Listener(service, host.split(","), port)
         if delay:
-            service.refuse_s.put_nowait(delay)
-        if service.refuse_s.empty():
-            await listener.open()
+            service.outages = itertools.chain([(0.0, delay)], service.outages)
         listeners.append(listener)
         obeying.append(asyncio.ensure_future(listener.obey()))
+        await listener.settled.wait()
     said = [{"url": each.url, "port": each.port, "pid": os.getpid()} for each in listeners]
     print(json.dumps(said if as_list else said[0]), flush=True)
     await stop.wait()

@@ -13,7 +13,7 @@ from whisper_desktop.errors import SettingsError
 from whisper_desktop.settings.layers import LoadedSettings, load_settings
 from whisper_desktop.settings.resolution import Given, Layer, resolve
 from whisper_desktop.settings.schema import SETTINGS, LLMSettings
-from whisper_desktop.values import Reach
+from whisper_desktop.values import OnInterruption, Reach
 
 
 def only(loaded: LoadedSettings) -> SettingsError:
@@ -170,6 +170,14 @@ _ENVIRONMENT: list[tuple[str, str, Callable[[LLMSettings], object], object]] = [
     ("WHISPER_LLM__LLAMACPP__N_GPU_LAYERS", "12", lambda llm: llm.llamacpp.n_gpu_layers, 12),
     ("WHISPER_LLM__LLAMACPP__N_CTX", "Auto", lambda llm: llm.llamacpp.n_ctx, "auto"),
     ("WHISPER_LLM__ADDRESSES", "a:1,b:2", lambda llm: llm.addresses, ("http://a:1", "http://b:2")),
+    ("WHISPER_LLM__ON_INTERRUPTION", "Stop", lambda llm: llm.on_interruption, OnInterruption.STOP),
+    ("WHISPER_LLM__HEDGE", "no", lambda llm: llm.hedge, False),
+    ("WHISPER_LLM__REQUEST_TIMEOUT", "90.5", lambda llm: llm.request_timeout, 90.5),
+    ("WHISPER_LLM__WAIT_FOR_LOADING", "5", lambda llm: llm.wait_for_loading, 5.0),
+    ("WHISPER_LLM__MAX_CONCURRENT", "4", lambda llm: llm.max_concurrent, 4),
+    ("WHISPER_LLM__SPENDING__DAILY", "2.50", lambda llm: llm.spending.daily, 2.5),
+    ("WHISPER_LLM__SPENDING__MONTHLY", "none", lambda llm: llm.spending.monthly, None),
+    ("WHISPER_LLM__ANTHROPIC__MODEL", "claude", lambda llm: llm.anthropic.model, "claude"),
     ("WHISPER_LLM__GEMINI__MAX_OUTPUT", "5", lambda llm: llm.backend_options("gemini"), {"max_output": 5}),
 ]
 
@@ -318,6 +326,11 @@ _BAD_LINES = [
     ("llm.model_name", "!!python/object:os.system x", "plain value", "not set"),
     ("llm.model_cache_dir", "[a]", "a path", "not set"),
     ("llm.reach", "moon", "this_machine, my_network or cloud", "this_machine"),
+    ("llm.on_interruption", "again", "restart, continue or stop", "restart"),
+    ("llm.request_timeout", "0", "seconds above 0", "180"),
+    ("llm.request_timeout", ".inf", "seconds above 0", "180"),
+    ("llm.wait_for_loading", "yes", "seconds above 0", "2"),
+    ("llm.max_concurrent", "0", "from 1 to 1000", "10"),
     ("ui.theme", "pink", "system, light or dark", "system"),
     ("privacy.server_reach", "{'http://x': far}", "my_network", "{}"),
     ("ui.geometry", "5", "names", "{}"),
@@ -357,6 +370,8 @@ def test_a_bad_value_gives_way_to_the_next_layer_and_says_so(home: Home) -> None
     [
         ({"WHISPER_ALLOW_NETWORK": "nope"}, "llm: {allow_network: yes}", "llm.allow_network", False),
         ({"WHISPER_LLM__REACH": "this_machin"}, "llm: {reach: cloud}", "llm.reach", Reach.THIS_MACHINE),
+        ({"WHISPER_LLM__SPENDING__DAILY": "$5"}, "llm: {spending: {daily: 9}}", "llm.spending.daily", 0.0),
+        ({"WHISPER_LLM__HEDGE_PAID": "mayb"}, "llm: {hedge_paid: yes}", "llm.hedge_paid", False),
     ],
 )
 def test_a_misspelt_restriction_restricts(
@@ -366,6 +381,15 @@ def test_a_misspelt_restriction_restricts(
     loaded = home.load(env=env)
     assert loaded.get(key) == careful
     assert "careful choice" in only(loaded).next_step
+
+
+def test_an_option_that_only_its_backend_knows_is_handed_to_it_and_a_slip_of_the_pen_is_not(
+    home: Home,
+) -> None:
+    home.config.write_text("llm:\n  openai: {effort: high, modle: x}\n  spending: {weekly: 3}\n")
+    loaded = home.load()
+    assert loaded.settings.llm.backend_options("openai")["effort"] == "high"
+    assert [problem.key for problem in loaded.problems] == ["llm.openai.modle", "llm.spending.weekly"]
 
 
 def test_unknown_keys_are_kept_and_reported_with_the_one_that_was_meant(home: Home) -> None:

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from tests.ui.conftest import WAIT, Shown, answering, completion, failing
 from whisper_desktop.app import App, AppState, BackendChoice
 from whisper_desktop.chat import GUIDE_LABEL, Session
-from whisper_desktop.errors import AnswerInterrupted, ConsentRequired, LLMConnectionError
+from whisper_desktop.errors import ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.rows import Kind, who_line
 from whisper_desktop.ui.chat.window import GUIDE_STARTERS, STARTERS, ChatWindow
@@ -95,7 +95,7 @@ def test_closing_the_window_stops_the_answer(opened: Opener, qtbot: QtBot) -> No
 
 
 def test_a_break_is_a_seam_and_the_text_is_kept(opened: Opener, qtbot: QtBot) -> None:
-    error = AnswerInterrupted("The answer stopped after 3 words.", "The server closed the connection.")
+    error = Interrupted("The answer stopped after 3 words.", "The server closed the connection.")
     window = opened(Session(failing(error, "Half an answer")))
     window.ask("Go on")
     settled(window, qtbot)

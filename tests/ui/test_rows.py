@@ -4,18 +4,26 @@ from dataclasses import replace
 
 from tests.ui.conftest import completion
 from whisper_desktop.chat import GUIDE_LABEL
-from whisper_desktop.errors import AnswerInterrupted, ConsentRequired, LLMConnectionError
+from whisper_desktop.errors import ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.failure import actions_for
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
+    AnswerRestarted,
+    AnswerStarted,
     Attempt,
     AttemptFailed,
     ErrorKind,
+    Phase,
+    Progress,
     Reach,
     ReasoningDelta,
     SetupGuidance,
+    StreamEvent,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
 )
 
 REFUSED = Attempt(
@@ -74,7 +82,7 @@ def test_a_stopped_answer_keeps_its_text_and_shows_where_it_stopped() -> None:
 
 def test_a_broken_answer_keeps_its_text_with_a_seam() -> None:
     row = rows.with_event(rows.waiting(guide=False), TextDelta("half an"))
-    row = rows.broken(row, AnswerInterrupted("The answer stopped.", "The server closed the connection."))
+    row = rows.broken(row, Interrupted("The answer stopped.", "The server closed the connection."))
     assert (row.kind, row.text) == (rows.Kind.ANSWER, "half an")
     assert row.seam == "The answer stopped. The server closed the connection."
 
@@ -110,3 +118,84 @@ def test_a_missing_consent_is_offered_first_also_inside_a_chain() -> None:
     consent = ConsentRequired("OpenRouter is in the cloud.", needed=Reach.CLOUD)
     for error in (consent, LLMConnectionError("Nobody answered.", last_error=consent)):
         assert actions_for(error, guide=False)[0] == ("allow", "Allow cloud in this chat")
+
+
+BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
+OLLAMA_SPEAKS = AnswerStarted("ollama", "Ollama", "qwen3.5:4b", Reach.THIS_MACHINE)
+
+
+def after(*events: StreamEvent) -> rows.Row:
+    """A row after these events."""
+    row = rows.waiting(guide=False)
+    for event in events:
+        row = rows.with_event(row, event)
+    return row
+
+
+def test_waiting_says_what_for_and_the_first_word_ends_it() -> None:
+    row = after(Progress(Phase.LOADING, 0.4))
+    assert rows.note_line(row) == "Loading the model… 40 %"
+    assert rows.note_line(replace(row, waited=7)) == "Loading the model… 40 % · 7 s"
+    assert rows.with_event(row, TextDelta("Hi")).note == ""
+
+
+def test_a_restart_sets_the_beginning_aside_and_says_so_in_one_line() -> None:
+    before = (ReasoningDelta("Hm."), TextDelta("one two "), TextDelta("three"))
+    row = after(*before, AnswerRestarted(BROKE, "one two three", "Hm."))
+    assert (row.text, row.reasoning, row.note) == ("", "", rows.WAITING)
+    assert rows.aside_lines(row) == ("LM Studio stopped after 3 words; the answer begins anew.",)
+    for event in (OLLAMA_SPEAKS, TextDelta("uno "), TextDelta("dos")):
+        row = rows.with_event(row, event)
+    assert row.text == "uno dos"
+    assert rows.aside_lines(row) == ("LM Studio stopped after 3 words; Ollama began anew.",)
+    assert [rows.aside_text(aside) for aside in row.set_aside] == ["Hm.\n\none two three"]
+    assert rows.ending(rows.with_event(row, AnswerFinished(completion("uno dos")))) == (
+        "LM Studio stopped after 3 words; Ollama began anew. The answer is complete."
+    )
+
+
+def test_a_continued_answer_is_marked_where_it_was_continued() -> None:
+    row = after(TextDelta("one tw"), AnswerContinued(BROKE, 6), OLLAMA_SPEAKS, TextDelta("o three"))
+    assert row.text == "one two three"
+    assert rows.whole_text(row) == "one tw\n\n[LM Studio stopped here; Ollama went on.]\n\no three"
+
+
+def test_a_new_beginning_that_fails_too_keeps_what_came_first_and_offers_what_can_be_done() -> None:
+    started = after(TextDelta("one two"), AnswerRestarted(BROKE, "one two"))
+    consent = ConsentRequired("OpenRouter could go on, but is in the cloud.", needed=Reach.CLOUD)
+    row = rows.broken(started, consent)
+    assert (row.kind, row.set_aside[0].text) == (rows.Kind.ANSWER, "one two")
+    assert rows.offers(row) == (("allow", "Allow cloud in this chat"), ("retry", "Try again"))
+
+
+def test_reasoning_and_calls_stay_when_nothing_else_had_come() -> None:
+    call = ToolCall("1", "get_weather", "{}")
+    for event in (ReasoningDelta("Hm."), ToolCallDelta(call)):
+        row = rows.broken(after(event), Interrupted("It stopped."))
+        assert row.kind is rows.Kind.ANSWER
+        assert (row.reasoning, row.tool_calls) in {("Hm.", ()), ("", (call,))}
+    assert rows.call_lines(after(ToolCallDelta(call))) == ("Calls get_weather",)
+
+
+def test_everything_folded_opens_and_closes_together() -> None:
+    row = after(TextDelta("one"), AnswerRestarted(BROKE, "one"), AnswerFinished(completion("uno")))
+    shown = rows.unfolded(row)
+    assert (shown.open, shown.aside_open) == (True, True)
+    assert rows.unfolded(shown) == row
+    unfinished = rows.unfolded(rows.stopped(after(TextDelta("one"), AnswerRestarted(BROKE, "one"))))
+    assert (unfinished.open, unfinished.aside_open) == (False, True)
+
+
+def test_a_screen_reader_hears_that_the_answer_began_anew_and_what_came_first_when_it_is_open() -> None:
+    row = after(TextDelta("one"), AnswerRestarted(BROKE, "one"), OLLAMA_SPEAKS, TextDelta("uno"))
+    row = rows.with_event(row, AnswerFinished(completion("uno")))
+    line = "LM Studio stopped after one word; Ollama began anew."
+    assert rows.spoken(row).startswith(f"{line}\nqwen3.5:4b: uno")
+    assert rows.spoken(rows.unfolded(row)).startswith(f"[{line}]\n\none\nqwen3.5:4b: uno")
+    assert "Calls now" in rows.spoken(after(ToolCallDelta(ToolCall("1", "now", ""))))
+
+
+def test_an_answer_that_did_not_end_well_is_not_called_complete() -> None:
+    row = rows.stopped(after(TextDelta("one two")))
+    assert rows.ending(row) == "Stopped after 2 words."
+    assert rows.ending(rows.broken(rows.waiting(guide=False), LLMConnectionError("No."))) == "No answer came."

@@ -6,18 +6,30 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from tests.ui.conftest import completion
-from whisper_desktop.errors import LLMConnectionError
+from whisper_desktop.errors import ConsentRequired, LLMConnectionError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.failure import FailureCard
 from whisper_desktop.ui.chat.layout import RowLayout
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 from whisper_desktop.ui.chat.view import TranscriptView
-from whisper_desktop.values import AnswerFinished, Attempt, ErrorKind, ReasoningDelta, TextDelta
+from whisper_desktop.values import (
+    AnswerContinued,
+    AnswerFinished,
+    AnswerRestarted,
+    AnswerStarted,
+    Attempt,
+    ErrorKind,
+    Reach,
+    ReasoningDelta,
+    SetupGuidance,
+    StreamEvent,
+    TextDelta,
+)
 
 ANSWER = "See [the page](https://example.org/page).\n\n```python\nprint('hello')\n```\n\nThat is all."
 
@@ -253,3 +265,122 @@ def test_a_long_model_name_gives_way_before_the_numbers_do(
     shown = next(spot.text for spot in layout(view, 0).spots if spot.action == "details")
     assert shown.endswith("Ollama · this computer · 0.6 s · 31 tok/s")
     assert shown.startswith("hf.co")
+
+
+BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
+OLLAMA_SPEAKS = AnswerStarted("ollama", "Ollama", "qwen3.5:4b", Reach.THIS_MACHINE)
+
+
+def after(*events: StreamEvent) -> rows.Row:
+    row = rows.waiting(guide=False)
+    for event in events:
+        row = rows.with_event(row, event)
+    return row
+
+
+def shown_lines(view: TranscriptView, number: int) -> list[str]:
+    return [line.text for line in layout(view, number).lines]
+
+
+def shown_texts(view: TranscriptView, number: int) -> list[str]:
+    return [piece.document.toPlainText() for piece in layout(view, number).pieces]
+
+
+def test_an_answer_that_began_anew_says_so_and_shows_what_came_first_on_a_click(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(after(TextDelta("one two"), AnswerRestarted(BROKE, "one two")))
+    for event in (OLLAMA_SPEAKS, TextDelta("uno dos"), AnswerFinished(completion("uno dos"))):
+        model.replace(0, rows.with_event(model.row(0), event))
+    assert "LM Studio stopped after 2 words; Ollama began anew." in shown_lines(view, 0)
+    assert shown_texts(view, 0) == ["uno dos"]
+    click(view, qtbot, 0, spot(view, 0, "aside"))
+    assert shown_texts(view, 0) == ["one two", "uno dos"]
+    assert len(layout(view, 0).seams) == 1
+    click(view, qtbot, 0, spot(view, 0, "aside"))
+    assert shown_texts(view, 0) == ["uno dos"]
+    assert not view.grab().isNull()
+
+
+def test_the_keyboard_and_the_menu_show_and_copy_what_came_first(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    model.append(rows.stopped(after(TextDelta("one two"), AnswerRestarted(BROKE, "one two"))))
+    view.setCurrentIndex(model.index(0))
+    QTest.keyClick(view, Qt.Key.Key_Return)
+    assert shown_texts(view, 0) == ["one two"]
+    QTest.keyClick(view, Qt.Key.Key_Space)
+    assert shown_texts(view, 0) == []
+    entries = {action.text(): action for action in view.menu_for(0).actions()}
+    entries["Show what came first"].trigger()
+    assert shown_texts(view, 0) == ["one two"]
+    entries["Copy what came first"].trigger()
+    assert QGuiApplication.clipboard().text().endswith("one two")
+
+
+def test_a_continued_answer_has_a_seam_and_every_character(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(after(TextDelta("one tw"), AnswerContinued(BROKE, 6), OLLAMA_SPEAKS))
+    for piece in ("o th", "ree"):
+        model.replace(0, rows.with_event(model.row(0), TextDelta(piece)))
+        layout(view, 0)
+    for _ in range(2):
+        assert shown_texts(view, 0) == ["one tw", "o three"]
+        assert "LM Studio stopped here; Ollama went on." in shown_lines(view, 0)
+        assert len(layout(view, 0).seams) == 1
+        model.replace(0, rows.with_event(model.row(0), AnswerFinished(completion("one two three"))))
+    click(view, qtbot, 0, spot(view, 0, "copy"))
+    assert "[LM Studio stopped here; Ollama went on.]" in QGuiApplication.clipboard().text()
+
+
+def test_code_stays_code_on_both_sides_of_a_seam(view: TranscriptView, model: TranscriptModel) -> None:
+    first = "See:\n\n```python\nprint(1)\n"
+    for active in (True, False):
+        row = after(TextDelta(first), AnswerContinued(BROKE, len(first)), TextDelta("print(2)\n```\n\nDone."))
+        model.append(row if active else rows.stopped(row))
+        pieces = layout(view, model.rowCount() - 1).pieces
+        assert [(piece.document.toPlainText(), piece.panel is not None) for piece in pieces] == [
+            ("See:", False),
+            ("print(1)", True),
+            ("print(2)", True),
+            ("Done.", False),
+        ]
+
+
+def test_a_break_with_a_consent_offers_both_below_what_is_kept(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    consent = ConsentRequired("OpenRouter is in the cloud.", needed=Reach.CLOUD)
+    model.append(rows.broken(after(TextDelta("one"), AnswerRestarted(BROKE, "one")), consent))
+    for action, label in (("allow", "Allow cloud in this chat"), ("retry", "Try again")):
+        with qtbot.waitSignal(view.failure_action) as said:
+            click(view, qtbot, 0, spot(view, 0, action))
+        assert said.args == [0, action]
+        assert label in [entry.text() for entry in view.menu_for(0).actions()]
+
+
+def test_a_chain_that_stopped_to_ask_is_shown_as_a_question(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    error = ConsentRequired(
+        "OpenRouter could answer, but it is in the cloud.",
+        "LM Studio did not answer.",
+        "Allow the cloud for this conversation.",
+        needed=Reach.CLOUD,
+        attempts=(BROKE,),
+        setup_guidance=SetupGuidance("Or stay here.", ("Start LM Studio.",)),
+    )
+    model.append(rows.broken(rows.waiting(guide=False), error))
+    card = view.indexWidget(model.index(0))
+    assert isinstance(card, FailureCard)
+    buttons = [button.text() for button in card.findChildren(QPushButton)]
+    assert buttons == ["Allow cloud in this chat", "Try again", "Ask the guide", "Open setup"]
+    words = {label.text() for label in card.findChildren(QLabel) if label.isVisible()}
+    assert {
+        "?  OpenRouter could answer, but it is in the cloud.",
+        "LM Studio did not answer.",
+        "Allow the cloud for this conversation.",
+        "Start LM Studio.",
+        "LM Studio (m): The connection broke (3.0 s)",
+    } <= words

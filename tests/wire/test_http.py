@@ -7,9 +7,14 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+import time
+import traceback
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
+import aiohttp
 import pytest
 
 from whisper_desktop.errors import BackendError, ConsentRequired, NetworkBlocked, ReachError
@@ -18,14 +23,19 @@ from whisper_desktop.wire.http import Http
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
+KEY = "Bearer sk-not-to-be-seen"
+MIB = 2**20
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[Http]:
+    """Whatever a test does to it: when it ends, no request is under way."""
     client = Http()
     yield client
+    assert client.under_way == 0
     await client.aclose()
+    assert client.open_sockets == 0
 
 
 @asynccontextmanager
@@ -82,15 +92,57 @@ def closed_port() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
+@contextmanager
+def full_backlog(port: int = 0) -> Iterator[int]:
+    """A port whose connections nobody accepts."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        where = listener.getsockname()
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(where)
+        yield where[1]
+
+
+@contextmanager
+def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Name lookups block their thread until the block ends; gives the names that were asked for."""
+    asked: list[str] = []
+    end = threading.Event()
+
+    def getaddrinfo(host: str, *_question: object) -> list[object]:
+        asked.append(host)
+        end.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "refused by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        try:
+            yield asked
+        finally:
+            end.set()
+
+
 async def failure(
     http: Http, url: str, *, allowed: Reach = Reach.THIS_MACHINE, **options: float
 ) -> BackendError:
     with pytest.raises(BackendError) as caught:
-        await http.request("POST", url, allowed=allowed, json={"a": 1}, **options)  # type: ignore[arg-type]
+        await http.request(
+            "POST",
+            url,
+            allowed=allowed,
+            json={"a": 1},
+            headers={"authorization": KEY},
+            **options,  # type: ignore[arg-type]
+        )
     error = caught.value
     assert error.title
     assert "aiohttp" not in str(error)
-    assert "httpx" not in str(error)
+    assert KEY not in "".join(traceback.format_exception(error))
+    assert not isinstance(error.__context__, aiohttp.ClientError)  # these hold our headers
     return error
 
 
@@ -185,8 +237,13 @@ async def test_tls_to_a_plain_port_is_a_tls_error_that_suggests_http(http: Http)
 
 @pytest.mark.parametrize(
     "response",
-    [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02\x46", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000],
-    ids=["ssh", "tls", "endless header"],
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+    ],
+    ids=["ssh", "tls", "endless header", "endless headers"],
 )
 async def test_a_program_that_speaks_no_http_is_not_a_model_server(http: Http, response: bytes) -> None:
     async with serving(answering(response)) as url:
@@ -195,15 +252,8 @@ async def test_a_program_that_speaks_no_http_is_not_a_model_server(http: Http, r
 
 
 async def test_a_full_backlog_costs_the_connect_deadline_and_no_more(http: Http) -> None:
-    with socket.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        where = listener.getsockname()
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(where)
-        error = await failure(http, f"http://127.0.0.1:{where[1]}", connect=0.05)
+    with full_backlog() as port:
+        error = await failure(http, f"http://127.0.0.1:{port}", connect=0.05)
     assert (error.kind, error.request_sent) == (ErrorKind.CONNECT_TIMEOUT, False)
     assert "0.05 s" in error.title
 
@@ -246,11 +296,49 @@ async def test_a_body_beyond_the_limit_is_refused_also_when_it_was_compressed(ht
     assert caught.value.kind is ErrorKind.TOO_LARGE
 
 
-async def test_a_broken_gzip_body_is_malformed(http: Http) -> None:
-    async with serving(
-        answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope")
-    ) as url:
+@pytest.mark.parametrize("encoding", [b"gzip", b"br"])
+async def test_a_body_that_cannot_be_unpacked_is_malformed(http: Http, encoding: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: " + encoding + b"\r\nContent-Length: 4\r\n\r\n"
+    async with serving(answering(head + b"nope")) as url:
         assert (await failure(http, url)).kind is ErrorKind.MALFORMED
+
+
+async def test_only_what_can_be_unpacked_is_asked_for(http: Http) -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(OK)
+
+    async with serving(handle) as url:
+        await http.request("GET", url, allowed=Reach.THIS_MACHINE)
+    assert b"accept-encoding: gzip, deflate\r\n" in seen[0].lower()
+
+
+@pytest.mark.parametrize("window", [31, 15], ids=["gzip", "deflate"])
+async def test_each_piece_of_a_compressed_stream_is_unpacked_as_it_arrives(http: Http, window: int) -> None:
+    read = asyncio.Event()
+    packer = zlib.compressobj(wbits=window)
+    encoding = b"gzip" if window == 31 else b"deflate"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: " + encoding + b"\r\nConnection: close\r\n\r\n")
+        for text in (b"one", b"two", b"three"):
+            writer.write(packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))
+            await read.wait()
+            read.clear()
+        writer.write(packer.flush())
+
+    pieces: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        pieces.append(piece)
+        read.set()
+
+    async with serving(handle) as url:
+        await read_all(http, url, take)
+    assert pieces == [b"one", b"two", b"three"]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +383,8 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced_unseen(http:
     assert requests == [1, 1, 2]
 
 
-async def test_a_fresh_connection_that_dies_is_not_tried_again(http: Http) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_fresh_connection_that_dies_is_not_tried_again(http: Http, method: str) -> None:
     connections = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -304,7 +393,8 @@ async def test_a_fresh_connection_that_dies_is_not_tried_again(http: Http) -> No
         await read_request(reader)
 
     async with serving(handle) as url:
-        await failure(http, url)
+        with pytest.raises(BackendError):
+            await http.request(method, url, allowed=Reach.THIS_MACHINE)
     assert connections == 1
 
 
@@ -400,6 +490,156 @@ async def test_closing_the_client_ends_open_streams_and_refuses_new_ones(http: H
             await http.request("GET", url, allowed=Reach.THIS_MACHINE)
 
 
+async def test_after_a_refresh_connections_are_new_and_open_streams_go_on(http: Http) -> None:
+    connections = 0
+    idle_gone, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while head := await read_request(reader):
+            if b"/slow" in head:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwo")
+                await go_on.wait()
+                writer.write(b"rd")
+            else:
+                writer.write(OK)
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK)
+        assert await reader.read() == b""
+        idle_gone.set()
+
+    async with (
+        serving(handle) as url,
+        http.stream("GET", url + "/slow", allowed=Reach.THIS_MACHINE) as reply,
+    ):
+        await http.request("GET", url, allowed=Reach.THIS_MACHINE)
+        await http.refresh()
+        await http.request("GET", url, allowed=Reach.THIS_MACHINE)
+        assert connections == 3
+        go_on.set()
+        assert await reply.read() == b"word"
+    async with serving(closing) as url:
+        await http.request("GET", url, allowed=Reach.THIS_MACHINE)
+        await http.refresh()
+        await asyncio.wait_for(idle_gone.wait(), 1)
+    assert http.open_sockets <= 1
+
+
+async def test_what_is_open_is_counted_and_comes_back_to_nothing(http: Http, closed_port: int) -> None:
+    async with serving(answering(OK)) as url:
+        assert (http.under_way, http.open_sockets) == (0, 0)
+        async with http.stream("GET", url, allowed=Reach.THIS_MACHINE) as reply:
+            assert (http.under_way, http.open_sockets) == (1, 1)
+            await reply.read()
+        await failure(http, f"http://127.0.0.1:{closed_port}")
+        assert http.under_way == 0
+    await http.refresh()
+    assert http.open_sockets == 0
+
+
+# --- large requests ---------------------------------------------------------------------------------------
+
+
+async def test_a_large_request_arrives_whole(http: Http) -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append(await read_request(reader))
+            writer.write(OK)
+
+    large = {"image": "x" * (3 * MIB)}
+    async with serving(handle) as url:
+        for _ in range(2):
+            await http.request("POST", url, allowed=Reach.THIS_MACHINE, json=large)
+    assert [json.loads(request.partition(b"\r\n\r\n")[2]) for request in seen] == [large, large]
+
+
+@asynccontextmanager
+async def not_reading(greeting: bytes = b"") -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
+    """A server that takes nothing of a request; its address, and two events.
+
+    The first says that no more of a request fits into the buffers, the second that the connection is gone.
+    """
+    import fcntl
+    import termios
+
+    loop = asyncio.get_running_loop()
+    stuck, gone = asyncio.Event(), asyncio.Event()
+
+    class Stubborn(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            transport.write(greeting)
+            look(transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            gone.set()
+
+    def look(transport: asyncio.Transport, buffered_before: int = 0) -> None:
+        sock = transport.get_extra_info("socket")
+        buffered = int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+        if buffered == buffered_before > 0:
+            stuck.set()
+        state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        if state == _ESTABLISHED:
+            loop.call_later(0.005, look, transport, buffered)
+        else:
+            transport.abort()
+
+    server = await loop.create_server(Stubborn, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", stuck, gone
+    finally:
+        server.close()
+
+
+_ESTABLISHED = 1  # TCP_ESTABLISHED of tcp_states.h
+_VAST = {"image": "x" * (16 * MIB)}
+_needs_tcp_info = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's sockets")
+
+
+@_needs_tcp_info
+async def test_a_server_that_does_not_take_the_request_is_left_after_a_while() -> None:
+    http = Http(Deadlines(request=0.05))
+    async with not_reading() as (url, _stuck, gone):
+        started = time.monotonic()
+        with pytest.raises(BackendError) as caught:
+            async with http.stream("POST", url, allowed=Reach.THIS_MACHINE, json=_VAST):
+                pass
+        taken = time.monotonic() - started
+        await asyncio.wait_for(gone.wait(), 1)
+    assert caught.value.kind is ErrorKind.STALLED
+    # 0.05 s, and a tenth of it for each of the 16 MiB.
+    assert 0.13 <= taken < 0.13 + 0.1
+    assert http.under_way == 0
+    await http.aclose()
+
+
+@_needs_tcp_info
+async def test_cancelling_a_request_that_is_not_taken_closes_its_socket_at_once(http: Http) -> None:
+    async with not_reading() as (url, stuck, gone):
+        task = asyncio.create_task(http.request("POST", url, allowed=Reach.THIS_MACHINE, json=_VAST))
+        await stuck.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(gone.wait(), 1)
+
+
+@_needs_tcp_info
+async def test_an_answer_that_comes_before_the_request_is_taken_counts(http: Http) -> None:
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 10\r\n\r\ntoo large!"
+    async with not_reading(refusal) as (url, _stuck, gone):
+        reply = await http.request("POST", url, allowed=Reach.THIS_MACHINE, json=_VAST)
+        await asyncio.wait_for(gone.wait(), 1)
+    assert (reply.status, reply.body) == (413, b"too large!")
+
+
 # --- reach ------------------------------------------------------------------------------------------------
 
 
@@ -454,10 +694,10 @@ async def test_with_the_network_switched_off_only_this_computer_is_reachable(
 async def test_a_local_name_that_leads_out_of_the_network_is_refused_before_it_is_called(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def resolve(*_question: object, **_options: object) -> list[object]:
+    def resolve(*_question: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("203.0.113.7", 80))]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(ReachError) as caught:
         await http.request("GET", "http://nas.local", allowed=Reach.MY_NETWORK)
     assert isinstance(caught.value, ConsentRequired)
@@ -480,13 +720,94 @@ async def test_localhost_finds_a_server_on_either_loopback_address_without_dns(
     assert lookups.asked == []
 
 
-async def test_proxies_of_the_environment_are_not_used_for_this_computer(
-    http: Http, monkeypatch: pytest.MonkeyPatch, closed_port: int
+async def test_localhost_finds_a_server_on_the_second_address_although_the_first_hangs(http: Http) -> None:
+    try:
+        async with serving(answering(OK), "::1") as url:
+            with full_backlog(int(url.rpartition(":")[2])) as port:
+                started = time.monotonic()
+                reply = await http.request("GET", f"http://localhost:{port}", allowed=Reach.THIS_MACHINE)
+                taken = time.monotonic() - started
+    except OSError as error:
+        pytest.skip(f"this machine has no ::1: {error}")
+    assert reply.status == 200
+    assert taken <= 0.3
+
+
+async def test_lookups_that_hang_hurt_nobody_on_this_computer(
+    http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
+    names = [f"far{number}.example" for number in range(40)]
+    with hanging_resolver(monkeypatch) as asked:
+        tasks = [
+            asyncio.create_task(http.request("GET", f"http://{name}", allowed=Reach.CLOUD))
+            for name in (*names, *names)
+        ]
+        refused, hanging = await asyncio.wait(tasks, timeout=0.1)
+        async with serving(answering(OK)) as url:
+            started = time.monotonic()
+            port = url.rpartition(":")[2]
+            for host in ("127.0.0.1", "localhost"):
+                await http.request("GET", f"http://{host}:{port}", allowed=Reach.THIS_MACHINE)
+            await asyncio.to_thread(len, "what else needs a thread")
+            taken = time.monotonic() - started
+        for task in hanging:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert taken < 0.3
+    # The same name is asked for once, and there is an end to the threads.
+    assert sorted(asked) == sorted(names[:16])
+    assert len(hanging) == 32
+    errors = [error for error in results if isinstance(error, BackendError)]
+    assert {error.kind for error in errors} == {ErrorKind.OFFLINE}
+    assert len(errors) == len(refused)
+
+
+def test_a_lookup_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    program = (
+        "import asyncio, socket, threading\n"
+        "socket.getaddrinfo = lambda *question: threading.Event().wait()\n"
+        "from whisper_desktop.values import Reach\n"
+        "from whisper_desktop.wire.http import Http\n"
+        "async def main():\n"
+        "    http = Http()\n"
+        "    try:\n"
+        "        await http.request('GET', 'http://far.example', allowed=Reach.CLOUD, connect=0.05)\n"
+        "    except Exception as error:\n"
+        "        print(error.kind)\n"
+        "    await http.aclose()\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=10, capture_output=True, text=True
+    )
+    assert ended.stdout.strip() == "connect_timeout"
+
+
+PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy")
+UNUSABLE_PROXIES = (
+    "socks5h://user:secret@127.0.0.1:1",
+    "user:secret@127.0.0.1:1",
+    "http://user:secret@[::1:1",
+    "http://user:secret@:0",
+    "http://user:secret@127.0.0.1:99999",
+    "http://",
+    "garbage",
+    "http://ex ample",
+    "\u202ehttp://secret",
+)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:{closed_port}", *UNUSABLE_PROXIES])
+async def test_proxies_of_the_environment_are_not_used_for_this_computer(
+    monkeypatch: pytest.MonkeyPatch, closed_port: int, proxy: str
+) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, proxy.replace("{closed_port}", str(closed_port)))
+    http = Http()
     async with serving(answering(OK)) as url:
-        assert (await http.request("GET", url, allowed=Reach.CLOUD)).status == 200
+        for allowed in Reach:
+            assert (await http.request("GET", url, allowed=allowed)).status == 200
+    await http.aclose()
 
 
 async def test_a_far_address_goes_through_the_proxy_of_the_environment(
@@ -504,15 +825,35 @@ async def test_a_far_address_goes_through_the_proxy_of_the_environment(
     assert seen[0].startswith(b"GET http://far.example/v1 HTTP/1.1")
 
 
-async def test_a_proxy_that_cannot_be_used_is_named_and_does_not_break_local_traffic(
-    http: Http, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("proxy", UNUSABLE_PROXIES)
+async def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
+    http: Http, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", proxy)
     error = await failure(http, "https://far.example", allowed=Reach.CLOUD)
-    assert error.kind is ErrorKind.NOT_CONFIGURED
+    assert (error.kind, error.request_sent) == (ErrorKind.NOT_CONFIGURED, False)
     assert "HTTPS_PROXY" in error.next_step
-    async with serving(answering(OK)) as url:
-        assert (await http.request("GET", url, allowed=Reach.CLOUD)).status == 200
+    assert "secret" not in str(error)
+
+
+async def test_a_proxy_that_does_not_answer_is_told_as_the_proxy(
+    http: Http, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://user:secret@127.0.0.1:{closed_port}")
+    for url in ("http://far.example", "https://far.example"):
+        error = await failure(http, url, allowed=Reach.CLOUD)
+        assert (error.kind, error.request_sent) == (ErrorKind.OFFLINE, False)
+        assert "secret" not in "".join(traceback.format_exception(error))
+
+
+async def test_a_far_address_that_no_proxy_names_is_not_sent_to_the_proxy(
+    http: Http, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port}")
+    monkeypatch.setenv("NO_PROXY", "far.example")
+    lookups = NoLookups(monkeypatch)
+    await failure(http, "http://far.example", allowed=Reach.CLOUD)
+    assert len(lookups.asked) == 1
 
 
 async def test_an_address_that_cannot_be_used_is_a_kind_error(http: Http) -> None:
@@ -522,7 +863,7 @@ async def test_an_address_that_cannot_be_used_is_a_kind_error(http: Http) -> Non
 def test_importing_the_module_does_not_import_an_http_library() -> None:
     program = (
         "import sys, whisper_desktop.wire.http\n"
-        "heavy = {'httpx', 'aiohttp', 'httpx_aiohttp', 'pydantic'} & set(sys.modules)\n"
+        "heavy = {'httpx', 'aiohttp', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -532,13 +873,8 @@ async def test_the_default_connect_deadline_depends_on_how_far_the_server_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     http = Http(Deadlines(connect_network=0.05))
-
-    async def resolve(*_question: object, **_options: object) -> list[object]:
-        await asyncio.Event().wait()
-        return []
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    error = await failure(http, "http://nas.local", allowed=Reach.MY_NETWORK)
+    with hanging_resolver(monkeypatch):
+        error = await failure(http, "http://nas.local", allowed=Reach.MY_NETWORK)
     assert error.kind is ErrorKind.CONNECT_TIMEOUT
     assert "0.05 s" in error.title
     await http.aclose()

@@ -30,7 +30,7 @@ def decode(*events: str) -> tuple[str, str, StreamEnd]:
     decoder = ChatDecoder()
     deltas = [delta for event in events for delta in decoder.deltas(event)]
     text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
-    reasoning = "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta))
+    reasoning = "".join(delta.reasoning for delta in deltas if isinstance(delta, ReasoningDelta))
     return text, reasoning, decoder.end()
 
 

@@ -8,8 +8,9 @@ Order (the first rule that applies wins):
 5. The fallback chain from the settings, in its order, whether or not each server was found: an attempt at one
    that is not there costs milliseconds and is told.
 6. Without one: what was found, on this machine first (a loaded model before an idle one, the built-in engine
-   after servers that already run), then the network, then the cloud. A server that lists the model that was
-   asked for comes before one that does not.
+   after servers that already run), then the network, then the cloud: the services that a key is kept for, in
+   the order of the table of ids. A server that lists the model that was asked for comes before one that does
+   not.
 
 The reach guard is not here: the client skips a step that goes too far and says so. But where a step goes is
 said here: an address counts as this computer's own engine only as long as nothing else was seen there.
@@ -32,7 +33,11 @@ _NEAREST_FIRST = {Reach.THIS_MACHINE: 0, None: 1, Reach.MY_NETWORK: 2, Reach.CLO
 
 @dataclass(frozen=True, slots=True)
 class ChainWishes:
-    """What the settings and the person say about the chain. `options` gives a backend's own settings."""
+    """What the settings and the person say about the chain.
+
+    `keyed` are the services in the cloud that a key is kept for. `context_window` is how many tokens to count
+    on where a server does not say. `options` gives a backend's own settings.
+    """
 
     stub: bool = False
     base_url: str | None = None
@@ -41,8 +46,8 @@ class ChainWishes:
     fallback_chain: tuple[str, ...] | None = None
     mode: str = "auto"
     builtin_model: Path | None = None
-    openrouter_key: bool = False
-    openrouter_model: str | None = None
+    keyed: frozenset[str] = frozenset()
+    context_window: int | None = None
     openrouter_url: str = OPENROUTER_URL
     ports: Mapping[str, int] = field(default_factory=dict)
     options: Callable[[str], Mapping[str, object]] = lambda backend: {}
@@ -50,7 +55,10 @@ class ChainWishes:
 
 def plan_chain(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendConfig, ...]:
     """The chain for these wishes and the servers last seen. Raises `SettingsError` for an unknown backend."""
-    return tuple(replace(step, options=wishes.options(step.id)) for step in _steps(wishes, servers))
+    return tuple(
+        replace(step, options=wishes.options(step.id), context_length=_context(step, wishes, servers))
+        for step in _steps(wishes, servers)
+    )
 
 
 def _steps(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendConfig, ...]:
@@ -108,8 +116,8 @@ def _step_for(
 ) -> BackendConfig:
     if backend == "builtin":
         return _builtin(wishes)
-    if backend == "openrouter":
-        return _openrouter(wishes, model)
+    if IDENTITIES[backend].root:
+        return _service(backend, wishes, model)
     if backend == "openai_compatible" and wishes.base_url:
         return _written(wishes.base_url, model or wishes.model, servers)
     model = model or _own_model(wishes, backend)
@@ -117,10 +125,7 @@ def _step_for(
     found = min(named, key=lambda one: (one.status not in _ANSWERS, not one.as_given), default=None)
     if found is not None:
         return _from_server(found, model)
-    identity = IDENTITIES[backend]
-    if identity.root:
-        return _plain(backend, identity.root + identity.api_path, model, Reach.CLOUD)
-    port = wishes.ports.get(backend, identity.port)
+    port = wishes.ports.get(backend, IDENTITIES[backend].port)
     url = f"http://127.0.0.1:{port}" if port else ""
     return _plain(backend, url, model, _reach_at(port, backend, servers))
 
@@ -161,9 +166,8 @@ def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendCo
     if wishes.builtin_model is not None:
         here = sum(1 for step in steps if step.reach is Reach.THIS_MACHINE)
         steps.insert(here, _builtin(wishes))
-    if wishes.openrouter_key:
-        steps.append(_openrouter(wishes, None))
-    return steps
+    services = [each for each in IDENTITIES if each in wishes.keyed and each in BACKENDS]
+    return steps + [_service(each, wishes, None) for each in services]
 
 
 def _listed(server: ServerInfo, model: str | None) -> str | None:
@@ -220,17 +224,19 @@ def _written(url: str, model: str | None, servers: Sequence[ServerInfo]) -> Back
     )
 
 
-def _openrouter(wishes: ChainWishes, model: str | None) -> BackendConfig:
-    url = wishes.openrouter_url
+def _service(backend: str, wishes: ChainWishes, model: str | None) -> BackendConfig:
+    """A service in the cloud. Which of its models answers is the person's choice: it decides the price."""
+    identity = IDENTITIES[backend]
+    url = wishes.openrouter_url if backend == "openrouter" else identity.root
     reach = reach_of(url)
     return BackendConfig(
-        id="openrouter",
-        name="OpenRouter",
-        url=url + IDENTITIES["openrouter"].api_path,
-        model=model or wishes.openrouter_model,
-        # A server of one's own that plays OpenRouter (in tests, say) still counts as the cloud it stands for.
+        id=backend,
+        name=identity.name,
+        url=url + identity.api_path,
+        model=model or _own_model(wishes, backend),
+        # A server of one's own that plays the service (in tests, say) still counts as the cloud it stands for.
         reach=Reach.CLOUD if reach is Reach.THIS_MACHINE else reach,
-        as_given=url != OPENROUTER_URL,
+        as_given=url != identity.root,
     )
 
 
@@ -243,6 +249,24 @@ def _plain(backend: str, url: str, model: str | None, reach: Reach | None) -> Ba
     return BackendConfig(
         id=backend, name=IDENTITIES[backend].name, url=url, model=model, reach=reach, as_given=False
     )
+
+
+def _context(step: BackendConfig, wishes: ChainWishes, servers: Sequence[ServerInfo]) -> int | None:
+    """The context window that a step's model has, as far as it is known.
+
+    A local server loads a model with less than the most it could have, so only the cloud's counts for that.
+    """
+    if step.id == "stub":
+        return None
+    if step.id == "builtin":
+        tokens = wishes.options("llama_cpp").get("n_ctx")
+        return tokens if isinstance(tokens, int) else None
+    at = [server for server in servers if step.url and step.url in (server.url, server.api_base)]
+    for model in (model for server in at for model in server.models if model.id == step.model):
+        most = model.max_context_length if step.reach is Reach.CLOUD else None
+        if known := model.context_length or most:
+            return known
+    return wishes.context_window
 
 
 def _without_repeats(steps: Sequence[BackendConfig]) -> list[BackendConfig]:

@@ -1,6 +1,6 @@
 """What a person can choose between, as values: the Backend menu, and the state behind the tray icon."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from whisper_desktop.values import (
     IDENTITIES,
     EngineState,
     EngineStatus,
+    Identity,
     Reach,
     ServerInfo,
     ServerStatus,
@@ -55,11 +56,14 @@ def backend_choices(
     chosen: str | None,
     engine: EngineStatus | None,
     builtin_model: Path | None,
-    openrouter_key: bool,
+    keyed: Collection[str],
     cloud_allowed: bool,
     chain_names: Sequence[str],
 ) -> tuple[BackendChoice, ...]:
-    """The Backend menu: Automatic, what was found, the two servers people look for, built-in, OpenRouter."""
+    """The Backend menu: Automatic, what was found, the two servers people look for, built-in, the cloud.
+
+    Of the services in the cloud OpenRouter is always there, the others once they have a key (`keyed`).
+    """
     found = [server for server in servers if server.id not in ("openrouter", "builtin", "unknown")]
     found = [server for server in found if server.status is not ServerStatus.UNREACHABLE]
     choices = [
@@ -82,7 +86,12 @@ def backend_choices(
         if name not in listed
     ]
     choices.append(_of_builtin(engine, builtin_model, chosen))
-    choices.append(_of_openrouter(openrouter_key, cloud_allowed, chosen))
+    listed_services = {"openrouter", chosen, *keyed}
+    choices += [
+        _of_service(identity, identity.id in keyed, cloud_allowed, chosen)
+        for identity in IDENTITIES.values()
+        if identity.root and identity.id in listed_services
+    ]
     return tuple(choices)
 
 
@@ -114,7 +123,7 @@ def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | N
     return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (model.stem,))
 
 
-def _of_openrouter(key: bool, allowed: bool, chosen: str | None) -> BackendChoice:
+def _of_service(identity: Identity, key: bool, allowed: bool, chosen: str | None) -> BackendChoice:
     words = "cloud" if key and allowed else "cloud · asks first" if key else "cloud · needs a key"
     state = "cloud" if key else "needs_key"
-    return BackendChoice("openrouter", "OpenRouter", words, state, Reach.CLOUD, chosen == "openrouter")
+    return BackendChoice(identity.id, identity.name, words, state, Reach.CLOUD, chosen == identity.id)

@@ -2,6 +2,9 @@
 
 A new backend is one module with a subclass of `Backend` (or, for a server that speaks the OpenAI dialect, of
 `OpenAICompatibleBackend`), one line in `factory.BACKENDS`, and one test. It owns and checks its own options.
+
+A backend yields its events in batches, one for each piece that came from the network, because a generator
+that hands on every token costs more than decoding it does, and a chain has several of them in a row.
 """
 
 from abc import ABC, abstractmethod
@@ -10,17 +13,22 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from whisper_desktop.errors import WhisperError
+from whisper_desktop.errors import BackendError, WhisperError
 from whisper_desktop.values import (
     BackendEvent,
     Deadlines,
+    Embeddings,
+    ErrorKind,
     GenerationConfig,
     Message,
     ModelInfo,
+    Price,
     Reach,
     ReasoningDelta,
     StreamEnd,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
@@ -33,7 +41,8 @@ class BackendConfig:
     """One step of a chain, before it is built. `url` is a server's root or its API base ("" without one).
 
     `model` None leaves the choice to the backend. `reach` None: nobody can say where the model runs.
-    `as_given` marks an address that the person wrote. `options` are the backend's own.
+    `as_given` marks an address that the person wrote. `context_length` is the window, in tokens, that its
+    model is known to have. `options` are the backend's own.
     """
 
     id: str
@@ -42,6 +51,7 @@ class BackendConfig:
     model: str | None = None
     reach: Reach | None = None
     as_given: bool = False
+    context_length: int | None = None
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -54,6 +64,7 @@ class Answer:
     finish_reason: str
     usage: Usage
     model: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Backend(ABC):
@@ -62,9 +73,15 @@ class Backend(ABC):
     `generate_stream` yields deltas and ends with one `StreamEnd`; closing the generator ends the generation
     at once. Failures are `BackendError` with a kind, or a `ReachError` where nothing was sent. `allowed` is
     how far the prompt may travel; without it, as far as the backend's own address says.
+
+    `capabilities` are what it may be asked for: "completion", "stream", "tools", "vision", "json_schema",
+    "prefill" (going on with an assistant's last message), "embedding", "reasoning". A server that turns out
+    not to have one says so with `ErrorKind.UNSUPPORTED`.
     """
 
     capabilities: frozenset[str] = frozenset({"completion", "stream"})
+    paid: bool = False
+    """Whether an answer costs money."""
 
     def __init__(self, config: BackendConfig, *, deadlines: Deadlines) -> None:
         self.config = config
@@ -90,6 +107,25 @@ class Backend(ABC):
     def model_id(self) -> str | None:
         """The model that is configured, else the one that was chosen last."""
         return self._model
+
+    @property
+    def context_length(self) -> int | None:
+        """The context window, in tokens, that the model would have, as far as it is known without asking."""
+        return self.config.context_length
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether its model is loaded or runs elsewhere, as far as it is known without asking (None: not)."""
+        return None
+
+    @property
+    def slots(self) -> int | None:
+        """How many answers its server generates at once, as far as it is known without asking."""
+        return None
+
+    async def price(self, model: str | None = None) -> Price | None:
+        """What a model costs; None where nobody knows."""
+        return None
 
     async def setup(self) -> None:
         """Prepare for the first request, without sending anything."""
@@ -120,7 +156,20 @@ class Backend(ABC):
         """The models it offers."""
 
     @abstractmethod
-    def generate_stream(
+    def stream_batches(
+        self,
+        messages: Sequence[Message],
+        config: GenerationConfig = GenerationConfig(),
+        *,
+        model: str | None = None,
+        allowed: Reach | None = None,
+    ) -> AsyncGenerator[Sequence[BackendEvent], None]:
+        """Generate, yielding events in batches as they come; the last event is a `StreamEnd`.
+
+        An empty batch is a sign of life without progress (a keep-alive comment).
+        """
+
+    async def generate_stream(
         self,
         messages: Sequence[Message],
         config: GenerationConfig = GenerationConfig(),
@@ -129,6 +178,22 @@ class Backend(ABC):
         allowed: Reach | None = None,
     ) -> AsyncGenerator[BackendEvent, None]:
         """Generate, yielding the pieces as they come. Use it with `contextlib.aclosing`."""
+        async with aclosing(self.stream_batches(messages, config, model=model, allowed=allowed)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None = None, allowed: Reach | None = None
+    ) -> Embeddings:
+        """Vectors for texts. Raises `BackendError` UNSUPPORTED where it cannot."""
+        raise BackendError(
+            ErrorKind.UNSUPPORTED,
+            f"{self.name} makes no embeddings.",
+            "",
+            "Use a backend with an embedding model.",
+            request_sent=False,
+        )
 
     async def generate_text(
         self,
@@ -141,13 +206,19 @@ class Backend(ABC):
         """Generate, and return the whole answer."""
         text: list[str] = []
         reasoning: list[str] = []
+        calls: list[ToolCall] = []
         end = StreamEnd("stop")
         async with aclosing(self.generate_stream(messages, config, model=model, allowed=allowed)) as events:
             async for event in events:
-                if isinstance(event, TextDelta):
-                    text.append(event.text)
-                elif isinstance(event, ReasoningDelta):
-                    reasoning.append(event.text)
-                else:
-                    end = event
-        return Answer("".join(text), "".join(reasoning), end.finish_reason, end.usage, end.model)
+                match event:
+                    case TextDelta(piece):
+                        text.append(piece)
+                    case ReasoningDelta(piece):
+                        reasoning.append(piece)
+                    case ToolCallDelta(call):
+                        calls.append(call)
+                    case StreamEnd():
+                        end = event
+        return Answer(
+            "".join(text), "".join(reasoning), end.finish_reason, end.usage, end.model, tuple(calls)
+        )

@@ -4,24 +4,13 @@ The engine is handed in by `app`; only the protocol below is known of it here.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from typing import Protocol
 
 from whisper_desktop.backends.base import BackendConfig
-from whisper_desktop.backends.openai_compatible import Endpoint, OpenAICompatibleBackend, Secret
+from whisper_desktop.backends.http_backend import Endpoint, Secret
+from whisper_desktop.backends.llama_cpp import LlamaCppBackend
 from whisper_desktop.errors import BackendError, EngineError
-from whisper_desktop.values import (
-    BackendEvent,
-    Deadlines,
-    EngineState,
-    EngineStatus,
-    ErrorKind,
-    GenerationConfig,
-    Message,
-    ModelInfo,
-    Reach,
-)
+from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ErrorKind, ModelInfo, Reach
 from whisper_desktop.wire.http import Http
 
 _PROCESS_MAY_HAVE_ENDED = (
@@ -59,14 +48,22 @@ class EngineLike(Protocol):
         ...
 
 
-class EngineBackend(OpenAICompatibleBackend):
+class EngineBackend(LlamaCppBackend):
     """The built-in engine, or the guide. The engine stays its owner's: `shutdown` leaves it running."""
 
     def __init__(
-        self, config: BackendConfig, *, http: Http, deadlines: Deadlines, engine: EngineLike
+        self,
+        config: BackendConfig,
+        *,
+        http: Http,
+        deadlines: Deadlines,
+        engine: EngineLike,
+        owns_http: bool = False,
     ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines)
+        super().__init__(config, http=http, deadlines=deadlines, owns_http=owns_http)
         self._engine = engine
+        self._resumes = True  # The process ends with us, whatever it still generates.
+        self._asked_at = ""
 
     @property
     def base_url(self) -> str:
@@ -79,6 +76,11 @@ class EngineBackend(OpenAICompatibleBackend):
         model = self._engine.status().model or self.config.model
         return (ModelInfo(model, loaded=await self.is_healthy()),) if model else ()
 
+    @property
+    def ready(self) -> bool | None:
+        """Whether it runs with its model loaded."""
+        return self._engine.status().state is EngineState.READY
+
     async def is_healthy(self) -> bool:
         """Whether it runs and answers now."""
         return self._engine.status().state is EngineState.READY
@@ -87,6 +89,10 @@ class EngineBackend(OpenAICompatibleBackend):
         """Stop the process, which frees all of its memory."""
         await self._engine.stop()
 
+    @property
+    def _must_start(self) -> bool:
+        return not self.ready
+
     async def _endpoint(self) -> Endpoint:
         try:
             address = await self._engine.ensure_ready()
@@ -94,29 +100,18 @@ class EngineBackend(OpenAICompatibleBackend):
             raise BackendError(
                 ErrorKind.ENGINE, error.title, error.detail, error.next_step, request_sent=False
             ) from None
+        if address.url != self._asked_at:
+            self._forget()  # It was started anew.
+            self._asked_at = address.url
         self._model = address.model
         return Endpoint(f"{address.url}/v1", Secret(address.api_key) if address.api_key else None)
 
-    async def generate_stream(
-        self,
-        messages: Sequence[Message],
-        config: GenerationConfig = GenerationConfig(),
-        *,
-        model: str | None = None,
-        allowed: Reach | None = None,
-    ) -> AsyncGenerator[BackendEvent, None]:
-        """As every backend; where the process ended meanwhile, the failure says why it did."""
-        stream = super().generate_stream(messages, config, model=model, allowed=allowed)
-        try:
-            async with aclosing(stream) as events:
-                async for event in events:
-                    yield event
-        except BackendError as error:
-            if error.kind not in _PROCESS_MAY_HAVE_ENDED or not (why := await self._why_it_ended()):
-                raise
-            raise BackendError(
-                error.kind, f"The engine's process ended: {why}", "", "Ask again: it is started anew."
-            ) from None
+    async def _explained(self, error: BackendError, model: str | None) -> BackendError:
+        if error.kind not in _PROCESS_MAY_HAVE_ENDED or not (why := await self._why_it_ended()):
+            return error
+        return BackendError(
+            error.kind, f"The engine's process ended: {why}", "", "Ask again: it is started anew."
+        )
 
     async def _why_it_ended(self) -> str:
         """What its supervisor found out, a moment after the connection broke; "" if it lives."""
@@ -128,6 +123,10 @@ class EngineBackend(OpenAICompatibleBackend):
             await asyncio.sleep(self._deadlines.engine_poll)
             waited += self._deadlines.engine_poll
         return ""
+
+    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
+        if self._props is None:
+            await self._look(endpoint, allowed)
 
     async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
         # The process has one model. A name meant for another server of the chain must not be sent to it.

@@ -1,5 +1,6 @@
 """From a configuration to a backend. The table is static: it works frozen and costs nothing until used."""
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -41,38 +42,48 @@ BACKENDS: Mapping[str, str] = {
 
 _ENGINES = ("builtin", "guide")
 _NAMED = {"backend": "id", "base_url": "url", "model_name": "model"}
-_FIELDS = ("id", "name", "url", "model", "reach", "as_given")
+_FIELDS = ("id", "name", "url", "model", "reach", "as_given", "context_length")
+_KEY = "api_key"
 
 
 def create_backend(
     config: BackendConfig | Mapping[str, object],
     *,
-    http: "Http",
+    http: "Http | None" = None,
     key: KeySource | None = None,
     engine: "EngineLike | None" = None,
     deadlines: Deadlines | None = None,
 ) -> Backend:
     """Build the backend that a configuration names.
 
-    A mapping needs `backend` (an id or an alias) and may have `url`, `model`, `reach`, `name`; the rest is
-    handed to the backend as its options. `key` is only asked when a request is about to be sent. `engine` is
-    needed for "builtin" and "guide". Raises `ValueError` for an unknown backend, `SettingsError` for an
-    address that cannot be used.
+    A mapping needs `backend` (an id or an alias) and may have `url`, `model`, `reach`, `name`,
+    `context_length` and `api_key`; the rest is handed to the backend as its options. Without `http` the
+    backend has connections of its own, which `shutdown()` closes. `key` is only asked when a request is about
+    to be sent. `engine` is needed for "builtin" and "guide".
+
+    Raises `ValueError` for an unknown backend, `SettingsError` for an address or an option that cannot be
+    used.
     """
-    wanted = config if isinstance(config, BackendConfig) else config_from(config)
-    spot = BACKENDS.get(wanted.id)
+    if not isinstance(config, BackendConfig):
+        given = dict(config)
+        key = key or _as_source(given.pop(_KEY, None))
+        config = config_from(given)
+    spot = BACKENDS.get(config.id)
     if spot is None:
-        raise _unknown(wanted.id)
+        raise _unknown(config.id)
     module, _, name = spot.partition(":")
     kind: Any = getattr(import_module(f"whisper_desktop.backends.{module}"), name)
-    options: dict[str, object] = {"deadlines": deadlines or Deadlines()}
-    if wanted.id in _ENGINES:
+    deadlines = deadlines or Deadlines()
+    needs: dict[str, object] = {"deadlines": deadlines}
+    if config.id != "stub":
+        needs |= {"http": http or _own_http(deadlines), "owns_http": http is None}
+    if config.id in _ENGINES:
         if engine is None:
-            raise ValueError(f"The backend {wanted.id} needs an engine.")
-        options |= {"http": http, "engine": engine}
-    elif wanted.id != "stub":
-        options |= {"http": http, "key": key}
-    backend: Backend = kind(wanted, **options)
+            raise ValueError(f"The backend {config.id} needs an engine.")
+        needs["engine"] = engine
+    elif config.id != "stub":
+        needs["key"] = key
+    backend: Backend = kind(config, **needs)
     return backend
 
 
@@ -94,6 +105,7 @@ def config_from(given: Mapping[str, object]) -> BackendConfig:
         model=_text(renamed, "model"),
         reach=Reach(str(reach)) if reach else reach_of(url) if url else Reach.THIS_MACHINE,
         as_given=bool(renamed.get("as_given", "url" in renamed)),
+        context_length=_tokens(renamed.get("context_length")),
         options={name: value for name, value in renamed.items() if name not in _FIELDS},
     )
 
@@ -108,6 +120,38 @@ def _text(given: Mapping[str, object], name: str) -> str | None:
             key=f"llm.{name}",
         )
     return value or None
+
+
+def _tokens(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise SettingsError(
+        "The backend's context_length cannot be used.",
+        "It is not a number of tokens.",
+        "Write a whole number such as 8192.",
+        key="llm.context_length",
+    )
+
+
+def _as_source(key: object) -> KeySource | None:
+    """A key that was written in code, as a source of it that shows it to nobody else."""
+    if key is None or key == "":
+        return None
+    if not isinstance(key, str):
+        raise SettingsError("The backend's api_key cannot be used.", "It is not text.", "Write it in quotes.")
+
+    async def fetch() -> str | None:
+        return key
+
+    return fetch
+
+
+def _own_http(deadlines: Deadlines) -> "Http":
+    from whisper_desktop.wire.http import Http
+
+    switch = os.environ.get("WHISPER_ALLOW_NETWORK", "yes").strip().lower()
+    # As in the settings: what cannot be read must not open what the person wanted shut.
+    return Http(deadlines, allow_network=switch in ("1", "true", "yes", "on"))
 
 
 def _unknown(name: str) -> ValueError:

@@ -1,13 +1,11 @@
 """GPT4All: it rejects `stream: true`, and several other fields, instead of ignoring them."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
-from whisper_desktop.values import GenerationConfig, Message
-from whisper_desktop.wire.openai import encode_chat
+from whisper_desktop.backends.http_backend import Question
+from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 
-_REJECTED = ("seed", "stop")
+_REJECTED = frozenset({"seed", "stop"})
 
 
 class GPT4AllBackend(OpenAICompatibleBackend):
@@ -16,6 +14,6 @@ class GPT4AllBackend(OpenAICompatibleBackend):
     streams: ClassVar[bool] = False
     capabilities = frozenset({"completion"})
 
-    def _body(self, messages: Sequence[Message], config: GenerationConfig, model: str | None) -> object:
-        body = encode_chat(messages, config, model, stream=False)
+    def _body(self, question: Question, model: str | None) -> Json:
+        body = super()._body(question, model)
         return {name: value for name, value in body.items() if name not in _REJECTED}

@@ -1,26 +1,172 @@
-"""A llama-server that somebody else started (our own is in `engine`)."""
+"""llama.cpp's llama-server: one model that answers to any name, or, as a router, several.
 
+This is one that somebody else started; our own is in `engine`.
+"""
+
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
+from typing import ClassVar
 
-from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
-from whisper_desktop.errors import BackendError
-from whisper_desktop.values import ModelInfo, Reach
+from whisper_desktop.backends import replay
+from whisper_desktop.backends.base import BackendConfig, KeySource
+from whisper_desktop.backends.http_backend import Call, Endpoint, Question
+from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
+from whisper_desktop.backends.options import FLAG, Kind
+from whisper_desktop.errors import BackendError, WhisperError
+from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach
 from whisper_desktop.wire import fields
+from whisper_desktop.wire.http import Http, Reply
 
 
 class LlamaCppBackend(OpenAICompatibleBackend):
-    """llama.cpp's server: one model that answers to any name, or, as a router, several."""
+    """llama.cpp's server. It tells how far it has read the prompt, its real context window and its slots.
 
-    async def list_models(self, *, allowed: Reach | None = None) -> tuple[ModelInfo, ...]:
-        """The models; a single one with the context it really has (`/props`)."""
-        models = await super().list_models(allowed=allowed)
-        if len(models) != 1:
-            return models
-        endpoint = await self._endpoint()
+    Option: `resume` (default no), whether an answer whose connection was cut goes on where it stopped. The
+    server then goes on generating if this program is killed.
+    """
+
+    capabilities = OpenAICompatibleBackend.capabilities | {"prefill"}
+    known_options: ClassVar[dict[str, Kind]] = {**OpenAICompatibleBackend.known_options, "resume": FLAG}
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        *,
+        http: Http,
+        deadlines: Deadlines,
+        key: KeySource | None = None,
+        owns_http: bool = False,
+    ) -> None:
+        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+        self._resumes = self._option("resume", bool) or False
+        self._has_replay: bool | None = None
+        self._props: Json | None = None
+
+    @property
+    def context_length(self) -> int | None:
+        """The context window of one slot, as the server told it."""
+        return self._context or super().context_length
+
+    @property
+    def slots(self) -> int | None:
+        """How many answers it gives at once."""
+        return fields.count((self._props or {}).get("total_slots"))
+
+    @property
+    def _context(self) -> int | None:
+        settings = fields.table((self._props or {}).get("default_generation_settings"))
+        return fields.count(settings.get("n_ctx")) or None
+
+    @property
+    def _is_router(self) -> bool:
+        return (self._props or {}).get("role") == "router"
+
+    # --- what it is ---------------------------------------------------------------------------------------
+
+    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
+        await super()._identify(endpoint, allowed)
+        if self._props is None:
+            await self._look(endpoint, allowed)
+
+    async def _look(self, endpoint: Endpoint, allowed: Reach) -> None:
+        """Ask for its properties. One that has none, or keeps them for itself, is used without."""
         try:
-            props = await self._get(endpoint, f"{self._root}/props", self._reach(endpoint, allowed))
-        except BackendError:
-            return models  # An older server, or one started with --no-props: the list has to do.
-        settings = fields.table(fields.table(props).get("default_generation_settings"))
-        context = fields.count(settings.get("n_ctx"))
-        return (replace(models[0], loaded=True, context_length=context or models[0].context_length),)
+            self._take_props(await self._asked(endpoint, "GET", self._props_url(endpoint), allowed))
+        except BackendError as error:
+            if not error.request_sent or error.kind is ErrorKind.LOADING:
+                raise
+            self._props = {}
+
+    def _props_url(self, endpoint: Endpoint) -> str:
+        return f"{endpoint.api_base.removesuffix('/v1')}/props"
+
+    def _seen(self, path: str, reply: Reply) -> None:
+        if path == "/props" and reply.status == 200:
+            self._take_props(reply)
+
+    def _take_props(self, reply: Reply) -> None:
+        self._props = fields.table(reply.json())
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._props = self._has_replay = None
+
+    async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
+        models = await super()._models(endpoint, allowed)
+        await self._look(endpoint, allowed)
+        if len(models) != 1 or self._is_router:
+            return models
+        asleep = (self._props or {}).get("is_sleeping") is True
+        context = self._context or models[0].context_length
+        return (replace(models[0], loaded=not asleep, context_length=context),)
+
+    async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        if not self._is_router:
+            return await super()._choose(endpoint, model, allowed)
+        return self._pick(model or self.config.model, await self._listed(endpoint, allowed), allowed)
+
+    # --- answers ------------------------------------------------------------------------------------------
+
+    async def _prepare(self, question: Question, model: str | None) -> str | None:
+        if self._resumes and self._has_replay is None and not self._is_router:
+            url = replay.lookup_url(question.endpoint.api_base)
+            try:
+                await self._asked(question.endpoint, "POST", url, question.reach, json=replay.LOOKUP)
+                self._has_replay = True
+            except BackendError as error:
+                if not error.request_sent:
+                    raise
+                self._has_replay = False
+        return model
+
+    def _body(self, question: Question, model: str | None) -> Json:
+        return {"return_progress": self.streams, **super()._body(question, model)}
+
+    def _call(self, question: Question, model: str | None) -> Call:
+        call = super()._call(question, model)
+        if self._resumes and self._has_replay:
+            call.headers = replay.headers()
+        return call
+
+    async def _instead(self, question: Question, call: Call, error: BackendError) -> Call:
+        conversation = replay.conversation_of(call.headers)
+        if conversation is None:
+            return await super()._instead(question, call, error)
+        if error.kind is not ErrorKind.STREAM_CUT or call.received == call.begins_at:
+            raise call.goes_on_after or error
+        return Call(
+            call.model,
+            replay.stream_url(question.endpoint.api_base, conversation, call.received),
+            None,
+            call.decoder,
+            method="GET",
+            headers=call.headers,
+            received=call.received,
+            begins_at=call.received,
+            goes_on_after=error,
+        )
+
+    async def _abandoned(self, question: Question, call: Call) -> None:
+        conversation = replay.conversation_of(call.headers)
+        if conversation is None:
+            return
+        stopping = asyncio.ensure_future(self._stop(question, conversation, call))
+        cancelled: asyncio.CancelledError | None = None
+        while not stopping.done():
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError as error:
+                cancelled = error  # The server still has to be told; that is bounded.
+        if cancelled is not None:
+            raise cancelled
+
+    async def _stop(self, question: Question, conversation: str, call: Call) -> None:
+        url = replay.stream_url(question.endpoint.api_base, conversation)
+        with suppress(WhisperError, TimeoutError):
+            async with asyncio.timeout(self._deadlines.cleanup):
+                await self._asked(question.endpoint, "DELETE", url, question.reach)
+                if not call.received:
+                    # The server may have read this before the request itself.
+                    await asyncio.sleep(2 * self._deadlines.engine_poll)
+                    await self._asked(question.endpoint, "DELETE", url, question.reach)

@@ -1,16 +1,67 @@
-"""Ollama, through its OpenAI-compatible API. Its own list tells which models run in the cloud."""
+"""Ollama, in its own dialect: only there a request can choose the context window, and a failure in the middle of
+an answer is told. Its own list tells which models it only passes on to the cloud.
+"""
 
-from whisper_desktop.backends.openai_compatible import Endpoint, OpenAICompatibleBackend
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from whisper_desktop.backends.base import BackendConfig, KeySource
+from whisper_desktop.backends.http_backend import Call, Endpoint, HttpBackend, Question
+from whisper_desktop.backends.options import TEXT, TOKENS, Kind, read_duration
 from whisper_desktop.discovery import ollama
 from whisper_desktop.discovery.answers import Answer
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import ErrorKind, ModelInfo, Reach
+from whisper_desktop.values import (
+    Deadlines,
+    Embeddings,
+    ErrorKind,
+    GenerationConfig,
+    ModelInfo,
+    Reach,
+)
+from whisper_desktop.wire.http import Http
+from whisper_desktop.wire.ollama import ChatDecoder, decode_embeddings, encode_chat, encode_embeddings
 
 _VERSION_UNASKED = {"/api/version": Answer(404, {}, "")}
+_CHAT, _EMBED = "/api/chat", "/api/embed"
 
 
-class OllamaBackend(OpenAICompatibleBackend):
-    """Ollama's server. A model that it only passes on to the cloud is never asked without consent."""
+class OllamaBackend(HttpBackend):
+    """Ollama's server. A model that it only passes on to the cloud is never asked without consent.
+
+    Options: `num_ctx`, the context window in tokens, and `keep_alive`, how long a model stays in memory when
+    idle (seconds, or text such as "10m"; -1 for ever).
+    """
+
+    capabilities = frozenset(
+        {"completion", "stream", "tools", "vision", "json_schema", "embedding", "reasoning"}
+    )
+    names_are_checked: ClassVar[bool] = True
+    known_options: ClassVar[dict[str, Kind]] = {
+        "num_ctx": TOKENS,
+        "keep_alive": Kind("seconds, or text such as 10m; -1 for ever", read_duration),
+        "embedding_model": TEXT,
+    }
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        *,
+        http: Http,
+        deadlines: Deadlines,
+        key: KeySource | None = None,
+        owns_http: bool = False,
+    ) -> None:
+        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+        self._loaded_by_us: set[str] = set()
+
+    @property
+    def context_length(self) -> int | None:
+        """The context window that a request gets: the one that is set, else that of the loaded model."""
+        return self._option("num_ctx", int) or super().context_length
+
+    # --- models -------------------------------------------------------------------------------------------
 
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         answers = dict(_VERSION_UNASKED)
@@ -22,8 +73,90 @@ class OllamaBackend(OpenAICompatibleBackend):
             raise BackendError(ErrorKind.NOT_AN_LLM, "There is no list of models at this address.")
         return models
 
-    async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
-        return self._pick(model or self.config.model, await self._models(endpoint, allowed), allowed)
-
     def _same(self, named: str, listed: str) -> bool:
         return listed in (named, f"{named}:latest")
+
+    async def _load(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        if model is not None and self._loaded(model) is False:
+            await self._order(endpoint, model, self._option("keep_alive", object), allowed)
+            self._loaded_by_us.add(model)
+            self._forget()
+        return model
+
+    async def unload_model(self) -> None:
+        """Unload what was not in memory before this backend asked for it."""
+        ours, self._loaded_by_us = self._loaded_by_us, set()
+        if not ours:
+            return
+        endpoint = await self._endpoint()
+        self._forget()
+        for model in ours:
+            try:
+                await self._order(endpoint, model, 0, self._reach(endpoint, None))
+            except BackendError as error:
+                raise self._told(error, endpoint, model) from None
+
+    async def _order(self, endpoint: Endpoint, model: str, keep_alive: object, allowed: Reach) -> None:
+        """Load a model, or unload it (`keep_alive` 0): a chat without a message."""
+        body = encode_chat((), self._fitted(GenerationConfig(), model), model, stream=False)
+        if keep_alive is not None:
+            body["keep_alive"] = keep_alive
+        limit = self._deadlines.model_load
+        await self._asked(endpoint, "POST", self._root + _CHAT, allowed, json=body, total=limit)
+
+    def _answered(self, call: Call) -> None:
+        if call.model is not None and self._loaded(call.model) is False:
+            self._loaded_by_us.add(call.model)
+        super()._answered(call)
+
+    # --- answers ------------------------------------------------------------------------------------------
+
+    def _call(self, question: Question, model: str | None) -> Call:
+        config = self._fitted(question.config, model)
+        body = encode_chat(question.messages, config, model)
+        return Call(model, self._root + _CHAT, body, ChatDecoder())
+
+    def _must_load(self, config: GenerationConfig, model: str | None) -> bool:
+        entry = self._known(model)
+        if entry is None or entry.remote or entry.loaded is not True:
+            return super()._must_load(config, model)
+        wanted, loaded = self._wanted_context(config), entry.context_length
+        return wanted is not None and loaded is not None and wanted > loaded  # It loads it anew.
+
+    def _fitted(self, config: GenerationConfig, model: str | None) -> GenerationConfig:
+        """The settings as this model takes them."""
+        entry = self._known(model)
+        context = self._wanted_context(config)
+        if context is not None and entry is not None and entry.loaded and entry.context_length is not None:
+            # A smaller window than the loaded one would make Ollama load the model anew.
+            context = max(context, entry.context_length)
+        extra = dict(config.extra)
+        keep_alive = self._option("keep_alive", object)
+        if keep_alive is not None:
+            extra.setdefault("keep_alive", keep_alive)
+        thinks = entry is not None and "reasoning" in entry.capabilities
+        reasoning = config.reasoning if thinks else None  # It refuses the question else.
+        return replace(config, context_length=context, reasoning=reasoning, extra=extra)
+
+    def _wanted_context(self, config: GenerationConfig) -> int | None:
+        return config.context_length or self._option("num_ctx", int)
+
+    def _embedding_request(
+        self, endpoint: Endpoint, texts: Sequence[str], model: str | None
+    ) -> tuple[str, object]:
+        return self._root + _EMBED, encode_embeddings(texts, model or "")
+
+    def _embeddings(self, value: object) -> Embeddings:
+        return decode_embeddings(value)
+
+    async def _explained(self, error: BackendError, model: str | None) -> BackendError:
+        entry = self._known(model)
+        if error.kind is not ErrorKind.AUTH or entry is None or not entry.remote:
+            return error
+        return BackendError(
+            ErrorKind.AUTH,
+            f"{self.name} is not signed in to its cloud.",
+            f"{entry.id} runs there, not on this computer.",
+            "Sign in with `ollama signin`, or use a model that runs on this computer.",
+            status=error.status,
+        )

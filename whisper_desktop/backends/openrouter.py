@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from whisper_desktop.backends.openai_compatible import Endpoint, OpenAICompatibleBackend
+from whisper_desktop.backends.http_backend import Endpoint
+from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind, Reach
 

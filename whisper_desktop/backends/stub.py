@@ -26,21 +26,21 @@ class StubBackend(Backend):
         """One model that is none."""
         return (ModelInfo(MODEL, loaded=True),)
 
-    async def generate_stream(
+    async def stream_batches(
         self,
         messages: Sequence[Message],
         config: GenerationConfig = GenerationConfig(),
         *,
         model: str | None = None,
         allowed: Reach | None = None,
-    ) -> AsyncGenerator[BackendEvent, None]:
+    ) -> AsyncGenerator[Sequence[BackendEvent], None]:
         """Generate. See `Backend`."""
         asked = next((m.content for m in reversed(messages) if m.role is Role.USER), "")
         words = re.findall(r"\S+\s*", f"This is a stub, no model is running. You said: {asked}")
         limit = len(words) if config.max_tokens is None else config.max_tokens
         for word in words[:limit]:
-            yield TextDelta(word)
-        yield StreamEnd(
+            yield [TextDelta(word)]
+        end = StreamEnd(
             "length" if limit < len(words) else "stop",
             Usage(
                 prompt_tokens=sum(len(message.content.split()) for message in messages),
@@ -48,3 +48,4 @@ class StubBackend(Backend):
             ),
             self.config.model or MODEL,
         )
+        yield [end]

@@ -44,6 +44,8 @@ def _parts(
     status = f" ({error.status})" if error.status else ""
     where = parse_url(url).netloc if url else ""
     whole = f"{error.title} {error.detail}".strip()
+    if error.title.startswith(name):
+        return error.title, error.detail, error.next_step  # The backend itself said it.
     match error.kind:
         case ErrorKind.CONNECT_REFUSED if reach in (Reach.THIS_MACHINE, None):
             return f"{name} is not running.", error.title, "Start it, or use another backend."

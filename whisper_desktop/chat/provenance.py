@@ -13,7 +13,7 @@ def provenance_line(provenance: Provenance) -> str:
 
 
 def who_line(provenance: Provenance) -> str:
-    """Who answered, where it ran, after how long the first token came, how fast the rest."""
+    """Who answered, where it ran, after how long the first token came, how fast the rest, what it cost."""
     guide = provenance.backend == "guide"
     parts = [GUIDE_LABEL] if guide else [provenance.model, provenance.server_name]
     given = " (as given)" if provenance.as_given else ""
@@ -22,6 +22,8 @@ def who_line(provenance: Provenance) -> str:
         parts.append(seconds(provenance.ttft_seconds))
     if provenance.tokens_per_second:
         parts.append(f"{_speed(provenance.tokens_per_second)} tok/s")
+    if provenance.cost_usd:
+        parts.append(_dollars(provenance.cost_usd))
     return " · ".join(part for part in parts if part)
 
 
@@ -32,13 +34,17 @@ def why_line(provenance: Provenance) -> str:
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """One try: "Ollama (qwen3.5:4b): answered after 0.6 s" or "LM Studio: nothing listens there (10 ms)"."""
+    """One try: "Ollama (qwen3.5:4b): answered after 0.6 s" or "LM Studio: nothing listens there (10 ms)".
+
+    One that was left out without being asked has no duration.
+    """
     who = f"{attempt.server_name} ({attempt.model})" if attempt.model else attempt.server_name
     if attempt.kind is None:
         return f"{who}: answered after {seconds(attempt.seconds)}"
     outcome = attempt.detail or attempt.kind.value.replace("_", " ")
     named = outcome.startswith(attempt.server_name)  # its sentence says who, once is enough
-    return f"{'' if named else f'{who}: '}{outcome.rstrip('.')} ({seconds(attempt.seconds)})"
+    line = f"{'' if named else f'{who}: '}{outcome.rstrip('.')}"
+    return line if attempt.skipped else f"{line} ({seconds(attempt.seconds)})"
 
 
 def seconds(value: float) -> str:
@@ -50,6 +56,12 @@ def seconds(value: float) -> str:
     if value < 60:
         return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
     return f"{value / 60:.1f} min"
+
+
+def _dollars(value: float) -> str:
+    if value < 0.0001:
+        return "under $0.0001"
+    return f"${value:.4f}" if value < 0.01 else f"${value:,.2f}"
 
 
 def _speed(value: float) -> str:

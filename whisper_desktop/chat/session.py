@@ -8,17 +8,26 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
-from whisper_desktop.errors import AnswerInterrupted, WhisperError
+from whisper_desktop.chat.breaks import Seam, SetAside
+from whisper_desktop.errors import Interrupted, WhisperError
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
+    AnswerRestarted,
+    AnswerStarted,
+    AttemptFailed,
     Message,
+    Progress,
     Provenance,
     Reach,
     ReasoningDelta,
     Role,
     StreamEvent,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
 )
 
 Ask = Callable[["Session", Sequence[Message]], AsyncGenerator[StreamEvent, None]]
@@ -37,7 +46,11 @@ class TurnState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question and what became of its answer. `error` is set for an interrupted or failed one."""
+    """A question and what became of its answer. `error` is set for an interrupted or failed one.
+
+    `seams` are where somebody else went on with the answer; `set_aside` are beginnings that broke off before
+    somebody began it anew. They were shown, so they are kept, and they are never sent along.
+    """
 
     question: str
     answer: str = ""
@@ -45,6 +58,9 @@ class Turn:
     state: TurnState = TurnState.STREAMING
     provenance: Provenance | None = None
     error: WhisperError | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    seams: tuple[Seam, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 class Session:
@@ -93,7 +109,7 @@ class Session:
         """Ask, and yield the events of the answer as they come.
 
         Closing the generator stops the answer and keeps what came. Errors are recorded in the turn and
-        raised: `AnswerInterrupted` after text was shown, else what the chain raises.
+        raised: `Interrupted` after text was shown, else what the chain raises.
         """
         if self._turns and self._turns[-1].state is TurnState.STREAMING:
             raise RuntimeError("This conversation is already answering a question.")
@@ -104,7 +120,7 @@ class Session:
                 async for event in events:
                     self._record(event)
                     yield event
-        except AnswerInterrupted as error:
+        except Interrupted as error:
             self._update(state=TurnState.INTERRUPTED, error=error)
             raise
         except WhisperError as error:
@@ -120,29 +136,22 @@ class Session:
 
     def _record(self, event: StreamEvent) -> None:
         turn = self._turns[-1]
-        if isinstance(event, TextDelta):
-            self._update(answer=turn.answer + event.text)
-        elif isinstance(event, ReasoningDelta):
-            self._update(reasoning=turn.reasoning + event.text)
-        elif isinstance(event, AnswerFinished):
-            completion = event.completion
-            self._update(state=TurnState.COMPLETE, provenance=completion.provenance)
+        match event:
+            case TextDelta(text):
+                self._update(answer=turn.answer + text)
+            case ReasoningDelta(reasoning):
+                self._update(reasoning=turn.reasoning + reasoning)
+            case ToolCallDelta(call):
+                self._update(tool_calls=(*turn.tool_calls, call))
+            case AnswerContinued(failed, position):
+                self._update(seams=(*turn.seams, Seam(position, failed)))
+            case AnswerRestarted(failed):
+                kept = SetAside(failed, turn.answer, turn.reasoning, turn.seams)
+                self._update(answer="", reasoning="", seams=(), set_aside=(*turn.set_aside, kept))
+            case AnswerFinished(completion):
+                self._update(state=TurnState.COMPLETE, provenance=completion.provenance)
+            case AttemptFailed() | Progress() | AnswerStarted():
+                pass
 
-    def _update(
-        self,
-        *,
-        answer: str | None = None,
-        reasoning: str | None = None,
-        state: TurnState | None = None,
-        provenance: Provenance | None = None,
-        error: WhisperError | None = None,
-    ) -> None:
-        turn = self._turns[-1]
-        self._turns[-1] = replace(
-            turn,
-            answer=turn.answer if answer is None else answer,
-            reasoning=turn.reasoning if reasoning is None else reasoning,
-            state=state or turn.state,
-            provenance=provenance or turn.provenance,
-            error=error or turn.error,
-        )
+    def _update(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of a Turn
+        self._turns[-1] = replace(self._turns[-1], **changes)

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 
 import click
 
-from whisper_desktop.chat import Session, attempt_line, provenance_line
+from whisper_desktop.chat import Session, SetAside, provenance_line
 from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.running import LoopThread, json_option, make_front, run, tell_problems
+from whisper_desktop.cli.showing import AnswerOnTerminal
 from whisper_desktop.control import AskRequest, Front
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import (
     IDENTITIES,
     AnswerFinished,
-    AttemptFailed,
     Completion,
     Message,
     Reach,
     StreamEvent,
-    TextDelta,
     canonical_id,
 )
 
@@ -88,9 +87,9 @@ def chat(
     question = _as_text(" ".join(prompt)) or piped_question()
     choices = ChatChoices(guide, backend, model, Reach(reach) if reach else None)
     if question:
-        completion = run(_ask_once(question, choices, show=not as_json), as_json=as_json)
+        completion, set_aside = run(_ask_once(question, choices, show=not as_json), as_json=as_json)
         if as_json:
-            output.emit_json(shapes.completion_shape(completion))
+            output.emit_json(shapes.completion_shape(completion, set_aside))
     elif as_json or not sys.stdin.isatty():
         raise click.UsageError("There is no question. Write one after `chat`, or pipe one in.")
     else:
@@ -152,32 +151,29 @@ def open_session(front: Front, choices: ChatChoices) -> Session:
     )
 
 
-async def _ask_once(question: str, choices: ChatChoices, *, show: bool) -> Completion:
+async def _ask_once(
+    question: str, choices: ChatChoices, *, show: bool
+) -> tuple[Completion, tuple[SetAside, ...]]:
     async with make_front() as front:
-        return await answer(open_session(front, choices), question, show=show)
+        session = open_session(front, choices)
+        completion = await answer(session, question, show=show)
+        return completion, session.turns[-1].set_aside
 
 
 async def answer(session: Session, question: str, *, show: bool) -> Completion:
     """The answer to one question; with `show`, it is printed as it comes, and who gave it below."""
     completion: Completion | None = None
-    ends_line = True
-    try:
-        with output.progress("Waiting for the answer…") as answering:
+    with output.progress("Waiting for the answer…") as waiting:
+        terminal = AnswerOnTerminal(waiting)
+        try:
             async with aclosing(session.send(question)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
                         completion = event.completion
-                    elif isinstance(event, AttemptFailed) and show:
-                        answering()
-                        output.note(attempt_line(event.attempt))
-                    elif isinstance(event, TextDelta) and show:
-                        answering()
-                        piece = output.clean(event.text)
-                        ends_line = piece.endswith("\n") if piece else ends_line
-                        click.echo(piece, nl=False)
-    finally:
-        if not ends_line:
-            click.echo()
+                    if show:
+                        terminal.show(event)
+        finally:
+            terminal.end()
     if completion is None:
         raise RuntimeError("A stream ended without an answer and without an error.")
     if show:

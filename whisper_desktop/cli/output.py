@@ -3,18 +3,19 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 import click
 
-from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
-from whisper_desktop.values import Reach
+from whisper_desktop.errors import WhisperError
+from whisper_desktop.values import Reach, SetupGuidance
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.status import Status
 
 _PIPE_WIDTH = 10_000  # columns: what is piped is never wrapped
 # Everything that could steer a terminal, but not line ends and tabs: names and answers come from servers.
@@ -88,46 +89,61 @@ def _show(what: "RenderableType") -> None:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-@contextmanager
-def progress(words: str) -> Iterator[Callable[[], None]]:
-    """A sign on standard error that something is going on, where that is a terminal.
+class Waiting:
+    """A sign on standard error that something is going on, where that is a terminal; else nothing.
 
-    The function it gives takes the sign away: call it before anything is printed.
+    Take it away with `stop` before anything is printed.
     """
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
 
-    status = Console(stderr=True).status(words)
-    status.start()
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+
+    def say(self, words: str) -> None:
+        """Show the sign with these words."""
+        if self._status is not None:
+            self._status.update(words)
+            self._status.start()
+
+    def stop(self) -> None:
+        """Take the sign away, until something is said again."""
+        if self._status is not None:
+            self._status.stop()
+
+
+@contextmanager
+def progress(words: str) -> Iterator[Waiting]:
+    """A sign that something is going on, for as long as the block runs or until it is stopped."""
+    waiting = Waiting()
+    waiting.say(words)
     try:
-        yield status.stop
+        yield waiting
     finally:
-        status.stop()
+        waiting.stop()
 
 
 def say_error(error: WhisperError) -> None:
-    """What happened, why, and what to do next, on standard error."""
+    """What happened, why, and what to do next, on standard error; for a chain also each try of it."""
+    from whisper_desktop.chat import attempt_line, failure_of
+
     note(error.title)
     for part in (error.detail, error.next_step):
         if part:
             note(f"  {part}")
-    refused = error.last_error if isinstance(error, LLMConnectionError) else error
-    if isinstance(refused, ConsentRequired):
-        note(f"  To allow it for one question: whisper-desktop chat --reach {refused.needed or Reach.CLOUD}")
-    if isinstance(error, LLMConnectionError):
-        _say_guidance(error)
-
-
-def _say_guidance(error: LLMConnectionError) -> None:
-    from whisper_desktop.chat import attempt_line
-
-    for attempt in error.attempts:
+    failure = failure_of(error)
+    if failure.consent is not None:
+        reach = failure.consent.needed or Reach.CLOUD
+        note(f"  To allow it for one question: whisper-desktop chat --reach {reach}")
+    for attempt in failure.attempts:
         note(f"  - {attempt_line(attempt)}")
-    guidance = error.setup_guidance
-    if guidance is None:
-        return
+    if failure.guidance is not None:
+        _say_guidance(failure.guidance)
+
+
+def _say_guidance(guidance: SetupGuidance) -> None:
     note("")
     note(guidance.headline)
     for number, step in enumerate(guidance.steps, 1):

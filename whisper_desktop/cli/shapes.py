@@ -5,7 +5,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError, WhisperError
+from whisper_desktop.chat import SetAside, failure_of
+from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, WhisperError
 from whisper_desktop.values import (
     Attempt,
     Completion,
@@ -107,8 +108,8 @@ def recommend_shape(advice: SetupRecommendation) -> Json:
     }
 
 
-def completion_shape(completion: Completion) -> Json:
-    """`chat --json`."""
+def completion_shape(completion: Completion, set_aside: Sequence[SetAside] = ()) -> Json:
+    """`chat --json`. `set_aside` is what was said before somebody else began the answer anew."""
     return {
         "text": completion.text,
         "reasoning": completion.reasoning,
@@ -116,8 +117,18 @@ def completion_shape(completion: Completion) -> Json:
         "usage": {
             "prompt_tokens": completion.usage.prompt_tokens,
             "completion_tokens": completion.usage.completion_tokens,
+            "cached_prompt_tokens": completion.usage.cached_prompt_tokens,
+            "reasoning_tokens": completion.usage.reasoning_tokens,
             "cost_usd": completion.usage.cost_usd,
         },
+        "tool_calls": [
+            {"id": call.id, "name": call.name, "arguments": call.arguments} for call in completion.tool_calls
+        ],
+        "seams": list(completion.seams),
+        "set_aside": [
+            {"text": aside.text, "reasoning": aside.reasoning, "attempt": _attempt(aside.failed)}
+            for aside in set_aside
+        ],
         "provenance": _provenance(completion.provenance),
     }
 
@@ -148,6 +159,7 @@ def _attempt(attempt: Attempt) -> Json:
         "detail": attempt.detail,
         "seconds": attempt.seconds,
         "status": attempt.status,
+        "skipped": attempt.skipped,
     }
 
 
@@ -253,24 +265,26 @@ def _plain(value: object) -> object:
 
 def error_shape(error: WhisperError) -> Json:
     """What every command prints with `--json` when it fails."""
-    data: Json = {
-        "error": {
-            "type": type(error).__name__,
-            "title": error.title,
-            "detail": error.detail,
-            "next_step": error.next_step,
-        }
+    told: Json = {
+        "type": type(error).__name__,
+        "title": error.title,
+        "detail": error.detail,
+        "next_step": error.next_step,
     }
-    if isinstance(error, LLMConnectionError | AnswerInterrupted):
-        data["error"]["attempts"] = [_attempt(attempt) for attempt in error.attempts]
-    if isinstance(error, AnswerInterrupted):
-        data["error"]["partial_text"] = error.partial_text
-    if isinstance(error, LLMConnectionError) and error.setup_guidance is not None:
-        guidance = error.setup_guidance
-        data["error"]["setup_guidance"] = {
+    if (kind := getattr(error, "kind", None)) is not None:
+        told["kind"] = kind.value
+        told["attempts"] = [_attempt(attempt) for attempt in failure_of(error).attempts]
+    if isinstance(error, Interrupted):
+        told["partial_text"] = error.partial_text
+    if isinstance(error, BackendError):
+        told["status"], told["retry_after"] = error.status, error.retry_after
+    if isinstance(error, ConsentRequired):
+        told["needed"] = error.needed.value if error.needed else None
+    if (guidance := failure_of(error).guidance) is not None:
+        told["setup_guidance"] = {
             "headline": guidance.headline,
             "steps": list(guidance.steps),
             "links": [{"title": link.title, "url": link.url} for link in guidance.links],
             "offer_guide": guidance.offer_guide,
         }
-    return data
+    return {"error": told}

@@ -4,11 +4,11 @@ A line is one JSON object: {"id", "verb", "args"} goes up, {"id", "event" | "ok"
 """
 
 import json
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from inspect import signature
+from typing import Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from whisper_desktop import errors, values
 from whisper_desktop.errors import ControlError, WhisperError
@@ -16,35 +16,48 @@ from whisper_desktop.errors import ControlError, WhisperError
 MAX_LINE = 16_000_000  # bytes: a long conversation with its history fits, a runaway peer does not
 
 _VALUES = {
-    kind.__name__: kind
-    for kind in (
-        values.AttemptFailed,
-        values.AnswerStarted,
-        values.TextDelta,
-        values.ReasoningDelta,
-        values.AnswerFinished,
-        values.EngineStatus,
-        values.Message,
-        values.Attempt,
-        values.SetupGuidance,
-    )
+    kind.__name__: kind for kind in (*get_args(values.StreamEvent), values.EngineStatus, values.Message)
 }
 _ERRORS = {
     kind.__name__: kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, WhisperError)
 }
+_WORDS = ("title", "detail", "next_step")
+_FIELDS: dict[str, Any] = {
+    "kind": values.ErrorKind,
+    "status": int | None,
+    "retry_after": float | None,
+    "request_sent": bool,
+    "needed": values.Reach | None,
+    "partial_text": str,
+    "cause": str,
+    "key": str,
+    "where": str,
+    "attempts": tuple[values.Attempt, ...],
+    "setup_guidance": values.SetupGuidance | None,
+}
+"""What errors carry besides their words and the error behind them. Each type takes its own of these."""
 
 
 @cache
-def _adapter(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_VALUES[name])
+def _adapter(type_: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any type that pydantic knows
+    # In a tuple, because pydantic takes no configuration for a dataclass itself; pictures are bytes.
+    return TypeAdapter(tuple[type_], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
+
+
+def _plain(type_: Any, value: object) -> Any:  # noqa: ANN401
+    return _adapter(type_).dump_python((value,), mode="json")[0]
+
+
+def _read(type_: Any, data: object) -> Any:  # noqa: ANN401
+    return _adapter(type_).validate_python((data,))[0]
 
 
 def value_to_json(value: object) -> dict[str, object]:
     """A value of one of the known types, as {"type", "value"}."""
     name = type(value).__name__
-    return {"type": name, "value": _adapter(name).dump_python(value, mode="json")}
+    return {"type": name, "value": _plain(_VALUES[name], value)}
 
 
 def not_understood() -> ControlError:
@@ -60,70 +73,37 @@ def value_from_json(data: object) -> Any:
     if not isinstance(data, dict) or str(data.get("type")) not in _VALUES:
         raise not_understood()
     try:
-        return _adapter(str(data["type"])).validate_python(data.get("value"))
+        return _read(_VALUES[str(data["type"])], data.get("value"))
     except ValidationError:
         raise not_understood() from None  # its text would repeat what a person wrote
 
 
 def error_to_json(error: WhisperError) -> dict[str, object]:
     """An error with everything a front end shows or decides by."""
-    data: dict[str, object] = {
-        "type": type(error).__name__,
-        "title": error.title,
-        "detail": error.detail,
-        "next_step": error.next_step,
-    }
-    if (attempts := getattr(error, "attempts", None)) is not None:
-        data["attempts"] = [value_to_json(attempt) for attempt in attempts]
-    if (guidance := getattr(error, "setup_guidance", None)) is not None:
-        data["setup_guidance"] = value_to_json(guidance)
-    if (last := getattr(error, "last_error", None)) is not None:
-        data["last_error"] = error_to_json(last)
-    for name in ("partial_text", "cause", "key", "where"):
-        if (text := getattr(error, name, None)) is not None:
-            data[name] = text
-    for name in ("kind", "needed"):
-        if (word := getattr(error, name, None)) is not None:
-            data[name] = str(word)
-    return data
+    data: dict[str, object] = {"type": type(error).__name__}
+    data |= {part: getattr(error, part) for part in _WORDS}
+    data |= {name: _plain(_FIELDS[name], getattr(error, name)) for name in _fields_of(type(error))}
+    last = getattr(error, "last_error", None)
+    return {**data, "last_error": error_to_json(last)} if last is not None else data
+
+
+def _fields_of(kind: type[WhisperError]) -> tuple[str, ...]:
+    return tuple(name for name in signature(kind).parameters if name in _FIELDS)
 
 
 def error_from_json(data: object) -> WhisperError:
     """The error again; an unknown kind becomes a `ControlError` with the same words."""
     if not isinstance(data, dict):
         return not_understood()
-    try:
-        return _known_error(data)
-    except (ValueError, TypeError, ControlError):
-        return not_understood()
-
-
-def _known_error(data: Mapping[str, Any]) -> WhisperError:
-    words = [str(data.get(part, "")) for part in ("title", "detail", "next_step")]
-    attempts = tuple(value_from_json(item) for item in data.get("attempts", []))
     kind = _ERRORS.get(str(data.get("type")), ControlError)
-    if kind is errors.LLMConnectionError:
-        guidance, last = data.get("setup_guidance"), data.get("last_error")
-        return errors.LLMConnectionError(
-            *words,
-            attempts=attempts,
-            last_error=error_from_json(last) if last is not None else None,
-            setup_guidance=value_from_json(guidance) if guidance is not None else None,
-        )
-    if kind is errors.AnswerInterrupted:
-        why = values.ErrorKind(data.get("kind", values.ErrorKind.STREAM_CUT))
-        partial = str(data.get("partial_text", ""))
-        return errors.AnswerInterrupted(*words, partial_text=partial, kind=why, attempts=attempts)
-    if kind is errors.BackendError:
-        return errors.BackendError(values.ErrorKind(str(data.get("kind"))), *words, attempts=attempts)
-    if kind is errors.EngineError:
-        return errors.EngineError(*words, cause=str(data.get("cause", "unknown")))
-    if kind is errors.ConsentRequired:
-        needed = data.get("needed")
-        return errors.ConsentRequired(*words, needed=values.Reach(needed) if needed is not None else None)
-    if kind is errors.SettingsError:
-        return errors.SettingsError(*words, key=str(data.get("key", "")), where=str(data.get("where", "")))
-    return kind(*words)
+    try:
+        carried: dict[str, Any] = {part: str(data.get(part, "")) for part in _WORDS}
+        carried |= {name: _read(_FIELDS[name], data[name]) for name in _fields_of(kind) if name in data}
+        if data.get("last_error") is not None:
+            carried["last_error"] = error_from_json(data["last_error"])
+        return kind(**carried)
+    except (ValueError, TypeError):
+        return not_understood()
 
 
 def to_line(data: dict[str, object]) -> bytes:

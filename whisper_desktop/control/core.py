@@ -6,7 +6,7 @@ from typing import Protocol
 
 from whisper_desktop.values import EngineStatus, Message, Reach, StreamEvent
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 @dataclass(frozen=True, slots=True)

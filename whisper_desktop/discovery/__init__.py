@@ -6,6 +6,5 @@ deadline.
 """
 
 from whisper_desktop.discovery.detector import LocalLLMDetector
-from whisper_desktop.discovery.known import runs_here
 
-__all__ = ["LocalLLMDetector", "runs_here"]
+__all__ = ["LocalLLMDetector"]

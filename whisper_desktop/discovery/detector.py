@@ -8,7 +8,8 @@ What is reported
 One server is reported once, although it may answer over IPv4, IPv6 and several names.
 
 What is sent: small GETs, without any key to a server that was merely found. Places outside this computer
-are asked only where a person gave their address; places in the cloud only where the cloud is allowed.
+are asked only where a person gave their address or a key for it; places in the cloud only where the cloud is
+allowed.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ class LocalLLMDetector:
     - `http`: what to send with; without it one is made for each scan and closed after it.
     - `env`: where OLLAMA_HOST and the home folder are read (default: this process's environment).
     - `addresses`: places that a person gave, in any form that `wire.address.normalise_url` understands.
-    - `key_for(origin)`: the key for an address that was given; asked only when the server wants one.
+    - `keyed`: origins that have a key: asked too, but a key says nothing of where a server runs its models.
+    - `key_for(origin)`: the key for an address of either kind; asked only when the server wants one.
     - `openrouter_key`, `openrouter_url`, `cloud_allowed`: OpenRouter is asked only with a key and permission.
     - `builtin`: tells about the app's own engine, which is not looked for but known.
     - `ports`: other ports than the usual ones, by id; 0 to leave that server alone.
@@ -56,6 +58,7 @@ class LocalLLMDetector:
         deadlines: Deadlines = _DEADLINES,
         env: Mapping[str, str] | None = None,
         addresses: Sequence[str] = (),
+        keyed: Sequence[str] = (),
         key_for: KeyFor | None = None,
         openrouter_key: Callable[[], Awaitable[str | None]] | None = None,
         openrouter_url: str = OPENROUTER_URL,
@@ -67,6 +70,7 @@ class LocalLLMDetector:
         self._deadlines = deadlines
         self._env = os.environ if env is None else env
         self._addresses = tuple(addresses)
+        self._keyed = tuple(keyed)
         self._key_for = key_for
         self._openrouter_key = openrouter_key
         self._openrouter_url = openrouter_url
@@ -109,7 +113,7 @@ class LocalLLMDetector:
             given.append((configured.ollama_url(ollama_host), "ollama"))
         wanted = self._ports.get("lm_studio") != 0
         lm_studio = configured.lm_studio_port(configured.home_folder(self._env)) if wanted else None
-        return spots(self._ports, [lm_studio] if lm_studio else [], given, _is_own_host)
+        return spots(self._ports, [lm_studio] if lm_studio else [], given, _is_own_host, self._keyed)
 
     @asynccontextmanager
     async def _sender(self, plan: Sequence[Spot]) -> AsyncIterator[Http]:

@@ -174,9 +174,3 @@ def usual_owners(port: int, moved: Mapping[str, int]) -> tuple[str, ...]:
     usual = [id for id, identity in IDENTITIES.items() if moved.get(id, identity.port) == port]
     more = [id for id, extra in MORE_PORTS if extra == port]
     return tuple(dict.fromkeys((*usual, *more)))
-
-
-def runs_here(server_id: str) -> bool:
-    """Whether a server of this kind, found on loopback, runs its models on this computer."""
-    rows = [row for row in KNOWN if row.id == server_id]
-    return bool(rows) and all(row.runs_here for row in rows)

@@ -25,7 +25,8 @@ class Way:
 
     `root_path` is where the server's own paths begin (mostly ""), `given_path` the whole path that was
     written where one was, and `is_given` whether a person wrote this address or it is only a usual place.
-    `expected` is the id of the server that the address was written for, where that is known.
+    `has_key`: a key is kept for it, which lets us ask there, but vouches for nothing. `expected` is the id of
+    the server that the address was written for, where that is known.
     """
 
     origin: str
@@ -33,6 +34,7 @@ class Way:
     root_path: str = ""
     given_path: str | None = None
     is_given: bool = False
+    has_key: bool = False
     expected: str | None = None
 
     @property
@@ -73,36 +75,55 @@ def spots(
     more_ports: Iterable[int],
     given: Sequence[tuple[str, str | None]],
     is_own_host: Callable[[str], bool],
+    keyed: Sequence[str] = (),
 ) -> tuple[tuple[Spot, ...], tuple[Unusable, ...]]:
     """Where to look, each place once, addresses that were given first.
 
     `ports` moves known servers to other ports (0: not looked for at its usual port); `given` are addresses,
     each with the id of the server it is for, where known; `is_own_host` tells whether a host is this computer
-    by one of its own addresses in the network.
+    by one of its own addresses in the network; `keyed` are origins that have a key.
     """
     here: dict[int, list[Way]] = {}
     elsewhere: dict[str, Spot] = {}
-    unusable = []
-    for text, expected in given:
-        try:
-            address = parse_url(normalise_url(text))
-        except SettingsError as error:
-            unusable.append(Unusable(text, error, expected))
-            continue
+    asked, unusable = _read(given, keyed)
+    for address, expected, is_given in asked:
         if address.reach is Reach.THIS_MACHINE:
             hosts = LOOPBACKS if address.is_localhost_name else (address.host,)
-            here.setdefault(address.port, []).extend(_way(address, expected, host) for host in hosts)
+            ways = [_way(address, expected, host) for host in hosts]
         elif is_own_host(address.host):
             # Over loopback this computer's own engines count as this computer, so those ways are tried first.
             near = (replace(address, host=host) for host in LOOPBACKS)
-            here.setdefault(address.port, []).extend(_way(each, expected) for each in (*near, address))
+            ways = [_way(each, expected) for each in (*near, address)]
         else:
-            elsewhere.setdefault(address.url, Spot((_way(address, expected),), address.port))
+            way = _way(address, expected)
+            elsewhere.setdefault(address.url, Spot((way if is_given else _only_keyed(way),), address.port))
+            continue
+        here.setdefault(address.port, []).extend(ways if is_given else map(_only_keyed, ways))
     for port in (*usual_ports(ports), *more_ports):
         usual = (replace(_way(Address("http", host, port, ""), None), is_given=False) for host in LOOPBACKS)
         here.setdefault(port, []).extend(usual)
     local = (Spot(_in_order(ways), port) for port, ways in here.items())
-    return (*local, *elsewhere.values()), tuple(unusable)
+    return (*local, *elsewhere.values()), unusable
+
+
+def _read(
+    given: Sequence[tuple[str, str | None]], keyed: Sequence[str]
+) -> tuple[list[tuple[Address, str | None, bool]], tuple[Unusable, ...]]:
+    """Addresses that were given and, after them, those that only have a key; and those that are none."""
+    asked, unusable = [], []
+    for text, expected in given:
+        try:
+            asked.append((parse_url(normalise_url(text)), expected, True))
+        except SettingsError as error:
+            unusable.append(Unusable(text, error, expected))
+    written = {address.origin for address, _expected, _given in asked}
+    origins = (parse_url(origin) for origin in keyed)
+    asked += [(address, None, False) for address in origins if address.origin not in written]
+    return asked, tuple(unusable)
+
+
+def _only_keyed(way: Way) -> Way:
+    return replace(way, is_given=False, has_key=True)
 
 
 def usual_ports(moved: Mapping[str, int]) -> tuple[int, ...]:

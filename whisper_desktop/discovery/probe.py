@@ -73,10 +73,11 @@ async def look(
 ) -> Outcome:
     """Who answers at one address. Ends by `until` (the event loop's time); raises nothing but cancellation.
 
-    `key_for` is asked only for an address that was given, and only after it refused a request without a
-    key: a program that was merely found never gets one.
+    `key_for` is asked only for an address that was given or has a key, and only after it refused a request
+    without one: a program that was merely found never gets a key.
     """
-    asker = _Asker(way, http, deadlines, until, allowed, key_for if way.is_given else None)
+    source = key_for if way.is_given or way.has_key else None
+    asker = _Asker(way, http, deadlines, until, allowed, source)
     rows = IN_THE_CLOUD if way.reach is Reach.CLOUD else KNOWN
     try:
         known = await _recognise(rows, asker)

@@ -1,6 +1,7 @@
 """From what a place answered to the `ServerInfo` that is reported. Pure decisions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from whisper_desktop.discovery.description import Description
 from whisper_desktop.discovery.known import GIVEN_MODELS, Known, usual_owners
@@ -54,12 +55,11 @@ def _api_base(way: Way, known: Known) -> str:
 
 
 def _reach(way: Way, *, runs_here: bool) -> Reach | None:
-    """An address that was given counts as what it says; what was found on loopback only if it is an
-    engine.
+    """An address that was given counts as what it says; what was found, or only has a key, as that where an
+    engine listens, and nobody can say where a program that passes prompts on sends them.
     """
-    if way.is_given:
-        return way.reach
-    return Reach.THIS_MACHINE if runs_here else None
+    nobody_knows = not (way.is_given or runs_here or way.reach is Reach.CLOUD)
+    return None if nobody_knows else way.reach
 
 
 def is_same(one: ServerInfo, other: ServerInfo) -> bool:
@@ -73,7 +73,7 @@ def is_same(one: ServerInfo, other: ServerInfo) -> bool:
 def nobody_we_know(
     spot: Spot, outcomes: Sequence[tuple[Way, Outcome]], moved: Mapping[str, int]
 ) -> ServerInfo | None:
-    """A program that is no model server, or nothing at all where an address was given."""
+    """A program that is no model server, or nothing at all where an address was given or has a key."""
     for way, outcome in outcomes:
         if isinstance(outcome, Stranger):
             owners = _owners(way, spot, moved)
@@ -86,10 +86,11 @@ def nobody_we_know(
                 detail=about_stranger(spot.port, [IDENTITIES[id].name for id in owners], outcome.manner),
             )
     for way, outcome in outcomes:
-        if isinstance(outcome, Nobody) and way.is_given:
+        if isinstance(outcome, Nobody) and (way.is_given or way.has_key):
             owners = _owners(way, spot, moved)
             expected = way.expected or (owners[0] if len(owners) == 1 else _UNSPECIFIED)
-            return _unreachable(expected, way.url, str(outcome.error), reach=way.reach)
+            gone = _unreachable(expected, way.url, str(outcome.error), reach=_reach(way, runs_here=False))
+            return replace(gone, as_given=way.is_given)
     return None
 
 

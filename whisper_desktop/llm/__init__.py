@@ -1,5 +1,7 @@
 """The chain: finds a backend that answers, within the reach that is allowed, and says which one did."""
 
-from whisper_desktop.llm.client import GuideClient, LLMClient
+from whisper_desktop.llm.client import AnswerStream, GuideClient, LLMClient
+from whisper_desktop.llm.inference import InferenceEngine
+from whisper_desktop.llm.shared import Shared
 
-__all__ = ["GuideClient", "LLMClient"]
+__all__ = ["AnswerStream", "GuideClient", "InferenceEngine", "LLMClient", "Shared"]

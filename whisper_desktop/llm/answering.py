@@ -1,225 +1,409 @@
 """One question on its way through a chain: who is tried, what came, and how it ended.
 
-The rules are `decisions`; this is the effect. Every way out is one of three: an `AnswerFinished` event as the
-last one, an exception, or the caller closing the generator, which closes the socket at once.
+The rules are `decisions`, one try is `attempt`, two side by side are `race`, the words are `failures`; this
+puts them in order. Every way out is one of three: an `AnswerFinished` event as the last one, an exception, or
+the caller closing the generator, which closes the socket at once.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import (
-    AnswerInterrupted,
     BackendError,
-    ConsentRequired,
-    LLMConnectionError,
-    NetworkBlocked,
+    Interrupted,
     ReachError,
+    WhisperError,
 )
+from whisper_desktop.llm import failures
+from whisper_desktop.llm.attempt import Attempting, LeftOut, Question
+from whisper_desktop.llm.breaker import State
 from whisper_desktop.llm.decisions import (
     Action,
-    Decision,
     Position,
+    after_interruption,
     decide,
     may_ask,
-    most_actionable,
+    may_hedge,
     reason_for,
-    what_happened,
 )
+from whisper_desktop.llm.health import Permit, Shut
+from whisper_desktop.llm.messages import estimate_tokens
+from whisper_desktop.llm.places import place_of
+from whisper_desktop.llm.race import Race
+from whisper_desktop.llm.shared import Shared
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
+    AnswerRestarted,
     AnswerStarted,
     Attempt,
     AttemptFailed,
     Completion,
     Deadlines,
     ErrorKind,
-    GenerationConfig,
     Message,
+    OnInterruption,
+    Phase,
+    Progress,
     Provenance,
     Reach,
     ReasoningDelta,
+    Role,
     SetupGuidance,
     StreamEnd,
     StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
 )
 
 Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
+Failure = BackendError | ReachError
 
 _SHORTEST_MEASURE_S = 0.001
+_ECHO = 24  # characters: a continuation that repeats so much of the beginning has begun anew
+_TOO_SHORT_TO_CONTINUE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a question is to be answered, beside what is asked.
+
+    `hedge` allows the next backend to be asked side by side, `hedge_paid` also one that costs money;
+    `timeout` is what the caller gives the whole answer, in seconds.
+    """
+
+    on_interruption: OnInterruption = OnInterruption.STOP
+    hedge: bool = True
+    hedge_paid: bool = False
+    timeout: float | None = None
 
 
 class Answering:
-    """The run of one question. Use `events` once."""
+    """The run of one question. Use `batches` once."""
 
     def __init__(
         self,
         steps: Sequence[Backend],
-        messages: Sequence[Message],
-        config: GenerationConfig,
-        *,
-        reach: Reach,
-        model: str | None,
+        question: Question,
+        wishes: Wishes,
+        shared: Shared,
         deadlines: Deadlines,
-        guidance: Guidance | None,
+        *,
+        guidance: Guidance | None = None,
     ) -> None:
-        self._steps = steps
-        self._messages = messages
-        self._config = config
-        self._reach = reach
-        self._model = model
+        self._todo = list(steps)
+        self.only = len(self._todo) == 1
+        self._question = question
+        self._wishes = wishes
+        self._shared = shared
         self._deadlines = deadlines
         self._guidance = guidance
+        self._id = shared.new_id()
         self._asked = time.monotonic()
+        self._answered = False
         self._first_at: float | None = None
+        self._winner: Attempting | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._calls: list[ToolCall] = []
+        self._seams: list[int] = []
         self._attempts: list[Attempt] = []
-        self._errors: list[BackendError | ReachError] = []
-        self._finished = False
+        self._errors: list[Failure] = []
+        self._resting: list[Backend] = []
+        self._too_small: int | None = None
+        self._broke_off: tuple[Attempt, Failure, OnInterruption] | None = None
 
-    async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        """Try the steps in order, then once more those that were still loading their model."""
-        loading = []
-        usable = [backend for backend in self._steps if may_ask(backend.config.reach, self._reach)]
-        for backend in self._steps:
-            if backend not in usable:
-                yield AttemptFailed(self._record(backend, _needs_consent(backend), 0.0))
-                continue
-            async with aclosing(self._step(backend, later=backend is not usable[-1])) as events:
-                async for event in events:
-                    yield event
-            if self._finished:
-                return
-            if self._attempts[-1].kind is ErrorKind.LOADING and backend is not usable[-1]:
-                loading.append(backend)
-        for backend in loading:
-            async with aclosing(self._step(backend, later=False)) as events:
-                async for event in events:
-                    yield event
-            if self._finished:
-                return
-        raise self._nobody_answered()
+    async def batches(self) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """Everything that happens, in batches; the last event is `AnswerFinished`."""
+        metrics = self._shared.metrics
+        metrics.started(self._id, batch=self._question.batch)
+        over = metrics.cancelled
+        try:
+            async with aclosing(self._answers()) as answers:
+                async for batch in answers:
+                    yield batch
+        except Interrupted:
+            over = metrics.interrupted
+            raise
+        except WhisperError:
+            over = metrics.failed
+            raise
+        finally:
+            if not self._answered:
+                over(self._id)
 
-    async def _step(self, backend: Backend, *, later: bool) -> AsyncGenerator[StreamEvent, None]:
-        began = time.monotonic()
-        position = Position(later_step=later)
+    async def _answers(self) -> AsyncGenerator[Sequence[StreamEvent], None]:
         while True:
+            async with aclosing(self._find()) as finding:
+                async for event in finding:
+                    yield (event,)
+            winner = self._winner
+            if winner is None:
+                raise self._nobody_answered()
             try:
-                async with aclosing(self._attempt(backend, began)) as events:
-                    async for event in events:
-                        yield event
+                yield await self._begin(winner)
+                async with aclosing(winner.rest()) as batches:
+                    async for batch in batches:
+                        self._keep(batch)
+                        if winner.end is None:
+                            yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
+                        else:
+                            yield [*batch[:-1], await self._finish(winner, winner.end)]  # type: ignore[list-item]
                 return
             except (BackendError, ReachError) as error:
                 failure = error
-            seconds = time.monotonic() - began
-            position = replace(position, waited=seconds, output_seen=self._first_at is not None)
-            decision = self._decide(failure, position)
-            if decision.action is not Action.WAIT:
-                attempt = self._record(backend, failure, seconds)
-                self._stop_if(decision, failure, backend)
-                yield AttemptFailed(attempt)
-            if decision.action is Action.MOVE_ON:
-                return
-            await asyncio.sleep(decision.pause)
-            position = replace(position, retried=position.retried or decision.action is Action.RETRY)
+                winner.failed(error)
+            finally:
+                await winner.close()
+                self._winner = None
+            yield (self._interrupted(winner.backend, failure, winner.elapsed()),)
 
-    async def _attempt(self, backend: Backend, began: float) -> AsyncGenerator[StreamEvent, None]:
-        clock = asyncio.get_running_loop().time
-        first_token = (
-            self._deadlines.first_token_cloud
-            if backend.config.reach is Reach.CLOUD
-            else self._deadlines.first_token
-        )
-        due = clock() + first_token
-        pieces = backend.generate_stream(self._messages, self._config, model=self._model, allowed=self._reach)
-        async with aclosing(pieces):
-            while True:
-                try:
-                    async with asyncio.timeout_at(due):
-                        event = await anext(pieces)
-                except StopAsyncIteration:
-                    raise BackendError(
-                        ErrorKind.TRUNCATED, f"{backend.name} stopped before its answer was complete."
-                    ) from None
-                except TimeoutError:
-                    raise self._silence(backend, first_token) from None
-                if isinstance(event, StreamEnd):
-                    yield self._finish(backend, event, began)
-                    return
-                if not event.text:
-                    continue
-                if self._first_at is None:
-                    self._first_at = time.monotonic()
-                    yield AnswerStarted(
-                        backend.id, backend.name, self._model_of(backend, None), _reach(backend)
-                    )
-                (self._reasoning if isinstance(event, ReasoningDelta) else self._text).append(event.text)
+    # --- finding somebody who answers ---------------------------------------------------------------------
+
+    async def _find(self) -> AsyncGenerator[StreamEvent, None]:
+        """Ask one after another until one begins to answer: `self._winner`."""
+        loading: list[Backend] = []
+        while self._todo and self._winner is None:
+            backend = self._todo.pop(0)
+            refusal = self._refusal(backend)
+            if refusal is not None:
+                yield AttemptFailed(self._record(backend, refusal, 0.0, skipped=True))
+                continue
+            opening = _Opening(self, backend)
+            async with aclosing(self._events_of(opening)) as events:
+                async for event in events:
+                    yield event
+            if opening.loading:
+                loading.append(backend)
+        async with aclosing(self._last_resort(loading)) as events:
+            async for event in events:
                 yield event
-                due = clock() + self._deadlines.stall
 
-    def _decide(self, failure: BackendError | ReachError, position: Position) -> Decision:
+    async def _events_of(self, opening: "_Opening") -> AsyncGenerator[StreamEvent, None]:
+        rival = self._rival(opening.backend)
+        if rival is None:
+            async with aclosing(opening.events()) as events:
+                async for event in events:
+                    yield event
+            self._winner = opening.won
+            return
+        race = Race(opening, lambda: self._second(rival), self._hedge_after(opening.backend))
+        async with aclosing(race.events()) as events:
+            async for event in events:
+                yield event
+        self._winner = race.won.won if race.won is not None else None
+        for loser in race.lost:
+            yield AttemptFailed(self._record(loser.backend, failures.slower(loser.backend), loser.seconds))
+
+    async def _last_resort(self, loading: list[Backend]) -> AsyncGenerator[StreamEvent, None]:
+        """Nobody answered: those that were loading are waited for; else one that rests is asked after all."""
+        candidates = loading
+        asked = {attempt.url for attempt in self._attempts if not attempt.skipped}
+        resting = [backend for backend in self._resting if backend.base_url not in asked]
+        self._resting.clear()
+        if not candidates and resting:
+            places = [place_of(backend, self._question.model) for backend in resting]
+            candidates = [resting[self._shared.health.soonest(places)]]
+        for backend in candidates:
+            if self._winner is not None:
+                return
+            opening = _Opening(self, backend, alone=True)
+            async with aclosing(opening.events()) as events:
+                async for event in events:
+                    yield event
+            self._winner = opening.won
+
+    def later_step(self) -> bool:
+        """Whether anybody after the present step could be asked."""
+        return any(self._refusal(backend, looking=True) is None for backend in self._todo)
+
+    def _rival(self, first: Backend) -> Backend | None:
+        """Who could be asked side by side with this one, if it is slow."""
+        if not self._wishes.hedge or self._broke_off is not None:
+            return None
+        for backend in self._todo:
+            if self._refusal(backend, looking=True) is None:
+                reach = backend.config.reach or Reach.CLOUD
+                paid_allowed = self._wishes.hedge_paid
+                allowed = may_hedge(
+                    reach=reach, ready=backend.ready, paid=backend.paid, paid_allowed=paid_allowed
+                )
+                return backend if allowed else None
+        return None
+
+    def _second(self, rival: Backend) -> "_Opening | None":
+        if rival not in self._todo or self._refusal(rival) is not None:
+            return None
+        self._todo.remove(rival)
+        return _Opening(self, rival)
+
+    def _hedge_after(self, backend: Backend) -> float:
+        learnt = self._shared.health.first_token_p95(place_of(backend, self._question.model))
+        return self._deadlines.hedge if learnt is None else min(self._deadlines.hedge, learnt)
+
+    def _refusal(self, backend: Backend, *, looking: bool = False) -> Failure | None:
+        """Why a step is not asked at all; None where it is. `looking` changes nothing."""
+        question = self._question
+        if not may_ask(backend.config.reach, question.reach):
+            return failures.needs_consent(backend)
+        place = place_of(backend, question.model)
+        lacking = question.needs - backend.capabilities
+        if lacking or self._shared.health.is_refused(place, question.needs):
+            return failures.cannot(backend, lacking or question.needs)
+        if self._too_small is not None and (backend.context_length or 0) <= self._too_small:
+            return failures.no_larger(backend)
+        if self.only or self._shared.health.standing(place).state not in (State.OPEN, State.BLOCKED):
+            return None
+        answer = self._shared.health.ask(place)
+        if isinstance(answer, Permit):
+            answer.released()
+            return None
+        if not looking:
+            self._resting.append(backend)
+        return failures.resting(backend, answer)
+
+    # --- used by the openings -----------------------------------------------------------------------------
+
+    def attempting(self, backend: Backend, *, alone: bool) -> Attempting:
+        """The next try of a backend, with what is left of the time."""
+        self._shared.seen(backend)
+        self._shared.metrics.asking(self._id, backend.id, self._question.model or backend.model_id)
+        return Attempting(
+            backend,
+            self._question_for(backend),
+            self._shared,
+            self._deadlines,
+            number=len(self._attempts) + 1,
+            last=not self.later_step(),
+            alone=alone,
+        )
+
+    def decide(self, failure: Failure, waited: float, retried: bool) -> tuple[Action, float]:
+        """What to do about a failure before any output."""
+        if self._continues and failure.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED):
+            return Action.RETRY, 0.0  # it does not go on with others' text: it is asked to begin anew
+        position = Position(
+            later_step=self.later_step(),
+            retried=retried,
+            waited=waited,
+            empty_before=any(attempt.kind is ErrorKind.EMPTY for attempt in self._attempts),
+            batch=self._question.batch,
+        )
         retry_after = failure.retry_after if isinstance(failure, BackendError) else None
-        return decide(_kind(failure), position, self._deadlines, retry_after)
+        decision = decide(failure.kind, position, self._deadlines, retry_after)
+        return decision.action, decision.pause
 
-    def _stop_if(self, decision: Decision, failure: BackendError | ReachError, backend: Backend) -> None:
-        if decision.action is Action.STOP:
-            if isinstance(failure, BackendError):
-                failure.attempts = tuple(self._attempts)
+    def note(self, backend: Backend, failure: Failure, seconds: float, action: Action) -> AttemptFailed:
+        """Record a failed try. Raises the failure where the chain stops with it."""
+        if self._continues and failure.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED):
+            self._begin_anew()
+        attempt = self._record(backend, failure, seconds)
+        if action is Action.MOVE_ON_TO_LARGER:
+            known = backend.context_length or estimate_tokens(self._question.messages)
+            self._too_small = max(known, self._too_small or 0)
+        if action is Action.STOP and self._broke_off is None:
+            failure.attempts = tuple(self._attempts)
             raise failure
-        if decision.action is Action.INTERRUPT:
-            words = len("".join(self._text).split())
-            after = f"after {words} word{'s' if words != 1 else ''}" if words else "before its first word"
-            raise AnswerInterrupted(
-                f"The answer stopped {after}.",
-                f"{failure.title} {failure.detail}".strip() + (" The text so far is kept." if words else ""),
-                failure.next_step or "Try again, or use another backend.",
-                partial_text="".join(self._text),
-                kind=_kind(failure),
-                attempts=tuple(self._attempts),
-            ) from failure
+        return AttemptFailed(attempt)
 
-    def _record(self, backend: Backend, failure: BackendError | ReachError, seconds: float) -> Attempt:
-        attempt = Attempt(
-            backend=backend.id,
-            server_name=backend.name,
-            url=backend.base_url,
-            model=self._model or backend.model_id,
-            kind=_kind(failure),
-            detail=f"{failure.title} {failure.detail}".strip(),
-            seconds=seconds,
-            status=failure.status if isinstance(failure, BackendError) else None,
-        )
-        self._attempts.append(attempt)
-        self._errors.append(failure)
-        return attempt
+    def left_out(self, backend: Backend, shut: Shut, *, alone: bool) -> AttemptFailed:
+        """Record a step whose breaker opened while it waited, or that wants to be left alone."""
+        if not alone:
+            self._resting.append(backend)
+        return AttemptFailed(self._record(backend, failures.resting(backend, shut), 0.0, skipped=True))
 
-    def _silence(self, backend: Backend, first_token: float) -> BackendError:
+    @property
+    def deadlines(self) -> Deadlines:
+        """The durations of this run."""
+        return self._deadlines
+
+    # --- the answer ---------------------------------------------------------------------------------------
+
+    async def _begin(self, winner: Attempting) -> Sequence[StreamEvent]:
+        """What is said before the first piece of an answer."""
+        backend = winner.backend
+        started = AnswerStarted(backend.id, backend.name, self._model_of(backend, None), _reach(backend))
         if self._first_at is None:
-            return BackendError(
-                ErrorKind.FIRST_TOKEN_TIMEOUT,
-                f"{backend.name} did not begin to answer within {first_token:g} s.",
-                "It accepted the question, but the model sent nothing.",
-                "Try a smaller model, a shorter message, or another backend.",
-            )
-        return BackendError(
-            ErrorKind.STALLED,
-            f"{backend.name} sent nothing more for {self._deadlines.stall:g} s.",
-            "The model or the server hangs.",
-            "Try again, or use another backend.",
-        )
+            self._first_at = time.monotonic()
+        if self._broke_off is None:
+            return (started,)
+        attempt, _, wish = self._broke_off
+        self._shared.metrics.restarted()
+        partial = "".join(self._text)
+        self._broke_off = None
+        if wish is OnInterruption.CONTINUE and not await _begins_anew(winner, partial):
+            self._seams.append(len(partial))
+            return (AnswerContinued(attempt, len(partial)), started)
+        restarted = AnswerRestarted(attempt, partial, "".join(self._reasoning))
+        self._text, self._reasoning, self._seams = [], [], []
+        return (restarted, started)
 
-    def _finish(self, backend: Backend, end: StreamEnd, began: float) -> AnswerFinished:
+    def _keep(self, batch: Sequence[object]) -> None:
+        for event in batch:
+            kind = type(event)
+            if kind is TextDelta:
+                self._text.append(event.text)  # type: ignore[attr-defined]
+            elif kind is ReasoningDelta:
+                self._reasoning.append(event.reasoning)  # type: ignore[attr-defined]
+            elif kind is ToolCallDelta:
+                self._calls.append(event.call)  # type: ignore[attr-defined]
+
+    def _interrupted(self, backend: Backend, failure: Failure, seconds: float) -> AttemptFailed:
+        """The answer broke off after its first output: who goes on is decided, or `Interrupted` is raised."""
+        attempt = self._record(backend, failure, seconds)
+        plain = not (self._reasoning or self._question.needs)
+        long_enough = sum(map(len, self._text)) >= _TOO_SHORT_TO_CONTINUE
+        wish = after_interruption(
+            self._wishes.on_interruption,
+            kind=failure.kind,
+            tool_called=bool(self._calls),
+            plain_text=plain and long_enough,
+        )
+        self._broke_off = (attempt, failure, wish)
+        if wish is OnInterruption.STOP or not self.later_step():
+            raise self._broken(failure)
+        return AttemptFailed(attempt)
+
+    def _question_for(self, backend: Backend) -> Question:
+        question = self._question
+        if self._wishes.timeout is not None:
+            left = self._wishes.timeout - (time.monotonic() - self._asked)
+            question = replace(question, budget=max(left, 0.0))
+        if self._continues and "prefill" in backend.capabilities:
+            partial = Message(Role.ASSISTANT, "".join(self._text))
+            return replace(question, messages=(*question.messages, partial))
+        if self._continues:
+            self._begin_anew()
+        return question
+
+    @property
+    def _continues(self) -> bool:
+        return self._broke_off is not None and self._broke_off[2] is OnInterruption.CONTINUE
+
+    def _begin_anew(self) -> None:
+        assert self._broke_off is not None
+        self._broke_off = (*self._broke_off[:2], OnInterruption.RESTART)
+
+    async def _finish(self, winner: Attempting, end: StreamEnd) -> AnswerFinished:
         now = time.monotonic()
+        backend = winner.backend
         failed = tuple(self._attempts)
         model = self._model_of(backend, end.model)
         answered = Attempt(
-            backend.id, backend.name, backend.base_url, model, None, f"{backend.name} answered.", now - began
+            backend.id,
+            backend.name,
+            backend.base_url,
+            model,
+            None,
+            f"{backend.name} answered.",
+            winner.elapsed(),
         )
-        self._finished = True
+        usage = await self._shared.priced(backend, model, end.usage)
         provenance = Provenance(
             backend=backend.id,
             server_name=backend.name,
@@ -231,11 +415,23 @@ class Answering:
             attempts=(*failed, answered),
             ttft_seconds=None if self._first_at is None else self._first_at - self._asked,
             total_seconds=now - self._asked,
-            tokens_per_second=end.usage.tokens_per_second or self._measured(end, now),
+            tokens_per_second=usage.tokens_per_second or self._measured(end, now),
+            usage=usage,
         )
         completion = Completion(
-            "".join(self._text), "".join(self._reasoning), end.finish_reason, end.usage, provenance
+            "".join(self._text),
+            "".join(self._reasoning),
+            end.finish_reason,
+            usage,
+            provenance,
+            tuple(self._calls),
+            tuple(self._seams),
         )
+        await winner.succeeded(completion)
+        speed = provenance.tokens_per_second
+        self._shared.metrics.attempt(answered, ttft=winner.ttft, tokens_per_second=speed, usage=usage)
+        self._shared.metrics.answered(self._id, provenance)
+        self._answered = True
         return AnswerFinished(completion)
 
     def _measured(self, end: StreamEnd, now: float) -> float | None:
@@ -251,56 +447,102 @@ class Answering:
         return (tokens - 1) / (now - self._first_at)
 
     def _model_of(self, backend: Backend, answered: str | None) -> str:
-        return answered or backend.model_id or self._model or ""
+        return answered or backend.model_id or self._question.model or ""
 
-    def _nobody_answered(self) -> LLMConnectionError:
+    # --- failures -----------------------------------------------------------------------------------------
+
+    def _record(
+        self, backend: Backend, failure: Failure, seconds: float, *, skipped: bool = False
+    ) -> Attempt:
+        attempt = Attempt(
+            backend=backend.id,
+            server_name=backend.name,
+            url=backend.base_url,
+            model=self._question.model or backend.model_id,
+            kind=failure.kind,
+            detail=f"{failure.title} {failure.detail}".strip(),
+            seconds=seconds,
+            status=failure.status if isinstance(failure, BackendError) else None,
+            skipped=skipped,
+        )
+        self._attempts.append(attempt)
+        self._errors.append(failure)
+        self._shared.metrics.attempt(attempt)
+        return attempt
+
+    def _broken(self, failure: Failure) -> Interrupted:
+        return failures.broken("".join(self._text), failure, tuple(self._attempts))
+
+    def _nobody_answered(self) -> WhisperError:
+        if self._broke_off is not None:
+            return self._broken(self._broke_off[1])
         attempts = tuple(self._attempts)
         guidance = self._guidance(attempts) if self._guidance is not None else None
-        if not attempts:
-            return LLMConnectionError(
-                "There is no backend that could answer.",
-                "No model server that could answer was found, and none is set.",
-                "Open Setup, or start LM Studio or Ollama.",
-                setup_guidance=guidance,
-            )
-        index = most_actionable(attempts)
-        headline = self._errors[index]
-        others = [attempt for attempt in attempts if attempt.server_name != attempts[index].server_name]
-        detail = f"{headline.detail} {what_happened(others)}." if others else headline.detail
-        consent = next((error for error in self._errors if isinstance(error, ConsentRequired)), None)
-        return LLMConnectionError(
-            headline.title,
-            detail.strip(),
-            headline.next_step,
-            attempts=attempts,
-            last_error=consent or self._errors[-1],
-            setup_guidance=guidance,
-        )
+        return failures.nobody_answered(attempts, self._errors, guidance)
 
 
-def _kind(failure: BackendError | ReachError) -> ErrorKind:
-    if isinstance(failure, BackendError):
-        return failure.kind
-    return ErrorKind.OFFLINE if isinstance(failure, NetworkBlocked) else ErrorKind.CONSENT_REQUIRED
+class _Opening:
+    """One step, tried until it begins to answer (`won`) or is given up; waits and second tries included."""
+
+    def __init__(self, run: Answering, backend: Backend, *, alone: bool = False) -> None:
+        self.backend = backend
+        self.won: Attempting | None = None
+        self.loading = False
+        self._run = run
+        self._alone = alone or run.only
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been tried."""
+        return time.monotonic() - self._began
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
+        """What happens until the first output. Raises what stops the whole chain."""
+        retried = False
+        while True:
+            attempt = self._run.attempting(self.backend, alone=self._alone or retried)
+            try:
+                async with aclosing(attempt.open()) as progress:
+                    async for event in progress:
+                        yield event
+                self.won = attempt
+                return
+            except LeftOut as left_out:
+                pause = left_out.shut.until - time.monotonic()
+                if not self._alone or pause > self._run.deadlines.retry_after_most:
+                    yield self._run.left_out(self.backend, left_out.shut, alone=self._alone)
+                    return
+                await asyncio.sleep(pause)
+                continue
+            except (BackendError, ReachError) as error:
+                failure = error
+                attempt.failed(error)
+            finally:
+                if self.won is None:
+                    await attempt.close()
+            action, pause = self._run.decide(failure, self.seconds, retried)
+            self.loading = failure.kind is ErrorKind.LOADING and not self._alone
+            if action is Action.WAIT:
+                yield Progress(Phase.LOADING)
+                await asyncio.sleep(pause)
+                continue
+            failed = self._run.note(self.backend, failure, self.seconds, action)
+            yield failed
+            if action is not Action.RETRY:
+                return
+            retried = True
+            await asyncio.sleep(pause)
+
+
+async def _begins_anew(winner: Attempting, partial: str) -> bool:
+    """Whether a backend that was asked to go on with a text repeats its beginning instead."""
+    head = partial[:_ECHO]
+    while True:
+        said = "".join(event.text for event in winner.held if isinstance(event, TextDelta))
+        if len(said) >= len(head) or not head.startswith(said) or not await winner.more():
+            return said.startswith(head)
 
 
 def _reach(backend: Backend) -> Reach:
     return backend.config.reach or Reach.CLOUD  # Never nearer than what is known.
-
-
-def _needs_consent(backend: Backend) -> ConsentRequired:
-    reach = backend.config.reach
-    if reach is None:
-        return ConsentRequired(
-            f"{backend.name} was not asked.",
-            f"Nobody can say where the model at {backend.base_url} runs. Nothing was sent.",
-            "Add its address in Settings if you trust it, or choose another backend.",
-            needed=None,
-        )
-    place = {Reach.MY_NETWORK: "in your network, not on this computer", Reach.CLOUD: "in the cloud"}
-    return ConsentRequired(
-        f"{backend.name} was not asked, because it is {place.get(reach, reach.words)}.",
-        "Nothing was sent.",
-        f"Allow {reach.words} for this conversation, or use a model on this computer.",
-        needed=reach,
-    )

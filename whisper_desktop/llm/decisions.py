@@ -1,38 +1,52 @@
 """What the chain does about a failure: pure rules, the same for every backend.
 
-- After output was handed out, nobody else may answer: the answer is interrupted, with its text.
 - What would fail everywhere, or was declined, stops the chain and is told. It is not passed on to another
   server: a message that one provider declined goes to another one only by the person's own decision.
+- A conversation that is too long goes on only to a backend whose context window is known to be larger.
 - A server that loads its model is not dead. While somebody later in the chain could answer it gets a short
   grace, else it is waited for.
+- One empty answer may be bad luck; a second one is told.
 - Everything else moves on at once. Only the last step gets one second try, and only where that can help.
+- After output was handed out, the person's choice decides: begin anew elsewhere, go on elsewhere, or stop.
+  A function that a model has called may already have been carried out, so nothing begins anew after it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from whisper_desktop.values import Attempt, Deadlines, ErrorKind, Reach
+from whisper_desktop.values import (
+    Attempt,
+    Deadlines,
+    ErrorKind,
+    GenerationConfig,
+    Message,
+    OnInterruption,
+    Reach,
+)
 
 
 class Action(Enum):
     """What happens next."""
 
     MOVE_ON = "move on"
+    MOVE_ON_TO_LARGER = "move on to a larger context"
     WAIT = "wait"
     RETRY = "retry"
     STOP = "stop"
-    INTERRUPT = "interrupt"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the chain stands when a try of a step fails. `waited` is how long this step has been loading."""
+    """Where the chain stands when a try of a step fails. `waited` is how long this step has been loading,
+    `empty_before` whether another step gave an empty answer, `batch` whether nobody waits at a screen.
+    """
 
     later_step: bool
     retried: bool = False
     waited: float = 0.0
-    output_seen: bool = False
+    empty_before: bool = False
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +57,7 @@ class Decision:
     pause: float = 0.0
 
 
-_STOPPING = frozenset(
-    {
-        ErrorKind.BAD_REQUEST,
-        ErrorKind.CONTENT_FILTER,
-        ErrorKind.CONTEXT_OVERFLOW,
-        ErrorKind.CANCELLED,
-    }
-)
+_STOPPING = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.CONTENT_FILTER, ErrorKind.CANCELLED})
 _WORTH_A_SECOND_TRY = frozenset(
     {
         ErrorKind.SERVER_ERROR,
@@ -64,20 +71,32 @@ _WORTH_A_SECOND_TRY = frozenset(
 def decide(
     kind: ErrorKind, position: Position, deadlines: Deadlines, retry_after: float | None = None
 ) -> Decision:
-    """What to do about one failure."""
-    if position.output_seen:
-        return Decision(Action.INTERRUPT)
-    if kind in _STOPPING:
+    """What to do about one failure before any output."""
+    if kind in _STOPPING or (kind is ErrorKind.EMPTY and position.empty_before):
         return Decision(Action.STOP)
+    if kind is ErrorKind.CONTEXT_OVERFLOW:
+        return Decision(Action.MOVE_ON_TO_LARGER)
     if kind is ErrorKind.LOADING:
         patience = deadlines.loading_move_on if position.later_step else deadlines.loading_wait
         wait = position.waited < patience
         return Decision(Action.WAIT, deadlines.loading_poll) if wait else Decision(Action.MOVE_ON)
     if kind in _WORTH_A_SECOND_TRY and not position.later_step and not position.retried:
         pause = deadlines.retry_pause if retry_after is None else retry_after
-        if pause <= deadlines.retry_after_most:
+        most = deadlines.retry_after_most_batch if position.batch else deadlines.retry_after_most
+        if pause <= most:
             return Decision(Action.RETRY, pause)
     return Decision(Action.MOVE_ON)
+
+
+def after_interruption(
+    wish: OnInterruption, *, kind: ErrorKind, tool_called: bool, plain_text: bool
+) -> OnInterruption:
+    """What is done with an answer that broke off. What one provider withholds half way is not passed on."""
+    if tool_called or kind in (ErrorKind.CONTENT_FILTER, ErrorKind.CANCELLED):
+        return OnInterruption.STOP
+    if wish is OnInterruption.CONTINUE and not plain_text:
+        return OnInterruption.RESTART
+    return wish
 
 
 def may_ask(reach: Reach | None, allowed: Reach) -> bool:
@@ -85,15 +104,39 @@ def may_ask(reach: Reach | None, allowed: Reach) -> bool:
     return allowed.allows(Reach.CLOUD if reach is None else reach)
 
 
+def needs_of(messages: Sequence[Message], config: GenerationConfig) -> frozenset[str]:
+    """The capabilities that a question needs beside completion."""
+    needs = set()
+    if config.tools:
+        needs.add("tools")
+    if config.json_schema is not None:
+        needs.add("json_schema")
+    if any(message.images for message in messages):
+        needs.add("vision")
+    return frozenset(needs)
+
+
+def may_hedge(*, reach: Reach, ready: bool | None, paid: bool, paid_allowed: bool) -> bool:
+    """Whether a backend may be asked side by side with one that is slow: only where that loads no second
+    model onto this computer, and costs money only with consent.
+    """
+    if paid or reach is Reach.CLOUD:
+        return paid_allowed
+    return reach is not Reach.THIS_MACHINE or ready is True
+
+
 _MOST_ACTIONABLE_FIRST = (
     ErrorKind.AUTH,
     ErrorKind.QUOTA,
+    ErrorKind.BUDGET,
+    ErrorKind.CONTEXT_OVERFLOW,
     ErrorKind.MODEL_MISSING,
     ErrorKind.LOADING,
     ErrorKind.CONSENT_REQUIRED,
     ErrorKind.ENGINE,
     ErrorKind.RATE_LIMITED,
     ErrorKind.OVERLOADED,
+    ErrorKind.QUEUE_FULL,
     ErrorKind.UNSUPPORTED,
     ErrorKind.NOT_AN_LLM,
     ErrorKind.TLS,
@@ -101,6 +144,7 @@ _MOST_ACTIONABLE_FIRST = (
     ErrorKind.OFFLINE,
     ErrorKind.CONNECT_REFUSED,
     ErrorKind.NOT_CONFIGURED,
+    ErrorKind.CANCELLED,
 )
 
 
@@ -119,14 +163,22 @@ _DID = {
     ErrorKind.LOADING: "was still loading its model",
     ErrorKind.AUTH: "did not accept the key",
     ErrorKind.QUOTA: "has no credit left",
+    ErrorKind.BUDGET: "would cost more than is allowed",
     ErrorKind.NOT_CONFIGURED: "is not set up",
     ErrorKind.CONSENT_REQUIRED: "was not allowed",
     ErrorKind.MODEL_MISSING: "does not have the model",
     ErrorKind.OVERLOADED: "was busy",
+    ErrorKind.QUEUE_FULL: "was busy",
     ErrorKind.RATE_LIMITED: "asked to slow down",
     ErrorKind.SERVER_ERROR: "failed",
     ErrorKind.EMPTY: "gave an empty answer",
     ErrorKind.ENGINE: "could not start",
+    ErrorKind.CONTEXT_OVERFLOW: "has too small a context window",
+    ErrorKind.UNSUPPORTED: "cannot do what was asked",
+    ErrorKind.STREAM_CUT: "broke off",
+    ErrorKind.TRUNCATED: "broke off",
+    ErrorKind.STALLED: "stopped in the middle",
+    ErrorKind.CANCELLED: "was slower",
 }
 _SILENT = "did not answer"
 

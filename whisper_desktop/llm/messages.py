@@ -1,16 +1,24 @@
 """What callers may pass as messages, and what is made of it."""
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 
-from whisper_desktop.values import Message, Role
+from whisper_desktop.values import Image, Message, Role, ToolCall
 
 MessageLike = Message | Mapping[str, object] | str
 
 
-def as_messages(given: str | Sequence[MessageLike]) -> tuple[Message, ...]:
-    """Messages from a question, or from messages, dictionaries with `role` and `content`, and plain strings.
+_BYTES_A_TOKEN = 4  # of English text, for most vocabularies; others need up to three times as many
+_TOKENS_AN_IMAGE = 500
 
-    A plain string is what the user says. Raises `ValueError` for anything else, and for no message at all.
+
+def as_messages(given: str | Sequence[MessageLike]) -> tuple[Message, ...]:
+    """Messages from a question, or from messages, dictionaries as OpenAI has them, and plain strings.
+
+    A plain string is what the user says. A dictionary has `role` and `content` (text, or a list of parts with
+    `text` and `image_url`, the latter as a data URL), and where it applies `tool_calls`, `tool_call_id` and
+    `name`. Raises `ValueError` for anything else, and for no message at all.
     """
     messages = tuple(_message(each) for each in ([given] if isinstance(given, str) else given))
     if not messages:
@@ -18,16 +26,74 @@ def as_messages(given: str | Sequence[MessageLike]) -> tuple[Message, ...]:
     return messages
 
 
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    """About how many tokens a prompt has, where only a server could count them."""
+    size = sum(len(message.content) for message in messages)
+    return size // _BYTES_A_TOKEN + _TOKENS_AN_IMAGE * sum(len(message.images) for message in messages)
+
+
 def _message(given: MessageLike) -> Message:
     if isinstance(given, Message):
         return given
     if isinstance(given, str):
         return Message(Role.USER, given)
-    role, content = given.get("role"), given.get("content")
-    if not isinstance(content, str):
-        raise ValueError("A message's content must be text.")
     try:
-        return Message(Role(str(role)), content)
+        role = Role(str(given.get("role")))
     except ValueError:
         known = ", ".join(each.value for each in Role)
-        raise ValueError(f"A message's role must be one of {known}, not {role!r}.") from None
+        raise ValueError(f"A message's role must be one of {known}, not {given.get('role')!r}.") from None
+    calls = given.get("tool_calls") or ()
+    content = given.get("content")
+    text, images = _content("" if content is None and calls else content)
+    return Message(
+        role,
+        text,
+        images,
+        tuple(_tool_call(call) for call in calls) if isinstance(calls, list | tuple) else (),
+        str(given.get("tool_call_id") or ""),
+        str(given.get("name") or ""),
+    )
+
+
+def _content(content: object) -> tuple[str, tuple[Image, ...]]:
+    if isinstance(content, str):
+        return content, ()
+    if not isinstance(content, list | tuple):
+        raise ValueError("A message's content must be text, or a list of parts.")
+    text: list[str] = []
+    images: list[Image] = []
+    for part in content:
+        if isinstance(part, Image):
+            images.append(part)
+        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            text.append(part["text"])
+        elif isinstance(part, Mapping) and isinstance(part.get("image_url"), Mapping | str):
+            images.append(_image(part["image_url"]))
+        else:
+            raise ValueError("A part of a message's content must have text or image_url.")
+    return "".join(text), tuple(images)
+
+
+def _image(given: Mapping[str, object] | str) -> Image:
+    url = given if isinstance(given, str) else str(given.get("url") or "")
+    head, comma, data = url.partition(",")
+    if not (head.startswith("data:image/") and head.endswith(";base64") and comma):
+        raise ValueError(
+            "An image must be given as its data (data:image/png;base64,…). "
+            "An address would have to be fetched by somebody."
+        )
+    try:
+        return Image(base64.b64decode(data, validate=True), head[len("data:") : -len(";base64")])
+    except binascii.Error:
+        raise ValueError("The data of an image is not base64.") from None
+
+
+def _tool_call(given: object) -> ToolCall:
+    if isinstance(given, ToolCall):
+        return given
+    function = given.get("function") if isinstance(given, Mapping) else None
+    if not isinstance(given, Mapping) or not isinstance(function, Mapping):
+        raise ValueError("A tool call must have an id and a function with name and arguments.")
+    return ToolCall(
+        str(given.get("id") or ""), str(function.get("name") or ""), str(function.get("arguments") or "{}")
+    )

@@ -6,13 +6,14 @@ A validator raises `ValueError` with a sentence where it can say more than the e
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
-from whisper_desktop.values import IDENTITIES, Reach, canonical_id
+from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def shown(value: object) -> str:
     """A value as a message may show it: short, and not at all where it may be a key."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = str(value) if isinstance(value, Reach | Path | int | float) else repr(value)
+    text = str(value) if isinstance(value, StrEnum | Path | int | float) else repr(value)
     if _LIKE_A_KEY.search(text):
         return "something that is not shown here, because it may be a key"
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -38,12 +39,11 @@ def shown(value: object) -> str:
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _NEVER_CHOSEN = frozenset({"guide", "unknown"})
-_NOT_BUILT = frozenset({"anthropic", "gemini"})
 
 
 def known_backends() -> tuple[str, ...]:
     """The ids that may be named as a backend or as a step of the chain."""
-    return tuple(id_ for id_ in IDENTITIES if id_ not in _NEVER_CHOSEN | _NOT_BUILT)
+    return tuple(id_ for id_ in IDENTITIES if id_ not in _NEVER_CHOSEN)
 
 
 def _flag(value: object) -> object:
@@ -55,9 +55,23 @@ def _flag(value: object) -> object:
     raise TypeError
 
 
+def flag(text: str, *, if_bad: bool) -> bool:
+    """A yes or no as settings read it."""
+    try:
+        return bool(_flag(text))
+    except TypeError:
+        return if_bad
+
+
 def _number(value: object) -> object:
     # pydantic would take True as 1, and YAML reads an unquoted `yes` as True.
     if isinstance(value, bool | float):
+        raise TypeError
+    return value.strip() if isinstance(value, str) else value
+
+
+def _amount(value: object) -> object:
+    if isinstance(value, bool):
         raise TypeError
     return value.strip() if isinstance(value, str) else value
 
@@ -78,6 +92,12 @@ def _blank_is_none(value: object) -> object:
 
 def _auto_is_none(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() in ("", "auto", "automatic"):
+        return None
+    return value
+
+
+def _none_is_none(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in ("", "none", "no limit"):
         return None
     return value
 
@@ -110,8 +130,6 @@ def _backend(value: object) -> object:
         backend = "unknown"
     if backend == "guide":
         raise ValueError("The guide answers only in a conversation marked Guide, never in place of a model.")
-    if backend in _NOT_BUILT:
-        raise ValueError(f"This version has no backend for it. Known: {', '.join(known_backends())}.")
     if backend == "unknown":
         raise ValueError(f"There is no backend of this name. Known: {', '.join(known_backends())}.")
     return backend
@@ -161,6 +179,20 @@ TokenCount = Annotated[
     BeforeValidator(_auto_is_none),
     Expects("a number of tokens such as 8192, or auto"),
 ]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_amount),
+    Field(gt=0, le=86_400, allow_inf_nan=False),
+    Expects("a number of seconds above 0, such as 180"),
+]
+AtOnce = Annotated[
+    int, BeforeValidator(_number), Field(ge=1, le=1000), Expects("a whole number from 1 to 1000")
+]
+Dollars = Annotated[
+    Annotated[float, BeforeValidator(_amount), Field(ge=0, allow_inf_nan=False)] | None,
+    BeforeValidator(_none_is_none),
+    Expects("an amount in US dollars such as 2.50, or none"),
+]
 Text = Annotated[
     Annotated[str, AfterValidator(_text)] | None,
     BeforeValidator(_blank_is_none),
@@ -194,6 +226,7 @@ Chain = Annotated[
     Expects("auto, or a list of backends such as lm_studio,ollama,openrouter"),
 ]
 Mode = Annotated[Literal["auto", "http", "direct"], BeforeValidator(_word), Expects("auto, http or direct")]
+AfterBreak = Annotated[OnInterruption, BeforeValidator(_word), Expects("restart, continue or stop")]
 Theme = Annotated[
     Literal["system", "light", "dark"], BeforeValidator(_word), Expects("system, light or dark")
 ]

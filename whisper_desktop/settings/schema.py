@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from whisper_desktop.settings.kinds import (
+    AfterBreak,
+    AtOnce,
     Backend,
     Chain,
     Context,
+    Dollars,
     Expects,
     Far,
     FilePath,
@@ -24,6 +27,7 @@ from whisper_desktop.settings.kinds import (
     Mode,
     Port,
     ReachByAddress,
+    Seconds,
     Text,
     TextByName,
     Theme,
@@ -31,7 +35,7 @@ from whisper_desktop.settings.kinds import (
     Url,
     Urls,
 )
-from whisper_desktop.values import Reach
+from whisper_desktop.values import OnInterruption, Reach
 
 KeyPath = tuple[str, ...]
 
@@ -66,7 +70,11 @@ class _Section(BaseModel):
     )
 
 
-class LMStudioSettings(_Section):
+class _BackendSection(_Section):
+    """What the app sets for one backend; anything else in it is an option that the backend checks itself."""
+
+
+class LMStudioSettings(_BackendSection):
     """LM Studio on this computer."""
 
     port: Port = _setting(1234, "LM Studio's port", "The port of LM Studio's server on this computer.")
@@ -83,7 +91,7 @@ class LMStudioSettings(_Section):
     )
 
 
-class LlamaCppSettings(_Section):
+class LlamaCppSettings(_BackendSection):
     """A llama-server: one that runs already, or one that the app starts."""
 
     server_path: FilePath = _setting(
@@ -111,7 +119,7 @@ class LlamaCppSettings(_Section):
     )
 
 
-class OllamaSettings(_Section):
+class OllamaSettings(_BackendSection):
     """Ollama."""
 
     base_url: Url = _setting(
@@ -124,12 +132,41 @@ class OllamaSettings(_Section):
     )
 
 
-class OpenRouterSettings(_Section):
+class OpenRouterSettings(_BackendSection):
     """OpenRouter, a cloud service. Its key is kept in the system's keyring, never here."""
 
     model: Text = _setting(None, "OpenRouter's model", "The model to use with OpenRouter.")
     base_url: Url = _setting(
         None, "OpenRouter's address", "Where OpenRouter is, where that is not openrouter.ai itself."
+    )
+
+
+class OpenAISettings(_BackendSection):
+    """OpenAI, a cloud service. Its key is kept in the system's keyring, never here."""
+
+    model: Text = _setting(None, "OpenAI's model", "The model to use with OpenAI.")
+
+
+class AnthropicSettings(_BackendSection):
+    """Anthropic, a cloud service. Its key is kept in the system's keyring, never here."""
+
+    model: Text = _setting(None, "Anthropic's model", "The model to use with Anthropic.")
+
+
+class GeminiSettings(_BackendSection):
+    """Google Gemini, a cloud service. Its key is kept in the system's keyring, never here."""
+
+    model: Text = _setting(None, "Gemini's model", "The model to use with Google Gemini.")
+
+
+class SpendingSettings(_Section):
+    """What answers may cost. A paid model whose price nobody knows is not asked while a limit is set."""
+
+    daily: Dollars = _setting(
+        None, "Most a day", "How many US dollars answers may cost in a day. none: no limit.", if_bad=0.0
+    )
+    monthly: Dollars = _setting(
+        None, "Most a month", "How many US dollars answers may cost in a month. none: no limit.", if_bad=0.0
     )
 
 
@@ -157,8 +194,7 @@ class LLMSettings(_Section):
     context_window: TokenCount = _setting(
         None,
         "Context window",
-        "How many tokens to count on, where a server does not say. auto: what it says. "
-        "Not used by this version yet.",
+        "How many tokens to count on, where a server does not say. auto: only what it says.",
     )
     auto_detect: Flag = _setting(
         True,
@@ -178,6 +214,38 @@ class LLMSettings(_Section):
         "Servers or own engine",
         "http asks servers only, direct uses the app's own engine only, auto uses both.",
         env="WHISPER_LLM_MODE",
+    )
+    on_interruption: AfterBreak = _setting(
+        OnInterruption.RESTART,
+        "When an answer breaks off",
+        "restart asks the next backend from the beginning and keeps what came, continue lets it go on with "
+        "the text where it can, stop ends with what came.",
+    )
+    hedge: Flag = _setting(
+        True,
+        "Ask the next one side by side",
+        "Whether the next backend is asked as well when the first takes long to begin. "
+        "It must cost nothing, and have its model loaded.",
+    )
+    hedge_paid: Flag = _setting(
+        False,
+        "Ask a paid one side by side",
+        "Whether the one that is asked side by side may also be one that costs money.",
+        if_bad=False,
+    )
+    request_timeout: Seconds = _setting(
+        180.0,
+        "Patience",
+        "How many seconds an answer may take without any progress. Reading a long prompt and loading a model "
+        "are progress.",
+    )
+    wait_for_loading: Seconds = _setting(
+        2.0,
+        "Patience with a loading server",
+        "How many seconds a server that loads its model is waited for while another one could answer.",
+    )
+    max_concurrent: AtOnce = _setting(
+        10, "Answers at once", "How many answers may be under way at the same time; further ones wait."
     )
     enable_direct: Flag = _setting(
         True,
@@ -227,6 +295,10 @@ class LLMSettings(_Section):
     llamacpp: LlamaCppSettings = LlamaCppSettings()
     ollama: OllamaSettings = OllamaSettings()
     openrouter: OpenRouterSettings = OpenRouterSettings()
+    openai: OpenAISettings = OpenAISettings()
+    anthropic: AnthropicSettings = AnthropicSettings()
+    gemini: GeminiSettings = GeminiSettings()
+    spending: SpendingSettings = SpendingSettings()
 
     def backend_options(self, backend: str) -> Mapping[str, object]:
         """Everything set under `llm.<backend>`, for the backend to check: it knows its own options.
@@ -355,9 +427,25 @@ def canonical_path(path: KeyPath) -> KeyPath:
     return path
 
 
+_BACKEND_SECTIONS = frozenset(
+    ("llm", name)
+    for name, field in LLMSettings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _BackendSection)
+)
+
+
 def is_passed_through(path: KeyPath) -> bool:
-    """Whether it belongs to a backend that has no section here: `llm.<backend>.<option>`, checked by it."""
-    return len(path) >= 3 and path[0] == "llm" and path[:2] not in SECTIONS and path[:2] not in SETTINGS
+    """Whether it is an option of a backend's own: `llm.<backend>.<option>`, which that backend checks.
+
+    Beside settings that are declared here, a name that is nearly one of them is a slip of the pen.
+    """
+    if len(path) < 3 or path[0] != "llm" or path[:2] in SETTINGS:
+        return False
+    if path[:2] not in SECTIONS:
+        return True
+    declared = [known[2] for known in SETTINGS if known[:2] == path[:2]]
+    meant = difflib.get_close_matches(path[2], declared, n=1, cutoff=0.7)
+    return path[:2] in _BACKEND_SECTIONS and not meant
 
 
 def nearest(path: KeyPath) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from whisper_desktop.chat import Session
-from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
+from whisper_desktop.chat import Session, failure_of
+from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.rows import Row
@@ -68,9 +68,9 @@ class Conversation(QObject):
 
     def allow(self, error: WhisperError | None) -> None:
         """Widen this conversation's reach to what the error asks for, and ask again."""
-        cause = error.last_error if isinstance(error, LLMConnectionError) else error
-        if isinstance(cause, ConsentRequired) and cause.needed is not None:
-            self._session.reach = cause.needed
+        consent = failure_of(error).consent if error is not None else None
+        if consent is not None and consent.needed is not None:
+            self._session.reach = consent.needed
             self.again()
 
     def _begin(self, question: str) -> None:
@@ -105,9 +105,7 @@ class Conversation(QObject):
         self._clock.stop()
         last = self._model.row(self._model.rowCount() - 1)
         self.busy_changed.emit(False)
-        self.answer_ended.emit(
-            "No answer came." if last.kind is rows.Kind.FAILURE else "The answer is complete."
-        )
+        self.answer_ended.emit(rows.ending(last))
 
     def _count_second(self) -> None:
         number = self._model.rowCount() - 1

@@ -15,6 +15,7 @@ from whisper_desktop.ui.theme import XS, Colors, L, M, S
 KEPT_LAYOUTS = 64  # layouts hold documents; heights are kept for every row
 
 _MIDDLE = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_QUIET = ("", "details", "reasoning", "aside")  # spots that open something, in the colour of small text
 _Index = QModelIndex | QPersistentModelIndex
 
 
@@ -194,18 +195,18 @@ def _paint_focus(painter: QPainter, layout: RowLayout) -> None:
 
 
 def _paint_words(painter: QPainter, layout: RowLayout, *, active: bool) -> None:
-    """Notes, seam, provenance and actions. Actions that wait for the pointer show on hover and focus."""
+    """Notes, seams, provenance and actions. Actions that wait for the pointer show on hover and focus."""
     paint: Colors = layout.style.colors
     painter.setFont(layout.style.small)
-    if layout.seam_y is not None:
-        left, width = layout.style.column
-        painter.setPen(QPen(paint.border, 1, Qt.PenStyle.DashLine))
-        painter.drawLine(QPointF(left, layout.seam_y), QPointF(left + width, layout.seam_y))
+    left, width = layout.style.column
+    painter.setPen(QPen(paint.border, 1, Qt.PenStyle.DashLine))
+    for height in layout.seams:
+        painter.drawLine(QPointF(left, height), QPointF(left + width, height))
     for line in layout.lines:
         painter.setPen(getattr(paint, line.tone))
         painter.drawText(line.rect, _MIDDLE | int(Qt.TextFlag.TextWordWrap), line.text)
     for spot in layout.spots:
         if spot.hover_only and not active:
             continue
-        painter.setPen(paint.link if spot.action in ("copy", "copy_code", "retry") else paint.secondary)
+        painter.setPen(paint.secondary if spot.action in _QUIET else paint.link)
         painter.drawText(spot.rect, _MIDDLE, spot.text)

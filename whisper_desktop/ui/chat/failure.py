@@ -6,20 +6,17 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from whisper_desktop.chat import attempt_line
-from whisper_desktop.errors import ConsentRequired, LLMConnectionError, WhisperError
-from whisper_desktop.ui.chat.rows import attempts_of
+from whisper_desktop.chat import attempt_line, failure_of
+from whisper_desktop.errors import ConsentRequired, WhisperError
+from whisper_desktop.ui.chat.rows import consent_offer
 from whisper_desktop.ui.theme import L, M, S
 from whisper_desktop.ui.widgets import Instruction, plain
 
 
 def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], ...]:
     """What can be done about an error, as (action, label): the first is the most likely one."""
-    offered = [("retry", "Try again")]
-    consent = error.last_error if isinstance(error, LLMConnectionError) else error
-    if isinstance(consent, ConsentRequired) and consent.needed is not None:
-        offered.insert(0, ("allow", f"Allow {consent.needed.words} in this chat"))
-    guidance = error.setup_guidance if isinstance(error, LLMConnectionError) else None
+    offered = [*consent_offer(error), ("retry", "Try again")]
+    guidance = failure_of(error).guidance
     if not guide:
         if guidance is None or guidance.offer_guide:
             offered.append(("guide", "Ask the guide"))
@@ -29,6 +26,8 @@ def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], .
 
 class FailureCard(QWidget):
     """A real widget in the list, so that its buttons are native, focusable and known to screen readers.
+
+    A chain that stopped to ask is shown as the question it is: what was tried stands there at once.
 
     Signals:
         chosen: "retry", "allow", "guide" or "setup".
@@ -49,7 +48,8 @@ class FailureCard(QWidget):
         inside = QVBoxLayout(frame)
         inside.setContentsMargins(L, M, L, M)
         inside.setSpacing(S)
-        title = plain(f"⚠  {error.title}")
+        asks = isinstance(error, ConsentRequired)
+        title = plain(f"{'?' if asks else '⚠'}  {error.title}")
         font = title.font()
         font.setBold(True)
         title.setFont(font)
@@ -57,10 +57,14 @@ class FailureCard(QWidget):
         for sentence in (error.detail, *_next_steps(error)):
             if sentence:
                 inside.addWidget(Instruction(sentence))
-        inside.addLayout(self._buttons(error, guide))
-        self._details = plain("\n".join(attempt_line(attempt) for attempt in attempts_of(error)))
-        self._details.hide()
-        inside.addWidget(self._details)
+        tried = "\n".join(attempt_line(attempt) for attempt in failure_of(error).attempts)
+        self._details = plain(tried)
+        if asks and tried:
+            inside.addWidget(self._details)
+        inside.addLayout(self._buttons(error, guide, folded=bool(tried) and not asks))
+        if not asks:
+            inside.addWidget(self._details)
+            self._details.hide()
 
     def place(self, left: float, width: float) -> None:
         """Stand in the transcript's column."""
@@ -74,7 +78,7 @@ class FailureCard(QWidget):
     def _set_margins(self) -> None:
         self._outer.setContentsMargins(self._left, S, max(self.width() - self._left - self._width, 0), S)
 
-    def _buttons(self, error: WhisperError, guide: bool) -> QHBoxLayout:
+    def _buttons(self, error: WhisperError, guide: bool, *, folded: bool) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(S)
         for number, (action, label) in enumerate(actions_for(error, guide=guide)):
@@ -83,7 +87,7 @@ class FailureCard(QWidget):
             button.clicked.connect(lambda _checked=False, name=action: self.chosen.emit(name))
             row.addWidget(button)
         row.addStretch(1)
-        if attempts_of(error):
+        if folded:
             self._more = QPushButton("Details")
             self._more.setCheckable(True)
             self._more.setFlat(True)
@@ -97,9 +101,13 @@ class FailureCard(QWidget):
 
 
 def _next_steps(error: WhisperError) -> Sequence[str]:
-    """What to do: the guidance's steps, numbered where there are several, or else the error's own words."""
-    guidance = error.setup_guidance if isinstance(error, LLMConnectionError) else None
+    """What to do: the guidance's steps, numbered where there are several, or else the error's own words.
+
+    A question has its own words in any case: the guidance then tells what could be done instead.
+    """
+    guidance = failure_of(error).guidance
     steps = guidance.steps if guidance is not None else ()
-    if len(steps) <= 1:
-        return steps or (error.next_step,)
-    return [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    if len(steps) > 1:
+        steps = tuple(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    own = error.next_step if isinstance(error, ConsentRequired) or not steps else ""
+    return [step for step in (own, *steps) if step]

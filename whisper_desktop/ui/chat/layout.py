@@ -4,16 +4,30 @@ A row is laid out once for a width and a palette and kept until it changes. Whil
 documents of its closed blocks are taken over from the layout before, so a flush costs one small document.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, QUrl
 from PySide6.QtGui import QFont, QFontDatabase, QFontMetricsF, QPalette, QTextDocument, QTextOption
 
 from whisper_desktop.chat import GUIDE_LABEL
+from whisper_desktop.chat.breaks import parts
 from whisper_desktop.ui.chat import highlight, markdown
 from whisper_desktop.ui.chat.markdown import Block, Splitter
-from whisper_desktop.ui.chat.rows import Kind, Row, detail_lines, note_line, who_line, why_line
+from whisper_desktop.ui.chat.rows import (
+    Kind,
+    Row,
+    aside_lines,
+    aside_text,
+    call_lines,
+    detail_lines,
+    note_line,
+    offers,
+    seams_of,
+    who_line,
+    whole_text,
+    why_line,
+)
 from whisper_desktop.ui.theme import COLUMN_CHARACTERS, XS, Colors, L, M, S, colors
 
 _WRAP = int(Qt.TextFlag.TextWordWrap)
@@ -72,7 +86,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place that does something when clicked: "copy", "copy_code", "details", "reasoning", "retry"."""
+    """A place that does something when clicked: "copy", "copy_code", "details", "reasoning", "aside", or one
+    of `rows.offers`.
+    """
 
     rect: QRectF
     action: str
@@ -92,7 +108,7 @@ class Line:
 
 @dataclass(slots=True)
 class RowLayout:
-    """One row, laid out. Coordinates start at the row's top left corner."""
+    """One row, laid out. Coordinates start at the row's top left corner; `seams` are heights."""
 
     row: Row
     style: Style
@@ -101,7 +117,7 @@ class RowLayout:
     spots: list[Spot] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     bubble: QRectF | None = None
-    seam_y: float | None = None
+    seams: list[float] = field(default_factory=list)
     splitter: Splitter = field(default_factory=Splitter)
 
     def piece_at(self, point: QPointF) -> int | None:
@@ -159,28 +175,64 @@ def _answer(layout: RowLayout, before: RowLayout | None) -> None:
     y = float(S)
     if row.guide and row.active:
         y = _line(layout, GUIDE_LABEL, left, y, width) + XS
+    if row.set_aside:
+        y = _set_aside(layout, left, y, width)
     if row.reasoning:
         y = _reasoning(layout, left, y, width)
     y = _blocks(layout, before, left, y, width)
+    for call in call_lines(row):
+        y = _paragraph(layout, call, left, y, width, "secondary") + XS
     if row.note:
         y = _line(layout, note_line(row), left, y, width)
     if row.seam:
-        layout.seam_y = y + S
-        y = _paragraph(layout, row.seam, left, y + M + XS, width, "warn" if row.error else "secondary")
+        y = _seam(layout, row.seam, left, y, width, "warn" if row.error else "secondary")
     if not row.active:
         y = _footer(layout, left, y + XS, width)
     layout.height = y + M
 
 
-def _blocks(layout: RowLayout, before: RowLayout | None, left: float, y: float, width: float) -> float:
+def _set_aside(layout: RowLayout, left: float, y: float, width: float) -> float:
+    """What came before the answer began anew: a line for each, and the texts where they are asked for."""
     row = layout.row
+    for line, aside in zip(aside_lines(row), row.set_aside, strict=True):
+        y = _paragraph(layout, line, left, y, width, "secondary") + XS
+        if row.aside_open:
+            y = _small(layout, aside_text(aside), left, y, width)
+    text = "▾ Hide what came first" if row.aside_open else "▸ Show what came first"
+    rect = _line_rect(layout.style, text, left, y)
+    layout.spots.append(Spot(rect, "aside", "", text))
+    layout.seams.append(rect.bottom() + XS)
+    return rect.bottom() + M
+
+
+def _seam(layout: RowLayout, sentence: str, left: float, y: float, width: float, tone: str) -> float:
+    layout.seams.append(y + S)
+    return _paragraph(layout, sentence, left, y + M + XS, width, tone)
+
+
+def _blocks(layout: RowLayout, before: RowLayout | None, left: float, y: float, width: float) -> float:
+    """The text, with a seam wherever somebody else went on with it; only its last part grows."""
+    row = layout.row
+    *closed, last = parts(row.text, row.seams)
+    known = {piece.block: piece.document for piece in before.pieces if piece.block} if before else {}
+    fence = ""
+    for part, sentence in zip(closed, seams_of(row), strict=True):
+        blocks = markdown.split(fence + part)
+        y = _placed(layout, blocks, known, left, y, width)
+        y = _seam(layout, sentence, left, y, width, "secondary") + S
+        fence = markdown.open_fence(fence + part)
     if row.active:
         if before is not None:
             layout.splitter = before.splitter
-        blocks = layout.splitter.feed(row.text)
+        blocks = layout.splitter.feed(fence + last)
     else:
-        blocks = markdown.split(row.text)
-    known = {piece.block: piece.document for piece in before.pieces if piece.block} if before else {}
+        blocks = markdown.split(fence + last)
+    return _placed(layout, blocks, known, left, y, width)
+
+
+def _placed(
+    layout: RowLayout, blocks: Sequence[Block], known: "_Known", left: float, y: float, width: float
+) -> float:
     for block in blocks:
         place = _code if block.code else _text
         y = place(layout, block, known, left, y, width)
@@ -230,13 +282,16 @@ def _reasoning(layout: RowLayout, left: float, y: float, width: float) -> float:
     rect = _line_rect(layout.style, text, left, y)
     layout.spots.append(Spot(rect, "reasoning", "", text))
     y = rect.bottom() + XS
-    if row.reasoning_open:
-        document = _document(layout.style, layout.style.small, row.reasoning)
-        document.setPlainText(row.reasoning)
-        document.setTextWidth(width - M)
-        layout.pieces.append(Piece(document, QPointF(left + M, y)))
-        y += document.size().height() + S
-    return y
+    return _small(layout, row.reasoning, left, y, width) if row.reasoning_open else y
+
+
+def _small(layout: RowLayout, text: str, left: float, y: float, width: float) -> float:
+    """Text as it is, small and set in, that can be selected."""
+    document = _document(layout.style, layout.style.small, text)
+    document.setPlainText(text)
+    document.setTextWidth(width - M)
+    layout.pieces.append(Piece(document, QPointF(left + M, y)))
+    return y + document.size().height() + S
 
 
 def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
@@ -248,21 +303,20 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
     copy = "Copy"
     copy_width = metrics.horizontalAdvance(copy) + 2 * XS
     text = who_line(row)
-    again = "Try again"
-    again_width = metrics.horizontalAdvance(again) + XS
-    free = width - copy_width - S - (again_width + M if row.can_retry else 0)
+    actions = [(action, label, metrics.horizontalAdvance(label) + XS) for action, label in offers(row)]
+    free = width - copy_width - S - sum(wide + M for _action, _label, wide in actions)
     rect = QRectF(left, y, free, metrics.height() + XS)
     if text:
         shown = _shortened(text, metrics, free - XS)
         rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, free))
         layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
-    if row.can_retry:
-        start = rect.right() + M if text else left
-        spot = QRectF(start, y, again_width, metrics.height() + XS)
-        layout.spots.append(Spot(spot, "retry", "", again))
+    start = rect.right() + M if text else left
+    for action, label, wide in actions:
+        layout.spots.append(Spot(QRectF(start, y, wide, metrics.height() + XS), action, "", label))
+        start += wide + M
     if row.text:
         place = QRectF(left + width - copy_width, y, copy_width, metrics.height() + XS)
-        layout.spots.append(Spot(place, "copy", row.text, copy, hover_only=True))
+        layout.spots.append(Spot(place, "copy", whole_text(row), copy, hover_only=True))
     y = rect.bottom()
     if row.open:
         for line in detail_lines(row):

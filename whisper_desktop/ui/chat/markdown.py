@@ -60,6 +60,19 @@ def split(text: str) -> tuple[Block, ...]:
     return tuple(block for block, _length in _blocks(_with_plain_newlines(text)))
 
 
+def open_fence(text: str) -> str:
+    """The line that opens the code block in which a text ends; "" where it does not end in one.
+
+    Put before what follows, it keeps code code, although the text was cut there.
+    """
+    token = next((each for each in reversed(_parser().parse(text)) if each.level == 0), None)
+    if token is None or token.type != "fence" or not token.map:
+        return ""
+    lines = text.splitlines()[token.map[0] : token.map[1]]
+    closed = len(lines) > 1 and lines[-1].strip() == token.markup
+    return "" if closed else f"{token.markup}{token.info}\n"
+
+
 def _blocks(text: str) -> list[tuple[Block, int]]:
     """The top-level blocks of a text, each with the number of characters that it takes up."""
     if len(text) > LONGEST_BLOCK and "\n\n" not in text:

@@ -3,17 +3,30 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from whisper_desktop.chat import GUIDE_LABEL, attempt_line, provenance, seconds
-from whisper_desktop.errors import AnswerInterrupted, LLMConnectionError, WhisperError
+from whisper_desktop.chat import (
+    GUIDE_LABEL,
+    attempt_line,
+    failure_of,
+    provenance,
+    seconds,
+    tool_call_line,
+    waiting_line,
+)
+from whisper_desktop.chat.breaks import Seam, SetAside, counted, marked, restart_lines, seam_lines
+from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
+    AnswerRestarted,
     AnswerStarted,
-    Attempt,
     AttemptFailed,
+    Progress,
     Provenance,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
 )
 
 
@@ -30,8 +43,10 @@ class Row:
     """One row of the transcript. A failure has an `error`; an answer grows while it is `active`.
 
     `note` is the line in place of an answer that has not begun, `waited` its age in seconds; `seam` is the
-    sentence at the end of an answer that broke off. `open` shows every attempt under the answer,
-    `reasoning_open` the reasoning above it. `can_retry`: this answer broke off and is the last one.
+    sentence at the end of an answer that broke off. `seams` are where somebody else went on with the text,
+    `set_aside` are beginnings that are no part of it; `speaker` is who gives it. `open` shows every attempt
+    under the answer, `reasoning_open` the reasoning above it, `aside_open` what was set aside. `can_retry`:
+    this answer broke off and is the last one.
     """
 
     kind: Kind
@@ -41,11 +56,16 @@ class Row:
     note: str = ""
     waited: int = 0
     seam: str = ""
+    seams: tuple[Seam, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    speaker: str = ""
     provenance: Provenance | None = None
     error: WhisperError | None = None
     guide: bool = False
     open: bool = False
     reasoning_open: bool = False
+    aside_open: bool = False
     can_retry: bool = False
 
 
@@ -67,39 +87,55 @@ def with_event(row: Row, event: StreamEvent) -> Row:
     match event:
         case TextDelta(text):
             return replace(row, text=row.text + text, note="")
-        case ReasoningDelta(text):
+        case ReasoningDelta(reasoning):
             note = "" if row.text else "Thinking…"
-            return replace(row, reasoning=row.reasoning + text, note=note)
+            return replace(row, reasoning=row.reasoning + reasoning, note=note)
+        case ToolCallDelta(call):
+            return replace(row, tool_calls=(*row.tool_calls, call), note="")
+        case Progress():
+            return replace(row, note=waiting_line(event))
         case AttemptFailed(attempt):
             return replace(row, note=f"{attempt.server_name} did not answer. Trying the next one…")
         case AnswerStarted():
-            return row
+            return replace(row, speaker=event.server_name)
+        case AnswerRestarted(failed):
+            kept = (*row.set_aside, SetAside(failed, row.text, row.reasoning, row.seams))
+            return replace(
+                row, text="", reasoning="", seams=(), set_aside=kept, speaker="", note=WAITING, waited=0
+            )
+        case AnswerContinued(failed, position):
+            return replace(row, seams=(*row.seams, Seam(position, failed)), speaker="")
         case AnswerFinished(completion):
             return replace(row, active=False, note="", provenance=completion.provenance)
 
 
 def stopped(row: Row) -> Row:
     """The person stopped the answer; what came is kept."""
-    seam = f"Stopped after {_words(row.text)}." if row.text else "Stopped before the answer began."
+    seam = f"Stopped after {counted(row.text)}." if row.text else "Stopped before the answer began."
     return replace(row, active=False, note="", seam=seam, can_retry=True)
 
 
 def broken(row: Row, error: WhisperError) -> Row:
-    """The answer broke off. Text that had come stays, with a seam; without any the row tells the failure."""
-    if row.text:
+    """The answer broke off. What had come stays, with a seam; else the row tells the failure."""
+    if row.text or row.reasoning or row.tool_calls or row.set_aside:
         sentence = " ".join(part for part in (error.title, error.detail) if part)
         return replace(row, active=False, note="", seam=sentence, error=error, can_retry=True)
     return Row(Kind.FAILURE, error=error, guide=row.guide)
 
 
-def attempts_of(error: WhisperError) -> tuple[Attempt, ...]:
-    """Every try behind an error, in order."""
-    return error.attempts if isinstance(error, LLMConnectionError | AnswerInterrupted) else ()
-
-
 def note_line(row: Row) -> str:
     """What stands in place of an answer: what is going on and, after two seconds, for how long."""
-    return f"{row.note} {row.waited} s" if row.note and row.waited >= 2 else row.note
+    if not row.note or row.waited < 2:
+        return row.note
+    return f"{row.note} {row.waited} s" if row.note.endswith("…") else f"{row.note} · {row.waited} s"
+
+
+def unfolded(row: Row) -> Row:
+    """The row with everything that it keeps folded shown, or all of it folded again."""
+    if row.provenance is None and not row.set_aside:
+        return row
+    shown = not (row.open or row.aside_open)
+    return replace(row, open=shown and row.provenance is not None, aside_open=shown and bool(row.set_aside))
 
 
 # --- Words --------------------------------------------------------------------------------------------------
@@ -115,6 +151,59 @@ def who_line(row: Row) -> str:
 def why_line(row: Row) -> str:
     """Why it was not the first in line that answered."""
     return provenance.why_line(row.provenance) if row.provenance is not None else ""
+
+
+def aside_lines(row: Row) -> tuple[str, ...]:
+    """What is said of each beginning that was set aside: who stopped, and who began anew."""
+    return restart_lines(row.set_aside, row.speaker)
+
+
+def seams_of(row: Row) -> tuple[str, ...]:
+    """What stands where somebody else went on with the text."""
+    return seam_lines(row.seams, row.speaker)
+
+
+def kept_text(row: Row) -> str:
+    """All that was set aside, as it may be copied: whose it was, then the text."""
+    lines = zip(aside_lines(row), row.set_aside, strict=True)
+    return "\n\n".join(f"[{line}]\n\n{aside_text(aside)}" for line, aside in lines)
+
+
+def aside_text(aside: SetAside) -> str:
+    """A beginning that was set aside: its reasoning first, then the text with its seams."""
+    return "\n\n".join(part for part in (aside.reasoning, marked(aside.text, aside.seams)) if part)
+
+
+def whole_text(row: Row) -> str:
+    """The text as it may be copied: with a line where somebody else went on with it."""
+    return marked(row.text, row.seams, row.speaker)
+
+
+def call_lines(row: Row) -> tuple[str, ...]:
+    """The functions that the model called."""
+    return tuple(tool_call_line(call) for call in row.tool_calls)
+
+
+def offers(row: Row) -> tuple[tuple[str, str], ...]:
+    """What can be done about an answer that broke off and is the last one, as (action, label)."""
+    if not row.can_retry:
+        return ()
+    return (*(consent_offer(row.error) if row.error is not None else ()), ("retry", "Try again"))
+
+
+def consent_offer(error: WhisperError) -> tuple[tuple[str, str], ...]:
+    """Allowing what an error asks for, as (action, label), where it asks for anything."""
+    consent = failure_of(error).consent
+    if consent is None or consent.needed is None:
+        return ()
+    return (("allow", f"Allow {consent.needed.words} in this chat"),)
+
+
+def ending(row: Row) -> str:
+    """How an answer ended, for who cannot see it."""
+    if row.kind is Kind.FAILURE:
+        return "No answer came."
+    return " ".join((*aside_lines(row), row.seam or "The answer is complete."))
 
 
 def detail_lines(row: Row) -> tuple[str, ...]:
@@ -139,11 +228,8 @@ def spoken(row: Row) -> str:
     from whisper_desktop.ui.chat.markdown import to_plain
 
     who = "Guide" if row.guide else row.provenance.model if row.provenance else "Answer"
-    text = row.note if not row.text else row.text if row.active else to_plain(row.text)
-    lines = (f"{who}: {text}", row.seam, why_line(row), who_line(row))
+    text = whole_text(row)
+    said = row.note if not text else text if row.active else to_plain(text)
+    kept = (kept_text(row),) if row.aside_open else aside_lines(row)
+    lines = (*kept, f"{who}: {said}", *call_lines(row), row.seam, why_line(row), who_line(row))
     return "\n".join(line for line in lines if line)
-
-
-def _words(text: str) -> str:
-    count = len(text.split())
-    return "one word" if count == 1 else f"{count} words"

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from whisper_desktop.ui.chat.rows import Kind, Row, spoken
+from whisper_desktop.ui.chat.rows import Kind, Row, spoken, whole_text
 
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 
@@ -26,7 +26,7 @@ class TranscriptModel(QAbstractListModel):
         if role == ROW_ROLE:
             return row
         if role == Qt.ItemDataRole.DisplayRole:
-            return str(row.error) if row.kind is Kind.FAILURE else row.text
+            return str(row.error) if row.kind is Kind.FAILURE else whole_text(row)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return spoken(row)
         return None

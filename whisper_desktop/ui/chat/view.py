@@ -29,7 +29,7 @@ from whisper_desktop.ui.chat.delegate import TextPosition, TranscriptDelegate
 from whisper_desktop.ui.chat.failure import FailureCard
 from whisper_desktop.ui.chat.layout import Spot
 from whisper_desktop.ui.chat.markdown import is_web_address
-from whisper_desktop.ui.chat.rows import Kind, Row
+from whisper_desktop.ui.chat.rows import Kind, Row, kept_text, unfolded, whole_text
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 
 _NEAR_BOTTOM = 24  # px: closer than this counts as "at the bottom", and the view follows a growing answer
@@ -196,10 +196,12 @@ class TranscriptView(QListView):
             self._copy(spot.value, "The code")
         elif spot.action == "details":
             self.rows.replace(number, replace(row, open=not row.open))
-        elif spot.action == "retry":
-            self.failure_action.emit(number, "retry")
         elif spot.action == "reasoning":
             self.rows.replace(number, replace(row, reasoning_open=not row.reasoning_open))
+        elif spot.action == "aside":
+            self.rows.replace(number, replace(row, aside_open=not row.aside_open))
+        elif spot.action:
+            self.failure_action.emit(number, spot.action)
 
     def _copy(self, text: str, what: str) -> None:
         QGuiApplication.clipboard().setText(text)
@@ -212,9 +214,8 @@ class TranscriptView(QListView):
             self.copy()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             number = self.currentIndex().row()
-            if number >= 0 and self.rows.row(number).provenance is not None:
-                row = self.rows.row(number)
-                self.rows.replace(number, replace(row, open=not row.open))
+            if number >= 0:
+                self.rows.replace(number, unfolded(self.rows.row(number)))
         else:
             super().keyPressEvent(event)
 
@@ -244,22 +245,35 @@ class TranscriptView(QListView):
         entries: list[tuple[str, Callable[[], None]]] = []
         if self.delegate.selection is not None:
             entries.append(("Copy selected text", self.copy))
-        entries.append(("Copy message", partial(self._copy, row.text, "The message")))
+        entries.append(("Copy message", partial(self._copy, whole_text(row), "The message")))
+        if row.set_aside:
+            entries.append(("Copy what came first", partial(self._copy, kept_text(row), "What came first")))
         for position, code in enumerate(codes, 1):
             name = f"Copy code block {position}" if len(codes) > 1 else "Copy code"
             entries.append((name, partial(self._copy, code, "The code")))
         entries += [(f"Open {link}", partial(open_link, link)) for link in layout.links()]
         for spot in layout.spots:
-            if spot.action == "retry":
-                entries.append((spot.text, partial(self._do, number, spot)))
-            if spot.action == "details":
-                entries.append(
-                    ("Hide attempts" if row.open else "Show every attempt", partial(self._do, number, spot))
-                )
+            if (words := _entry(spot, row)) is not None:
+                entries.append((words, partial(self._do, number, spot)))
         menu = QMenu(self)
         for name, action in entries:
             menu.addAction(name.replace("&", "&&")).triggered.connect(action)
         return menu
+
+
+def _entry(spot: Spot, row: Row) -> str | None:
+    """A clickable place as an entry of the menu; the copying ones and the addresses are in it anyway."""
+    match spot.action:
+        case "" | "copy" | "copy_code":
+            return None
+        case "details":
+            return "Hide attempts" if row.open else "Show every attempt"
+        case "reasoning":
+            return "Hide reasoning" if row.reasoning_open else "Show reasoning"
+        case "aside":
+            return "Hide what came first" if row.aside_open else "Show what came first"
+        case _:
+            return spot.text
 
 
 def open_link(address: str) -> None:

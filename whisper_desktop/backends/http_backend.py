@@ -1,0 +1,561 @@
+"""A backend behind an address, whatever dialect it speaks.
+
+Data flow of one answer: endpoint (address and key) -> model -> one POST -> a `StreamDecoder` of `wire` ->
+batches of events, one for each piece that came from the network. A subclass says what the dialect needs:
+`_models`, `_call`, and, where it must, how a model is chosen.
+
+Waiting for the first token and between tokens is the caller's to bound (`llm` does); everything else here has
+a deadline. What is known of a server (its models, and who it is) is believed for `Deadlines.listing`, so that
+the next request costs no second one.
+"""
+
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeVar
+
+from whisper_desktop.backends import words
+from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
+from whisper_desktop.backends.options import Kind, read_options
+from whisper_desktop.errors import BackendError, ConsentRequired
+from whisper_desktop.values import (
+    IDENTITIES,
+    BackendEvent,
+    Deadlines,
+    Embeddings,
+    ErrorKind,
+    GenerationConfig,
+    Message,
+    ModelInfo,
+    Phase,
+    Progress,
+    Reach,
+)
+from whisper_desktop.wire.address import normalise_url, parse_url, reach_of
+from whisper_desktop.wire.decoding import StreamDecoder
+from whisper_desktop.wire.errors import error_of
+from whisper_desktop.wire.http import Http, Reply, StreamReply, parse_json
+
+T = TypeVar("T")
+
+_SHOWN_MODELS = 5
+_IN_ONE_PIECE = ("application/json", "text/html")
+# After these it is open who answers at the address, and with which models.
+_ABOUT_THE_PLACE = frozenset(
+    {
+        ErrorKind.CONNECT_REFUSED,
+        ErrorKind.CONNECT_TIMEOUT,
+        ErrorKind.NAME_NOT_FOUND,
+        ErrorKind.OFFLINE,
+        ErrorKind.TLS,
+        ErrorKind.AUTH,
+        ErrorKind.CLOSED_EARLY,
+        ErrorKind.STREAM_CUT,
+        ErrorKind.TRUNCATED,
+        ErrorKind.NOT_AN_LLM,
+        ErrorKind.MALFORMED,
+        ErrorKind.MODEL_MISSING,
+    }
+)
+
+
+class Secret:
+    """A key that does not show itself."""
+
+    def __init__(self, text: str) -> None:
+        if not text.isascii() or not text.isprintable():
+            raise BackendError(
+                ErrorKind.AUTH,
+                "The key cannot be sent.",
+                "It contains a line break or another character that no key has.",
+                request_sent=False,
+            )
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one request goes and with which key. The key is kept out of every repr."""
+
+    api_base: str
+    key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for, the model that was named for it, where it goes, and how far it may travel."""
+
+    messages: Sequence[Message]
+    config: GenerationConfig
+    named: str | None
+    endpoint: Endpoint
+    reach: Reach
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for an answer, and who reads what comes back.
+
+    `received` counts the bytes of the answer; a request that goes on with one that was cut has `begins_at`
+    and the failure that it follows.
+    """
+
+    model: str | None
+    url: str
+    body: object
+    decoder: StreamDecoder
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    received: int = 0
+    begins_at: int = 0
+    goes_on_after: BackendError | None = None
+    in_place_of_another: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What a server had, and when it said so (monotonic seconds)."""
+
+    models: tuple[ModelInfo, ...]
+    at: float
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self.at
+
+
+class HttpBackend(Backend):
+    """A backend that is asked over HTTP. The class attributes are what servers differ in."""
+
+    needs_key: ClassVar[bool] = False
+    names_are_checked: ClassVar[bool] = False
+    """Whether a model that was named is looked up in the server's list before anything is sent."""
+    extra_headers: ClassVar[Mapping[str, str]] = {}
+    known_options: ClassVar[dict[str, Kind]] = {}
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        *,
+        http: Http,
+        deadlines: Deadlines,
+        key: KeySource | None = None,
+        owns_http: bool = False,
+    ) -> None:
+        super().__init__(config, deadlines=deadlines)
+        self._options = read_options(config.id, config.options, self.known_options)
+        self._http = http
+        self._owns_http = owns_http
+        self._key = key
+        self._root, self._api_base = roots_of(config)
+        self._listing: _Listing | None = None
+        self._refreshing = 0
+
+    # --- what every backend offers ------------------------------------------------------------------------
+
+    @property
+    def base_url(self) -> str:
+        """Where the API starts."""
+        return self._api_base
+
+    @property
+    def context_length(self) -> int | None:
+        """The context window of the model that would answer, from the server's list or the configuration."""
+        entry = self._known(self._model)
+        return (entry.context_length if entry else None) or self.config.context_length
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether the model is loaded, as the server said last; a model that runs elsewhere always is."""
+        return self._loaded(self._model)
+
+    async def list_models(self, *, allowed: Reach | None = None) -> tuple[ModelInfo, ...]:
+        """The models the server lists now. Raises `BackendError` or `ReachError`."""
+        endpoint = None
+        try:
+            endpoint = await self._endpoint()
+            return await self._refresh(endpoint, self._reach(endpoint, allowed))
+        except BackendError as error:
+            raise self._told(error, endpoint, None) from None
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None = None, allowed: Reach | None = None
+    ) -> Embeddings:
+        """Vectors for texts. See `Backend`."""
+        if "embedding" not in self.capabilities:
+            return await super().embed(texts, model=model, allowed=allowed)
+        endpoint, chosen = None, model
+        try:
+            endpoint = await self._endpoint()
+            reach = self._reach(endpoint, allowed)
+            await self._identify(endpoint, reach)
+            chosen = await self._choose_embedder(endpoint, model, reach)
+            url, body = self._embedding_request(endpoint, texts, chosen)
+            # It may have to load the model first.
+            limit = self._deadlines.no_progress
+            reply = await self._asked(endpoint, "POST", url, reach, json=body, total=limit)
+            found = self._embeddings(reply.json())
+            if len(found.vectors) != len(texts):
+                raise BackendError(ErrorKind.MALFORMED, "The number of vectors is not that of the texts.")
+            return found
+        except BackendError as error:
+            told = self._told(await self._explained(error, chosen), endpoint, chosen)
+            if error.kind in _ABOUT_THE_PLACE:
+                self._forget()
+            raise told from None
+
+    async def load_model(self) -> str | None:
+        """Load the model that would answer now; most servers do it with the first request."""
+        endpoint = None
+        try:
+            endpoint = await self._endpoint()
+            reach = self._reach(endpoint, None)
+            self._model = await self._load(endpoint, await self._choose(endpoint, None, reach), reach)
+        except BackendError as error:
+            if error.kind is ErrorKind.MODEL_MISSING:
+                return None
+            raise self._told(error, endpoint, None) from None
+        return self._model
+
+    async def shutdown(self) -> None:
+        """Close the connections, where they are this backend's alone."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def stream_batches(
+        self,
+        messages: Sequence[Message],
+        config: GenerationConfig = GenerationConfig(),
+        *,
+        model: str | None = None,
+        allowed: Reach | None = None,
+    ) -> AsyncGenerator[Sequence[BackendEvent], None]:
+        """Generate. See `Backend`."""
+        endpoint, chosen = None, model or self.config.model
+        call: Call | None = None
+        ended = False
+        try:
+            if self._must_start:
+                yield [Progress(Phase.LOADING)]
+            endpoint = await self._endpoint()
+            question = Question(messages, config, model, endpoint, self._reach(endpoint, allowed))
+            await self._identify(endpoint, question.reach)
+            chosen = await self._choose(endpoint, model, question.reach)
+            if self._must_load(question.config, chosen):
+                yield [Progress(Phase.LOADING)]
+            chosen = await self._prepare(question, chosen)
+            call = self._call(question, chosen)
+            while True:
+                ended = False
+                self._model = chosen = call.model or self._model
+                decoder = call.decoder
+                try:
+                    async with self._http.stream(
+                        call.method,
+                        call.url,
+                        allowed=question.reach,
+                        json=call.body,
+                        headers={**self._headers(endpoint), **call.headers},
+                    ) as reply:
+                        if reply.status >= 400:
+                            ended = True
+                            raise error_of(reply.status, reply.headers, await self._error_body(reply))
+                        content_type = reply.headers.get("content-type", "")
+                        # Servers that do not know the path, or do not stream, answer 200 with something else.
+                        if content_type.startswith(_IN_ONE_PIECE):
+                            yield decoder.whole(parse_json(await reply.read(), content_type))
+                        else:
+                            async with aclosing(reply.iter_bytes()) as pieces:
+                                async for piece in pieces:
+                                    call.received += len(piece)
+                                    yield decoder.feed(piece)
+                                    if decoder.failure is not None:
+                                        raise decoder.failure
+                                    if decoder.finished:
+                                        yield await self._drain(pieces, decoder)
+                                        break
+                                else:
+                                    ended = True
+                                    yield decoder.close()
+                        end = decoder.end()
+                        ended = True
+                        self._answered(call)
+                        yield [end]
+                        return
+                except BackendError as error:
+                    call = await self._instead(question, call, error)
+        except BackendError as error:
+            told = self._told(await self._explained(error, chosen), endpoint, chosen)
+            if error.kind in _ABOUT_THE_PLACE:
+                self._forget()
+            raise told from None
+        finally:
+            if endpoint is not None and call is not None and not ended:
+                await self._abandoned(question, call)
+
+    # --- what subclasses say ------------------------------------------------------------------------------
+
+    @property
+    def _must_start(self) -> bool:
+        """Whether something of ours has to be started before there is an endpoint."""
+        return False
+
+    async def _endpoint(self) -> Endpoint:
+        """Where the next request goes. Raises `BackendError` where there is no address or no key."""
+        if not self._api_base:
+            raise BackendError(
+                ErrorKind.NOT_CONFIGURED,
+                f"{self.name} has no address yet.",
+                "",
+                "Set one: `whisper-desktop config set llm.base_url http://…`.",
+                request_sent=False,
+            )
+        key = await self._key() if self._key is not None else None
+        if self.needs_key and not key:
+            raise BackendError(
+                ErrorKind.NOT_CONFIGURED,
+                f"{self.name} needs a key.",
+                "None is stored. Nothing was sent.",
+                f"Set it in Settings, or with `whisper-desktop keys set {self.id}`.",
+                request_sent=False,
+            )
+        return Endpoint(self._api_base, Secret(key) if key else None)
+
+    @abstractmethod
+    async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
+        """What the server lists, asked now."""
+
+    @abstractmethod
+    def _call(self, question: Question, model: str | None) -> Call:
+        """The request for an answer of a model."""
+
+    def _embedding_request(
+        self, endpoint: Endpoint, texts: Sequence[str], model: str | None
+    ) -> tuple[str, object]:
+        """Address and body of a request for vectors."""
+        raise NotImplementedError
+
+    def _embeddings(self, value: object) -> Embeddings:
+        """The vectors of an answer. Raises `BackendError`."""
+        raise NotImplementedError
+
+    def _headers(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """The headers of every request, the key's among them."""
+        if endpoint.key is None:
+            return self.extra_headers
+        return {**self.extra_headers, "authorization": f"Bearer {endpoint.key.text}"}
+
+    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
+        """Make sure that who answers is who was found. Raises `BackendError` NOT_AN_LLM."""
+
+    async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        """The model to ask for: what was named, else one that the server lists."""
+        named = model or self.config.model
+        if named is not None and not self.names_are_checked:
+            return named
+        return self._pick(named, await self._listed(endpoint, allowed), allowed)
+
+    def _must_load(self, config: GenerationConfig, model: str | None) -> bool:
+        """Whether the model has to be loaded before it can answer, as far as is known."""
+        return self._loaded(model) is False
+
+    async def _prepare(self, question: Question, model: str | None) -> str | None:
+        """What has to be done once the model is chosen; returns the name to ask for."""
+        return model
+
+    async def _load(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        """Load a model, where the server takes orders; returns the name to ask for."""
+        return model
+
+    async def _instead(self, question: Question, call: Call, error: BackendError) -> Call:
+        """What to send in place of a request that failed. Raises the failure where there is nothing.
+
+        A model that was taken from the list, and is gone since, is replaced by another one that is there.
+        """
+        taken_from_list = self._listing is not None and not (question.named or self.config.model)
+        if error.kind is not ErrorKind.MODEL_MISSING or not taken_from_list or call.in_place_of_another:
+            raise error
+        self._forget()
+        model = await self._choose(question.endpoint, None, question.reach)
+        if model == call.model:
+            raise error
+        other = self._call(question, model)
+        other.in_place_of_another = True
+        return other
+
+    async def _abandoned(self, question: Question, call: Call) -> None:
+        """The answer is not read to its end, and the socket is closed already."""
+
+    async def _explained(self, error: BackendError, model: str | None) -> BackendError:
+        """A failure, with the reason where one can be found out."""
+        return error
+
+    async def _choose_embedder(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        """The model that makes vectors: what was named, else one that is listed as able to."""
+        named = model or self._option("embedding_model", str)
+        if named is not None and not self.names_are_checked:
+            return named
+        models = await self._listed(endpoint, allowed)
+        if named is None:
+            # A list without capabilities does not tell; then the server has to.
+            able = [entry for entry in models if not entry.can_chat] or [
+                entry for entry in models if not entry.capabilities
+            ]
+            models = tuple(replace(entry, capabilities=()) for entry in able)
+            if not models:
+                raise BackendError(
+                    ErrorKind.MODEL_MISSING,
+                    f"{self.name} has no embedding model.",
+                    "The models that it has only write text.",
+                    "Add one, or use another backend.",
+                    request_sent=False,
+                )
+        return self._pick(named, models, allowed)
+
+    def _same(self, named: str, listed: str) -> bool:
+        """Whether a name means an entry of the list."""
+        return named == listed
+
+    # --- the list of models -------------------------------------------------------------------------------
+
+    async def _listed(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
+        """The server's list, asked again once it is older than `Deadlines.listing`."""
+        listing, believed = self._listing, self._deadlines.listing
+        # While somebody else asks already, the rest does not queue up for the same answer.
+        if listing is not None and listing.age < (2 * believed if self._refreshing else believed):
+            return listing.models
+        return await self._refresh(endpoint, allowed)
+
+    async def _refresh(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
+        self._refreshing += 1
+        try:
+            models = await self._models(endpoint, allowed)
+        except BackendError:
+            self._forget()
+            raise
+        finally:
+            self._refreshing -= 1
+        self._listing = _Listing(models, time.monotonic())
+        return models
+
+    def _forget(self) -> None:
+        """Nothing is believed of the server any more; it is asked again."""
+        self._listing = None
+
+    def _answered(self, call: Call) -> None:
+        """An answer is complete."""
+        if self._loaded(call.model) is False:
+            self._forget()  # It has loaded the model for us.
+
+    def _loaded(self, model: str | None) -> bool | None:
+        """Whether a model is loaded or runs elsewhere, as the server said last."""
+        entry = self._known(model)
+        return None if entry is None else entry.remote or entry.loaded
+
+    def _known(self, model: str | None) -> ModelInfo | None:
+        """What the last list says about a model."""
+        if model is None or self._listing is None:
+            return None
+        return next((entry for entry in self._listing.models if self._same(model, entry.id)), None)
+
+    def _pick(self, named: str | None, models: Sequence[ModelInfo], allowed: Reach) -> str:
+        """One of the models that the server lists: the named one, else a loaded one, else the first here.
+
+        Raises `BackendError` MODEL_MISSING, or `ConsentRequired` for a model that runs somewhere else.
+        """
+        if named is not None:
+            found = next((model for model in models if self._same(named, model.id)), None)
+        else:
+            able = [
+                model for model in models if model.can_chat and (not model.remote or allowed is Reach.CLOUD)
+            ]
+            found = min(able, key=lambda model: (model.remote, not model.loaded), default=None)
+        if found is None:
+            names = [model.id for model in models if model.can_chat]
+            shown = ", ".join(names[:_SHOWN_MODELS]) + (" and more" if len(names) > _SHOWN_MODELS else "")
+            raise BackendError(
+                ErrorKind.MODEL_MISSING,
+                "The model is not there.",
+                f"It has: {shown}." if names and named else "",
+                request_sent=False,
+            )
+        if found.remote and allowed is not Reach.CLOUD:
+            raise ConsentRequired(
+                f"Nothing was sent: {found.id} does not run on this computer.",
+                f"{self.name} passes it on to another machine.",
+                "Allow the cloud for this conversation, or choose another model.",
+                needed=Reach.CLOUD,
+            )
+        return named or found.id
+
+    # --- shared -------------------------------------------------------------------------------------------
+
+    def _option(self, name: str, kind: type[T]) -> T | None:
+        """An option's value, where it is set."""
+        value = self._options.get(name)
+        return value if isinstance(value, kind) else None
+
+    def _reach(self, endpoint: Endpoint, allowed: Reach | None) -> Reach:
+        return allowed or self.config.reach or reach_of(endpoint.api_base)
+
+    async def _get(self, endpoint: Endpoint, url: str, allowed: Reach) -> object:
+        return (await self._asked(endpoint, "GET", url, allowed)).json()
+
+    async def _asked(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        url: str,
+        allowed: Reach,
+        *,
+        json: object = None,
+        total: float | None = None,
+    ) -> Reply:
+        """A short question beside the answers. Raises `BackendError` for a status of 400 and above."""
+        reply = await self._http.request(
+            method, url, allowed=allowed, json=json, headers=self._headers(endpoint), total=total
+        )
+        if reply.status >= 400:
+            raise error_of(reply.status, reply.headers, reply.body)
+        return reply
+
+    async def _drain(self, pieces: AsyncGenerator[bytes, None], decoder: StreamDecoder) -> list[BackendEvent]:
+        """What follows a complete answer: the usage, and the regular end that lets the connection be kept.
+
+        Some servers never send it and never close, so it is waited for briefly and not insisted on.
+        """
+        late: list[BackendEvent] = []
+        with suppress(BackendError, TimeoutError):
+            async with asyncio.timeout(self._deadlines.drain):
+                async for piece in pieces:
+                    late += decoder.feed(piece)
+        return late
+
+    async def _error_body(self, reply: StreamReply) -> bytes:
+        with suppress(BackendError, TimeoutError):
+            async with asyncio.timeout(self._deadlines.request):
+                return await reply.read()
+        return b""
+
+    def _told(self, error: BackendError, endpoint: Endpoint | None, model: str | None) -> BackendError:
+        url = endpoint.api_base if endpoint else ""
+        key = endpoint.key.text if endpoint and endpoint.key else None
+        reach = reach_of(endpoint.api_base) if endpoint else self.config.reach
+        return words.told(error, backend=self.id, name=self.name, url=url, model=model, reach=reach, key=key)
+
+
+def roots_of(config: BackendConfig) -> tuple[str, str]:
+    """A server's root and its API base, from either of them. ("", "") without an address."""
+    if not config.url:
+        return "", ""
+    api_path = IDENTITIES[config.id].api_path
+    url = normalise_url(config.url)
+    if parse_url(url).path:
+        return url.removesuffix(api_path), url
+    return url, url + api_path

@@ -1,0 +1,132 @@
+"""The options of a backend: each one owns its own, and says in a sentence what is wrong with one.
+
+A backend declares them as a table from a name to a `Kind`; `read_options` gives the values that are set.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from whisper_desktop.errors import SettingsError
+
+# What the app keeps under `llm.<backend>` for itself: addresses, files, how its own engine is started.
+_THE_APPS = frozenset(
+    {
+        "port",
+        "base_url",
+        "model",
+        "server_path",
+        "model_path",
+        "n_gpu_layers",
+        "n_ctx",
+        "appimage_path",
+        "use_xvfb",
+    }
+)
+_KEYS = frozenset({"key", "api_key", "apikey", "token", "api_token", "secret", "password"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: how it is read (None: it is not one), and the words for what it looks like."""
+
+    expects: str
+    read: Callable[[object], object]
+
+
+def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, Kind]) -> dict[str, object]:
+    """The options that are set, checked. Raises `SettingsError` for the first that cannot be used."""
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        key = f"llm.{backend}.{name}"
+        if name in known:
+            if value is None:
+                continue
+            kind = known[name]
+            values[name] = kind.read(value)
+            if values[name] is None:
+                raise SettingsError(
+                    f"The setting {key} cannot be used.",
+                    f"Expected: {kind.expects}.",
+                    f"Change it: `whisper-desktop config set {key} …`.",
+                    key=key,
+                )
+        elif name.lower() in _KEYS:
+            raise SettingsError(
+                f"A key does not belong in the settings ({key}).",
+                "Anybody who reads the file could use it.",
+                "Take it out, and store it with `whisper-desktop keys set`.",
+                key=key,
+            )
+        elif name not in _THE_APPS:
+            raise _unknown(backend, name, known)
+    return values
+
+
+def _unknown(backend: str, name: str, known: Mapping[str, Kind]) -> SettingsError:
+    shown = name if name.isprintable() and len(name) <= 60 else "of that name"
+    close = difflib.get_close_matches(name, known, n=1)
+    named = ", ".join(sorted(known))
+    return SettingsError(
+        f"There is no option {shown} for this backend.",
+        f"Its options are: {named}." if known else "It has no options of its own.",
+        f"Did you mean llm.{backend}.{close[0]}?" if close else f"Take llm.{backend}.{shown} out.",
+        key=f"llm.{backend}.{name}",
+    )
+
+
+# --- kinds ------------------------------------------------------------------------------------------------
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _seconds(value: object) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 86_400 * 365 else None
+
+
+def _count(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) and 0 < number < 2**31 else None
+
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_FLAGS = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
+
+
+def read_duration(value: object) -> float | str | None:
+    """Seconds (-1 for ever), or Go's form of a duration."""
+    if isinstance(value, str) and re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", value):
+        return value
+    number = _number(value)
+    return number if number is not None and (number == -1 or number >= 0) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
+
+
+def one_of(*words: str) -> Kind:
+    """One of some words."""
+    return Kind(", ".join(words[:-1]) + f" or {words[-1]}", lambda value: value if value in words else None)
+
+
+SECONDS = Kind("a number of seconds", _seconds)
+TOKENS = Kind("a number of tokens such as 8192", _count)
+FLAG = Kind("yes or no", _flag)
+TEXT = Kind("text", _text)

@@ -1,0 +1,84 @@
+"""An answer on the terminal while it comes: its text on standard output, what else happens on standard error.
+
+A break stands in the text itself, because the text may go into a file: two attempts are never joined there
+without a mark.
+"""
+
+import sys
+from typing import assert_never
+
+import click
+
+from whisper_desktop.chat import attempt_line, tool_call_line, waiting_line
+from whisper_desktop.chat.breaks import counted
+from whisper_desktop.cli import output
+from whisper_desktop.values import (
+    AnswerContinued,
+    AnswerFinished,
+    AnswerRestarted,
+    AnswerStarted,
+    AttemptFailed,
+    Progress,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+)
+
+
+class AnswerOnTerminal:
+    """Prints the events of one answer. `waiting` shows what is going on while no text comes."""
+
+    def __init__(self, waiting: output.Waiting) -> None:
+        self._waiting = waiting
+        self._ends_line = True
+
+    def show(self, event: StreamEvent) -> None:
+        """Print what an event adds."""
+        match event:
+            case TextDelta(text):
+                self._waiting.stop()
+                piece = output.clean(text)
+                self._ends_line = piece.endswith("\n") if piece else self._ends_line
+                click.echo(piece, nl=False)
+            case Progress():
+                self._wait(waiting_line(event))
+            case ReasoningDelta():
+                self._wait("Thinking…")
+            case ToolCallDelta(call):
+                self._note(tool_call_line(call))
+            case AttemptFailed(attempt):
+                self._note(attempt_line(attempt))
+            case AnswerRestarted(failed, partial_text):
+                when = f"after {counted(partial_text)}" if partial_text.strip() else "before its first word"
+                self._seam(f"{failed.server_name} stopped {when}. The answer begins anew.")
+            case AnswerContinued(failed):
+                self._seam(f"{failed.server_name} stopped here. Somebody else goes on.")
+            case AnswerStarted() | AnswerFinished():
+                pass
+            case _:
+                assert_never(event)
+
+    def end(self) -> None:
+        """The answer has ended, in whichever way: what follows begins on a line of its own."""
+        self._waiting.stop()
+        self._end_line()
+
+    def _wait(self, words: str) -> None:
+        if self._ends_line:  # else the sign would stand in the middle of a line of the answer
+            self._waiting.say(words)
+
+    def _note(self, line: str) -> None:
+        self._waiting.stop()
+        if sys.stdout.isatty():  # both on one screen; in a file the text is left alone
+            self._end_line()
+        output.note(line)
+
+    def _seam(self, sentence: str) -> None:
+        self.end()
+        click.echo(click.style(f"[{output.clean(sentence)}]", dim=True))
+
+    def _end_line(self) -> None:
+        if not self._ends_line:
+            click.echo()
+            self._ends_line = True

@@ -1,0 +1,137 @@
+"""What is said when a step is left out, an answer breaks off, or nobody answers: pure words."""
+
+from collections.abc import Sequence
+
+from whisper_desktop.backends.base import Backend
+from whisper_desktop.errors import (
+    BackendError,
+    ConsentRequired,
+    Interrupted,
+    LLMConnectionError,
+    ReachError,
+    WhisperError,
+)
+from whisper_desktop.llm.decisions import most_actionable, what_happened
+from whisper_desktop.llm.health import Shut
+from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
+
+Failure = BackendError | ReachError
+
+
+def nobody_answered(
+    attempts: tuple[Attempt, ...], errors: Sequence[Failure], guidance: SetupGuidance | None
+) -> WhisperError:
+    """The error of a chain that is at its end: about what a person can do most about, with all tries."""
+    if not attempts:
+        return LLMConnectionError(
+            "There is no backend that could answer.",
+            "No model server that could answer was found, and none is set.",
+            "Open Setup, or start LM Studio or Ollama.",
+            setup_guidance=guidance,
+        )
+    overflow = next((error for error in errors if error.kind is ErrorKind.CONTEXT_OVERFLOW), None)
+    if isinstance(overflow, BackendError):
+        overflow.attempts = attempts
+        return overflow
+    consent = [error for error in errors if isinstance(error, ConsentRequired)]
+    if consent:
+        return _asks_consent(consent, attempts, guidance)
+    index = most_actionable(attempts)
+    headline = errors[index]
+    others = [attempt for attempt in attempts if attempt.server_name != attempts[index].server_name]
+    detail = f"{headline.detail} {what_happened(others)}." if others else headline.detail
+    return LLMConnectionError(
+        headline.title,
+        detail.strip(),
+        headline.next_step,
+        kind=headline.kind,
+        attempts=attempts,
+        last_error=errors[-1],
+        setup_guidance=guidance,
+    )
+
+
+def _asks_consent(
+    asking: Sequence[ConsentRequired], attempts: tuple[Attempt, ...], guidance: SetupGuidance | None
+) -> ConsentRequired:
+    """The nearest step that was left out because of its reach: its sentence, with what the others did."""
+    order = [*Reach, None]
+    nearest = min(asking, key=lambda error: order.index(error.needed))
+    others = [attempt for attempt in attempts if attempt.kind is not ErrorKind.CONSENT_REQUIRED]
+    detail = f"{what_happened(others)}. {nearest.detail}" if others else nearest.detail
+    return ConsentRequired(
+        nearest.title,
+        detail,
+        nearest.next_step,
+        needed=nearest.needed,
+        attempts=attempts,
+        setup_guidance=guidance,
+    )
+
+
+def broken(text: str, failure: Failure, attempts: tuple[Attempt, ...]) -> Interrupted:
+    """An answer that broke off after `text`."""
+    words = len(text.split())
+    after = f"after {words} word{'s' if words != 1 else ''}" if words else "before its first word"
+    return Interrupted(
+        f"The answer stopped {after}.",
+        f"{failure.title} {failure.detail}".strip() + (" The text so far is kept." if words else ""),
+        failure.next_step or "Try again, or use another backend.",
+        partial_text=text,
+        kind=failure.kind,
+        attempts=attempts,
+    )
+
+
+def slower(backend: Backend) -> BackendError:
+    """The other one of two that were asked side by side was faster."""
+    return BackendError(ErrorKind.CANCELLED, f"{backend.name} was slower.", "It was stopped.")
+
+
+def resting(backend: Backend, shut: Shut) -> BackendError:
+    """Its breaker is open."""
+    return BackendError(shut.kind, f"{backend.name} was left out.", shut.detail, request_sent=False)
+
+
+def cannot(backend: Backend, needs: frozenset[str]) -> BackendError:
+    """It lacks capabilities that the question needs."""
+    words = {"tools": "call functions", "vision": "see images", "json_schema": "answer in a given shape"}
+    what = " or ".join(words.get(need, need) for need in sorted(needs))
+    return BackendError(
+        ErrorKind.UNSUPPORTED,
+        f"{backend.name} was not asked: it cannot {what}.",
+        "",
+        "Use another model or backend.",
+        request_sent=False,
+    )
+
+
+def no_larger(backend: Backend) -> BackendError:
+    """The conversation was too long elsewhere, and may be here."""
+    return BackendError(
+        ErrorKind.CONTEXT_OVERFLOW,
+        f"{backend.name} was not asked: its context window is not known to be larger.",
+        "",
+        "Start a new chat, shorten the message, or load a model with a larger context window.",
+        request_sent=False,
+    )
+
+
+def needs_consent(backend: Backend) -> ConsentRequired:
+    """It lies beyond the reach that is allowed."""
+    reach = backend.config.reach
+    if reach is None:
+        return ConsentRequired(
+            f"{backend.name} was not asked.",
+            f"Nobody can say where the model at {backend.base_url} runs. Nothing was sent.",
+            "Add its address in Settings if you trust it, or choose another backend.",
+            needed=None,
+        )
+    place = {Reach.MY_NETWORK: "in your network, not on this computer", Reach.CLOUD: "in the cloud"}
+    return ConsentRequired(
+        f"{backend.name} was not asked, because it is {place.get(reach, reach.words)}.",
+        "Nothing was sent.",
+        f"Allow {'the cloud' if reach is Reach.CLOUD else reach.words} for this conversation, "
+        "or use a model on this computer.",
+        needed=reach,
+    )
