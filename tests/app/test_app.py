@@ -1,7 +1,9 @@
 """The object a front end holds: choosing, keys, connection tests, and the one glance."""
 
 import asyncio
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,28 @@ from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import App
-from whisper_desktop.errors import LLMConnectionError, SettingsError, WhisperError
+from whisper_desktop.app.talking import answer_deadlines
+from whisper_desktop.errors import (
+    ConsentRequired,
+    DependencyError,
+    FeatureNotEnabledError,
+    LLMConnectionError,
+    SettingsError,
+    WhisperError,
+)
 from whisper_desktop.events import AnswerState, BackendChosen, ServersChanged
+from whisper_desktop.settings import load_settings
 from whisper_desktop.settings.paths import resource
-from whisper_desktop.values import Message, Provenance, Reach, Role, ServerStatus
+from whisper_desktop.values import (
+    ConnectionReport,
+    Deadlines,
+    Message,
+    Provenance,
+    Reach,
+    Role,
+    ServerStatus,
+    TextDelta,
+)
 
 MODEL = {"id": "qwen3.5-4b", "loaded": True}
 
@@ -207,7 +227,7 @@ async def test_a_proxy_on_the_port_of_llama_cpp_gets_no_prompt_without_consent(
 ) -> None:
     proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["m"])
     async with world(llm__llamacpp__port=proxy.port, llm__auto_detect=auto_detect, **settings) as app:
-        with pytest.raises(LLMConnectionError, match="Nothing was sent"):
+        with pytest.raises(ConsentRequired, match="Nothing was sent"):
             await questioned(app, model="m")
     assert not proxy.requests("/v1/chat/completions")
 
@@ -221,7 +241,7 @@ async def test_an_ollama_at_a_written_address_passes_no_prompt_on_without_consen
     ollama = servers("ollama", models=[cloud])
     written = {"LLM_CHAT_API_URL": ollama.url + path, "LLM_MODEL_NAME": model}
     async with world(ollama=ollama.url, env=written) as app:
-        with pytest.raises(LLMConnectionError, match="Nothing was sent"):
+        with pytest.raises(ConsentRequired, match="Nothing was sent"):
             await questioned(app)
         assert not ollama.requests("/v1/chat/completions")
         assert (await questioned(app, reach=Reach.CLOUD)).reach is Reach.CLOUD
@@ -281,11 +301,124 @@ def _runs(pid: int | None) -> bool:
 
 async def test_the_built_in_engine_stays_off_where_it_is_switched_off() -> None:
     model = str(resource("guide", "guide.gguf"))
-    for wish in ({"llm__backend": "builtin"}, {"llm__mode": "direct"}):
+    for wish, error in (
+        ({"llm__backend": "builtin"}, LLMConnectionError),
+        ({"llm__mode": "direct"}, FeatureNotEnabledError),
+    ):
         async with world(env={}, llm__gguf_model_path=model, llm__enable_direct=False, **wish) as app:
-            with pytest.raises(LLMConnectionError, match="switched off"):
+            with pytest.raises(error, match="switched off"):
                 await questioned(app)
             assert app.engine_status() is None
+
+
+async def test_the_mode_direct_answers_with_the_apps_own_engine_alone(servers: ServerFactory) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    model = str(resource("guide", "guide.gguf"))
+    async with world(lm_studio=lm_studio.url, llm__gguf_model_path=model, llm__mode="direct") as app:
+        assert (await questioned(app)).backend == "builtin"
+        assert (await questioned(app, backend="lm_studio")).backend == "lm_studio"  # who names one, gets it
+
+
+@pytest.mark.parametrize("file", [None, "/nowhere/model.gguf"])
+async def test_the_mode_direct_says_that_its_model_is_missing(
+    servers: ServerFactory, file: str | None
+) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url, llm__gguf_model_path=file, llm__mode="direct") as app:
+        with pytest.raises(DependencyError, match="no model") as caught:
+            await questioned(app)
+        assert "llm.gguf_model_path" in caught.value.next_step
+        assert "llm.mode auto" in caught.value.next_step
+
+
+async def test_the_mode_direct_says_that_its_engine_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)  # as where it was never installed
+    monkeypatch.setenv("PATH", "")
+    model = str(resource("guide", "guide.gguf"))
+    async with world(llm__gguf_model_path=model, llm__mode="direct") as app:
+        with pytest.raises(DependencyError, match="not installed"):
+            await questioned(app)
+
+
+async def test_a_backend_named_for_one_question_is_looked_at_before_it_is_trusted(
+    servers: ServerFactory,
+) -> None:
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["m"])
+    async with world(llm__llamacpp__port=proxy.port, llm__auto_detect=False) as app:
+        await app.scan()
+        assert not proxy.requests()
+        with pytest.raises(ConsentRequired, match="Nothing was sent"):
+            await questioned(app, backend="llama.cpp", model="m")
+        assert proxy.requests()
+    assert not proxy.requests("/v1/chat/completions")
+
+
+async def test_a_port_that_was_changed_is_looked_at_before_it_is_trusted(servers: ServerFactory) -> None:
+    proxy = servers("openai_compatible", "--flavor", "llama_swap", models=["m"])
+    nobody = str(closed_port())
+    env = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{nobody}", "WHISPER_LLM__LMSTUDIO__PORT": nobody}
+    app = App(env={**env, "WHISPER_LLM__AUTO_DETECT": "no"})
+    await app.start()
+    try:
+        await app.remember({"llm.llamacpp.port": int(nobody)})
+        with pytest.raises(LLMConnectionError):
+            await questioned(app, backend="llama_cpp", model="m")
+        await app.remember({"llm.llamacpp.port": proxy.port})
+        with pytest.raises(ConsentRequired, match="Nothing was sent"):
+            await questioned(app, backend="llama_cpp", model="m")
+    finally:
+        await app.stop()
+    assert not proxy.requests("/v1/chat/completions")
+
+
+async def test_a_backend_is_made_once_and_anew_when_the_settings_change(servers: ServerFactory) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url) as app:
+        counts = []
+        for settings in ({}, {}, {"ui.theme": "dark"}):
+            if settings:
+                await app.remember(settings)
+            await questioned(app, backend="lm_studio")
+            counts.append(len(lm_studio.requests("/api/v1/models")))
+        assert counts[1] == counts[0]  # the list of models was believed
+        assert counts[2] == counts[1] + 1
+
+
+async def test_a_test_gives_the_answer_as_it_comes_and_ends_with_its_report(servers: ServerFactory) -> None:
+    lm_studio = servers("lm_studio", "--answer", "Hello there.", models=[MODEL])
+    async with world(lm_studio=lm_studio.url) as app:
+        events = [event async for event in app.test_stream("lm_studio")]
+        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hello there."
+        assert isinstance(events[-1], ConnectionReport)
+        assert events[-1].ok
+        failed = [event async for event in app.test_stream("ollama")][-1]
+        assert isinstance(failed, ConnectionReport)
+        assert not failed.ok
+        assert app.state().activity == "ready"  # a test is no answer that failed
+
+
+async def test_a_service_with_a_key_is_a_step_and_a_choice(servers: ServerFactory) -> None:
+    async with world(llm__openai__model="gpt-5") as app:
+        assert not [choice for choice in app.backend_choices() if choice.id == "openai"]
+        await app.set_key("openai", "sk-abcdefgh")
+        (choice,) = [choice for choice in app.backend_choices() if choice.id == "openai"]
+        assert (choice.detail, choice.reach) == ("cloud · asks first", Reach.CLOUD)
+        with pytest.raises(ConsentRequired, match="OpenAI") as caught:
+            await questioned(app)
+        assert caught.value.needed is Reach.CLOUD
+        await app.remove_key("openai")
+        with pytest.raises(LLMConnectionError):
+            await questioned(app)
+
+
+def test_the_persons_patience_is_taken_and_otherwise_the_deadlines_are_left_alone() -> None:
+    scaled = Deadlines().scaled(0.1)
+    assert answer_deadlines(scaled, load_settings()) == scaled
+    given = {"llm.request_timeout": 20, "llm.wait_for_loading": 7}
+    deadlines = answer_deadlines(Deadlines(), load_settings(overrides=given))
+    assert (deadlines.no_progress, deadlines.first_token, deadlines.loading_move_on) == (20.0, 20.0, 7.0)
+    longer = answer_deadlines(Deadlines(), load_settings(overrides={"llm.request_timeout": 600}))
+    assert (longer.no_progress, longer.first_token) == (600.0, 60.0)
 
 
 async def test_stopping_before_the_first_token_is_told_in_a_sentence(servers: ServerFactory) -> None:

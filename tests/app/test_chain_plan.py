@@ -41,8 +41,45 @@ def test_without_wishes_local_servers_come_first_and_a_loaded_model_before_an_id
 
 
 def test_the_built_in_engine_follows_the_servers_that_run_and_the_cloud_is_last() -> None:
-    wishes = ChainWishes(builtin_model=Path("m.gguf"), openrouter_key=True)
+    wishes = ChainWishes(builtin_model=Path("m.gguf"), keyed=frozenset({"openrouter"}))
     assert ids(wishes, NETWORK, OLLAMA) == ["ollama", "builtin", "ollama", "openrouter"]
+
+
+def test_services_with_a_key_come_last_in_the_order_of_the_table() -> None:
+    own = {"openai": {"model": "gpt-5"}}
+    wishes = ChainWishes(
+        keyed=frozenset({"openai", "openrouter"}), model="warm", options=lambda id_: own.get(id_, {})
+    )
+    steps = plan_chain(wishes, [OLLAMA])
+    assert [(step.id, step.url, step.model, step.reach) for step in steps[1:]] == [
+        ("openrouter", "https://openrouter.ai/api/v1", None, Reach.CLOUD),
+        ("openai", "https://api.openai.com/v1", "gpt-5", Reach.CLOUD),
+    ]
+
+
+def test_the_window_of_a_model_is_what_its_server_says_or_else_what_the_person_says() -> None:
+    loaded = ModelInfo("m", loaded=True, context_length=4096, max_context_length=131072)
+    idle = ModelInfo("idle", loaded=False, max_context_length=131072)
+    far = ModelInfo("far", max_context_length=131072, remote=True)
+    wishes = ChainWishes(context_window=8192)
+    for model, window in ((loaded, 4096), (idle, 8192), (far, 131072)):
+        (step,) = plan_chain(wishes, [server("lm_studio", model, port=1234)])
+        assert step.context_length == window
+    (unknown,) = plan_chain(ChainWishes(), [server("lm_studio", idle, port=1234)])
+    assert unknown.context_length is None
+    (written,) = plan_chain(
+        ChainWishes(base_url="http://127.0.0.1:8000/v1", model="m", backend="openai_compatible"),
+        [server("vllm", loaded, port=8000)],
+    )
+    assert written.context_length == 4096
+
+
+@pytest.mark.parametrize(("n_ctx", "window"), [(2048, 2048), ("auto", None)])
+def test_the_apps_own_engine_has_the_window_that_it_is_started_with(
+    n_ctx: object, window: int | None
+) -> None:
+    wishes = ChainWishes(mode="direct", context_window=8192, options=lambda _id: {"n_ctx": n_ctx})
+    assert plan_chain(wishes, [])[0].context_length == window
 
 
 def test_without_a_key_the_cloud_is_no_step() -> None:
@@ -104,7 +141,7 @@ def test_direct_mode_uses_only_the_built_in_engine_and_http_mode_never_does() ->
     assert ids(ChainWishes(mode="http", builtin_model=model), OLLAMA) == ["ollama"]
 
 
-@pytest.mark.parametrize("name", ["guide", "nonsense", "anthropic", "unknown"])
+@pytest.mark.parametrize("name", ["guide", "nonsense", "unknown"])
 def test_the_guide_and_unknown_names_are_refused_with_a_sentence(name: str) -> None:
     for wishes in (ChainWishes(backend=name), ChainWishes(fallback_chain=(name,))):
         with pytest.raises(SettingsError) as caught:

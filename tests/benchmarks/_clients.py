@@ -12,6 +12,7 @@ from whisper_desktop.backends import create_backend
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.llm import LLMClient
 from whisper_desktop.values import Deadlines, Message, Reach, Role, TextDelta
+from whisper_desktop.wire.guarded_transport import GuardedTransport
 from whisper_desktop.wire.http import Http
 
 QUESTION = "Hello"
@@ -58,11 +59,9 @@ class Requests:
 
         return do
 
-    async def openai(self, library: Any) -> Do:
-        """OpenAI's own client."""
-        client = await self._stack.enter_async_context(
-            library.AsyncOpenAI(base_url=self._api_base, api_key="none", max_retries=0)
-        )
+    async def openai(self, library: Any, *, over_ours: bool = False) -> Do:
+        """OpenAI's own client, over its own connections or over ours."""
+        client = await openai_client(self._stack, library, self._api_base, over_ours=over_ours)
 
         async def do() -> object:
             answer = await client.chat.completions.create(model="m", messages=MESSAGES)
@@ -124,11 +123,9 @@ class Streams:
 
         return do
 
-    async def openai(self, library: Any) -> Do:
-        """OpenAI's own client."""
-        client = await self._stack.enter_async_context(
-            library.AsyncOpenAI(base_url=self._api_base, api_key="none", max_retries=0)
-        )
+    async def openai(self, library: Any, *, over_ours: bool = False) -> Do:
+        """OpenAI's own client, over its own connections or over ours."""
+        client = await openai_client(self._stack, library, self._api_base, over_ours=over_ours)
 
         async def do() -> int:
             count = 0
@@ -183,6 +180,17 @@ class Streams:
                 return sum([bool(event.text) async for event in events])
 
         return do
+
+
+async def openai_client(stack: AsyncExitStack, library: Any, api_base: str, *, over_ours: bool) -> Any:
+    """OpenAI's own client, closed with the stack."""
+    client = None
+    if over_ours:
+        transport = GuardedTransport(own_http(stack), allowed=Reach.THIS_MACHINE)
+        client = httpx.AsyncClient(transport=transport)
+    return await stack.enter_async_context(
+        library.AsyncOpenAI(base_url=api_base, api_key="none", max_retries=0, http_client=client)
+    )
 
 
 def own_http(stack: AsyncExitStack) -> Http:

@@ -53,6 +53,7 @@ async def _kinds(streams: Streams, found: dict[str, Any]) -> dict[str, Do]:
         kinds["httpx2, aiter_lines and json.loads"] = await streams.httpx(found["httpx2"])
     if "openai" in found:
         kinds["openai"] = await streams.openai(found["openai"])
+        kinds["openai over our transport"] = await streams.openai(found["openai"], over_ours=True)
     if "litellm" in found:
         kinds["litellm.Router"] = await streams.litellm(found["litellm"])
     return kinds | {

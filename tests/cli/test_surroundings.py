@@ -66,7 +66,7 @@ def test_a_mistake_of_ours_is_a_sentence_and_its_details_are_in_the_log(program:
     broken = program.home.parent / "broken"
     broken.mkdir()
     # A damaged installation: what this raises is foreseen nowhere in the program.
-    (broken / "httpx.py").write_text("raise LookupError('this package is damaged')\n")
+    (broken / "aiohttp.py").write_text("raise LookupError('this package is damaged')\n")
     env = {"PYTHONPATH": str(broken)}
     result = program.run("detect", env=env)
     assert result.code == 70

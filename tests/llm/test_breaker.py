@@ -132,11 +132,12 @@ def test_an_empty_answer_counts_half() -> None:
 
 
 def test_an_answer_in_between_starts_the_row_anew() -> None:
-    breaker = Breaker(recent=tuple((0.0, 0.0) for _ in range(10)))
+    breaker = Breaker()
+    for _ in range(10):
+        breaker = answer(breaker, 0.0)
     for moment in range(4):
-        breaker = fail(breaker, ErrorKind.SERVER_ERROR, moment)
-        breaker = answer(fail(breaker, ErrorKind.SERVER_ERROR, moment), moment)
-        breaker = answer(answer(breaker, moment), moment)
+        breaker = fail(fail(breaker, ErrorKind.SERVER_ERROR, moment), ErrorKind.SERVER_ERROR, moment)
+        breaker = answer(answer(answer(breaker, moment), moment), moment)
     assert breaker.state is State.CLOSED
 
 
@@ -316,10 +317,7 @@ def test_a_far_one_needs_two() -> None:
 @pytest.mark.parametrize("kind", [*NEUTRAL, None])
 def test_a_probe_that_says_nothing_gives_its_permit_back(kind: ErrorKind | None) -> None:
     breaker, probe, now = half_open()
-    if kind is None:
-        after = released(breaker, probe, now, LOCAL)
-    else:
-        after = failed(breaker, probe, kind, now, LOCAL)
+    after = failed(breaker, probe, kind, now, LOCAL) if kind else released(breaker, probe, now, LOCAL)
     assert after.state is State.HALF_OPEN
     ticket = ask(after, now, LOCAL)[1]
     assert ticket is not None
@@ -471,7 +469,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rules = LOCAL
+        self.times = LOCAL
         self.now = 0.0
         self.breaker = Breaker()
         self.under_way: list[tuple[Ticket, float]] = []
@@ -487,7 +485,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(alone=st.booleans(), jitter=st.floats(0.8, 1.2))
     def a_question(self, alone: bool, jitter: float) -> None:
         floor = self.breaker.floor
-        self.breaker, ticket = ask(self.breaker, self.now, self.rules, jitter=jitter, alone=alone)
+        self.breaker, ticket = ask(self.breaker, self.now, self.times, jitter=jitter, alone=alone)
         if ticket is None:
             assert self.breaker.state is not State.CLOSED
             assert not alone or floor > self.now
@@ -499,7 +497,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def an_answer(self, data: st.DataObject) -> None:
-        self.breaker = succeeded(self.breaker, self.take(data), self.now, self.rules)
+        self.breaker = succeeded(self.breaker, self.take(data), self.now, self.times)
 
     @precondition(lambda self: self.under_way)
     @rule(
@@ -516,7 +514,7 @@ class BreakerMachine(RuleBasedStateMachine):
             self.take(data),
             kind,
             self.now,
-            self.rules,
+            self.times,
             retry_after=retry_after,
             jitter=jitter,
         )
@@ -524,7 +522,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def a_cancellation(self, data: st.DataObject) -> None:
-        self.breaker = released(self.breaker, self.take(data), self.now, self.rules)
+        self.breaker = released(self.breaker, self.take(data), self.now, self.times)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -543,26 +541,26 @@ class BreakerMachine(RuleBasedStateMachine):
             if ticket.probe
             and ticket.generation == self.breaker.generation
             and self.breaker.state is State.HALF_OPEN
-            and since + self.rules.permit > self.now
+            and since + self.times.permit > self.now
         ]
         assert len(live) <= 1
         assert not live or self.breaker.permit_out
 
     @invariant()
     def it_always_lets_somebody_through_in_the_end(self) -> None:
-        late = self.now + LONGEST_FLOOR + self.rules.permit + 10 * self.rules.most
-        assert ask(self.breaker, late, self.rules, jitter=1.2)[1] is not None
+        late = self.now + LONGEST_FLOOR + self.times.permit + 10 * self.times.most
+        assert ask(self.breaker, late, self.times, jitter=1.2)[1] is not None
 
     @invariant()
     def nothing_grows(self) -> None:
         assert len(self.breaker.recent) <= 20
-        assert self.breaker.window <= max(self.rules.most, *self.rules.longer.values())
+        assert self.breaker.window <= max(self.times.most, *self.times.longer.values())
 
 
 class FarBreakerMachine(BreakerMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.rules = FAR
+        self.times = FAR
 
 
 TestAnyOrderOfEvents = BreakerMachine.TestCase

@@ -21,7 +21,7 @@ Servers             own options (chat under /v1 unless said otherwise)
 lm_studio           --jit on|off  --load-seconds S  --version 0.3.4 (no native API)  --greeting-needs-key
                     --old-errors  --download-seconds S.  `ttl` of a request is obeyed, /models/load makes `:2`
 ollama              --load-seconds S (also when num_ctx changes)  --pull-error TEXT  --pull-delay S
-                    --no-tag-capabilities.  keep_alive is obeyed; /api/ps tells the context of the last request
+                    --no-tag-capabilities.  keep_alive is obeyed; /api/ps tells the last request's context
 llama_cpp           --router [--no-autoload] [--fails-to-load MODEL]  --sleeping  --load-seconds S  --metrics
                     --no-ui  --embeddings  --prompt-seconds S (read in ten steps with `return_progress`)
                     --no-echo (a continued answer is not repeated, as in other builds)
@@ -65,7 +65,7 @@ Fault modes (without @: those marked * concern all requests, the others answers 
       RETRY_AFTER is the header's value as it stands, or NAME=VALUE|NAME=VALUE for other headers
       (openrouter: rate_429:40:availability is the form without a code, busy_503 too)
       busy_for:S[:RETRY_AFTER]* (503 for S seconds since it was set)   gzip:KIND (a refusal, packed)
-  connections: refuse[:S] (broken and refused, for S seconds or for good)   flapping:UP:DOWN (seconds, for ever)
+  connections: refuse[:S] (broken and refused, for S seconds or for good)   flapping:UP:DOWN (seconds)
       slow_accept:S*   hang*   reset_before_headers   close_before_headers
       close_after:MS* (answers, then closes MS milliseconds later whatever comes; for keep-alive races)
   loading:S* (503 in the server's form, or the answer waits, for S seconds since it was set)   hang_headers

@@ -155,14 +155,9 @@ class Gemini(Server):
         settings: Json = config if isinstance(config, dict) else {}
         thinking = settings.get("thinkingConfig")
         chosen: Json = thinking if isinstance(thinking, dict) else {}
-        # The shared code looks for limits at the top of a request.
         limit = token_limit(settings, "maxOutputTokens")
         thinks = chosen.get("thinkingBudget") != 0
-        answer = self.answer(request, model.id, (), reasoning=thinks)
-        if limit is not None and limit < answer.completion_tokens:
-            thought = answer.reasoning[:limit]
-            said = answer.tokens[: limit - len(thought)]
-            answer = Answer(model.id, said, thought, "length", answer.prompt_tokens)
+        answer = self.answer(request, model.id, reasoning=thinks, limit=limit)
         return answer, chosen.get("includeThoughts") is True
 
     def _embeddings(self, request: Request) -> Response:

@@ -278,7 +278,7 @@ class OpenRouter(Server):
         answer = self.answer(request, model.id)
         generation = f"gen-{next(self._numbers):010d}"
         headers = {"X-Generation-Id": generation}
-        head: Json = {"id": generation, "provider": "TestProvider", "model": model.id}
+        head: Json = {"id": generation, "provider": "TestProvider", "model": answer.model}
         usage = self._usage(answer, model)
         if body.get("stream"):
             return self._stream(request, answer, head, usage, headers)

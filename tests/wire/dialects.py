@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import BackendEvent, ErrorKind, ReasoningDelta, StreamEnd, TextDelta, ToolCallDelta
+from whisper_desktop.values import (
+    BackendEvent,
+    ErrorKind,
+    ReasoningDelta,
+    StreamEnd,
+    TextDelta,
+    ToolCallDelta,
+)
 from whisper_desktop.wire.decoding import StreamDecoder
 
 Json = dict[str, object]
@@ -48,6 +55,11 @@ def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     """The stream in pieces, cut at these places (taken modulo its length)."""
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
     return [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+def in_sevens(stream: bytes) -> list[bytes]:
+    """The stream in pieces of seven bytes, which fit no record."""
+    return [stream[start : start + 7] for start in range(0, len(stream), 7)]
 
 
 places = st.lists(st.integers(0, 10**6), max_size=12)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind as Kind
-from whisper_desktop.wire.errors import error_in, error_of, retry_after
+from whisper_desktop.wire.errors import error_in, error_of
+from whisper_desktop.wire.retry_after import retry_after
 
 
 def refused(status: int, body: object, **headers: str) -> BackendError:

@@ -14,6 +14,7 @@ from tests.wire.dialects import (
     cut,
     end_of,
     events_of,
+    in_sevens,
     json_of,
     places,
     reasoning_of,
@@ -21,6 +22,7 @@ from tests.wire.dialects import (
 )
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
+    BackendEvent,
     ErrorKind,
     GenerationConfig,
     Image,
@@ -34,6 +36,7 @@ from whisper_desktop.values import (
     ToolSpec,
     Usage,
 )
+from whisper_desktop.wire.errors import error_of
 from whisper_desktop.wire.ollama import (
     ChatDecoder,
     decode_embeddings,
@@ -48,7 +51,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def line(content: str = "", **more: object) -> bytes:
-    message = {"role": "assistant", "content": content}
+    message: Json = {"role": "assistant", "content": content}
     message |= {name: more.pop(name) for name in ("thinking", "tool_calls") if name in more}
     entry = {"model": "m", "created_at": "2025", "message": message, "done": False, **more}
     return json.dumps(entry).encode() + b"\n"
@@ -106,7 +109,13 @@ def test_reasoning_is_asked_for_by_its_level(reasoning: str, think: object) -> N
 
 @pytest.mark.parametrize(
     ("choice", "names"),
-    [(None, ["add", "mul"]), ("auto", ["add", "mul"]), ("none", []), ("mul", ["mul"]), ("required", ["add", "mul"])],
+    [
+        (None, ["add", "mul"]),
+        ("auto", ["add", "mul"]),
+        ("none", []),
+        ("mul", ["mul"]),
+        ("required", ["add", "mul"]),
+    ],
 )
 def test_a_choice_of_tools_becomes_the_tools_that_are_offered(choice: str | None, names: list[str]) -> None:
     config = GenerationConfig(tools=(ADD, ToolSpec("mul")), tool_choice=choice)
@@ -117,10 +126,14 @@ def test_a_choice_of_tools_becomes_the_tools_that_are_offered(choice: str | None
 
 def test_calls_and_their_results_are_sent_back_with_arguments_as_an_object() -> None:
     history = [
-        Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "add", "a=1"))),
+        Message(
+            Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "add", "a=1"))
+        ),
         Message(Role.TOOL, "2", tool_call_id="c1", name="add"),
     ]
-    asked, answered = encode_chat(history, GenerationConfig(), "m")["messages"]  # type: ignore[misc, unused-ignore]
+    messages = encode_chat(history, GenerationConfig(), "m")["messages"]
+    assert isinstance(messages, list)
+    asked, answered = messages
     assert asked["tool_calls"] == [
         {"id": "c1", "function": {"name": "add", "arguments": {"a": 1}}},
         {"id": "c2", "function": {"name": "add", "arguments": {"arguments": "a=1"}}},
@@ -178,7 +191,7 @@ def test_a_call_has_its_arguments_as_text_and_an_id_even_from_an_older_server() 
         (b'{"error": "the input length exceeds the context length"}', ErrorKind.CONTEXT_OVERFLOW),
         (b'{"StatusCode": 429, "Status": "429", "error": "slow down"}\n', ErrorKind.RATE_LIMITED),
         (b"nonsense\n", ErrorKind.MALFORMED),
-        (b"[]\n1\n{\n\"x\"\n" + ANSWER, ErrorKind.MALFORMED),
+        (b'[]\n1\n{\n"x"\n' + ANSWER, ErrorKind.MALFORMED),
     ],
 )
 def test_only_done_makes_an_answer_complete(stream: bytes, end: str | ErrorKind) -> None:
@@ -204,10 +217,8 @@ def test_a_model_that_was_only_loaded_says_so() -> None:
 
 
 def test_half_a_surrogate_pair_reaches_neither_text_nor_arguments() -> None:
-    calls = r'[{"function": {"name": "f", "arguments": {"a": "\ud83d"}}}]'
-    stream = (
-        r'{"message": {"content": "a\ud83d\ude00b\ud83dc", "tool_calls": %s}, "done": true}' % calls
-    ).encode()
+    used = {"function": {"name": "f", "arguments": {"a": "\ud83d"}}}
+    stream = line("a\ud83d\ude00b\ud83dc", tool_calls=[used], done=True)
     events = events_of(ChatDecoder(), stream)
     assert text_of(events) == "a😀b\ufffdc"
     assert calls_of(events) == [("f", {"a": "\ufffd"})]
@@ -269,7 +280,7 @@ def test_any_json_gives_an_answer_or_a_failure(values: list[object]) -> None:
     events = events_of(decoder, *(json.dumps(value).encode() + b"\n" for value in values))
     end = end_of(decoder)
     assert isinstance(end, ErrorKind) or events
-    for text in (text_of(events), reasoning_of(events), *(str(call) for call in calls_of(events))):
+    for text in (text_of(events), reasoning_of(events), *map(str, calls_of(events))):
         text.encode()
 
 
@@ -315,11 +326,78 @@ def test_what_are_no_embeddings_says_so(value: object, kind: ErrorKind) -> None:
 # --- against the test server ------------------------------------------------------------------------------
 
 
-def ask(url: str, messages: list[Message], config: GenerationConfig, *, stream: bool = True) -> ChatDecoder:
-    """What a decoder makes of a real answer; the events are kept in `decoder.seen`."""
+def ask(
+    url: str, messages: list[Message], config: GenerationConfig, *, stream: bool = True
+) -> tuple[list[BackendEvent], StreamEnd]:
+    """What comes of a real answer to a real request."""
     seen = call(url, "POST", "/api/chat", encode_chat(messages, config, "llama3.2", stream=stream))
     assert seen.status == 200, seen.text
     decoder = ChatDecoder()
-    events = events_of(decoder, *cut(seen.body, range(0, len(seen.body), 7)))
-    decoder.seen = events  # type: ignore[attr-defined]
-    return decoder
+    events = decoder.whole(seen.json()) if not stream else events_of(decoder, *in_sevens(seen.body))
+    return events, decoder.end()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_server_understands_the_request_and_its_answer_is_understood(
+    servers: ServerFactory, stream: bool
+) -> None:
+    model = {"id": "llama3.2:latest", "capabilities": ["completion", "tools", "vision", "thinking"]}
+    server = servers("ollama", "--reasoning", "Let me see", models=[model])
+    config = GenerationConfig(reasoning="low", context_length=2048, stop=("###",), temperature=0.5)
+    events, end = ask(server.url, ASK, config, stream=stream)
+    assert (text_of(events), reasoning_of(events)) == ("You said: Hi", "Let me see")
+    assert (end.finish_reason, end.usage.prompt_tokens, end.usage.completion_tokens) == ("stop", 11, 6)
+    image = [Message(Role.USER, "Look", images=(Image(PNG),))]
+    assert text_of(ask(server.url, image, config, stream=stream)[0]) == "You showed 1 image: image/png."
+    shaped, _ = ask(server.url, ASK, GenerationConfig(json_schema=SCHEMA), stream=stream)
+    assert json.loads(text_of(shaped)) == {"name": ""}
+    assert ask(server.url, ASK, GenerationConfig(max_tokens=2), stream=stream)[1].finish_reason == "length"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_tool_is_called_and_its_result_goes_back(servers: ServerFactory, stream: bool) -> None:
+    server = servers("ollama", "--tool-call", 'add:{"a": 1, "b": 2}')
+    config = GenerationConfig(tools=(ADD,))
+    events, end = ask(server.url, ASK, config, stream=stream)
+    assert (calls_of(events), end.finish_reason) == ([("add", {"a": 1, "b": 2})], "tool_calls")
+    made = next(event.call for event in events if isinstance(event, ToolCallDelta))
+    history = [
+        *ASK,
+        Message(Role.ASSISTANT, "", tool_calls=(made,)),
+        Message(Role.TOOL, "3", tool_call_id=made.id, name="add"),
+    ]
+    events, end = ask(server.url, history, config, stream=stream)
+    assert (text_of(events), end.finish_reason) == ("add said: 3", "stop")
+
+
+def test_a_conversation_that_is_too_long_is_refused_not_shortened(servers: ServerFactory) -> None:
+    server = servers("ollama", models=[{"id": "llama3.2:latest", "context_length": 5}])
+    body = encode_chat(ASK, GenerationConfig(), "llama3.2")
+    seen = call(server.url, "POST", "/api/chat", body)
+    assert error_of(seen.status, seen.headers, seen.body).kind is ErrorKind.CONTEXT_OVERFLOW
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("error_mid_stream:2", ErrorKind.SERVER_ERROR),
+        ("eof_mid_stream:2", ErrorKind.TRUNCATED),
+        ("empty_answer", ErrorKind.EMPTY),
+    ],
+)
+def test_a_broken_stream_is_no_answer(servers: ServerFactory, fault: str, kind: ErrorKind) -> None:
+    server = servers("ollama", "--fault", fault)
+    seen = call(server.url, "POST", "/api/chat", encode_chat(ASK, GenerationConfig(), "llama3.2"))
+    decoder = ChatDecoder()
+    assert text_of(events_of(decoder, seen.body)) == ("" if fault == "empty_answer" else "You said:")
+    assert end_of(decoder) is kind
+
+
+def test_embeddings_come_in_the_order_of_their_texts(servers: ServerFactory) -> None:
+    server = servers("ollama", "--dimensions", "4", models=[{"id": "e:latest", "embedding": True}])
+    both = decode_embeddings(
+        call(server.url, "POST", "/api/embed", encode_embeddings(["a", "b"], "e")).json()
+    )
+    one = decode_embeddings(call(server.url, "POST", "/api/embed", encode_embeddings(["b"], "e")).json())
+    assert (len(both.vectors), len(both.vectors[0])) == (2, 4)
+    assert both.vectors[1] == one.vectors[0]

@@ -234,7 +234,7 @@ def _service(backend: str, wishes: ChainWishes, model: str | None) -> BackendCon
         name=identity.name,
         url=url + identity.api_path,
         model=model or _own_model(wishes, backend),
-        # A server of one's own that plays the service (in tests, say) still counts as the cloud it stands for.
+        # A server of one's own that plays the service (in tests, say) counts as the cloud it stands for.
         reach=Reach.CLOUD if reach is Reach.THIS_MACHINE else reach,
         as_given=url != identity.root,
     )

@@ -6,42 +6,25 @@ called from any thread. Rooms are imported when they are first needed: the tray 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.advice.flow import SetupResult
-from whisper_desktop.app.chain_plan import OPENROUTER_URL, ChainWishes, plan_chain
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices
-from whisper_desktop.app.setup import report_of
 from whisper_desktop.chat import Session
-from whisper_desktop.errors import EngineError, LLMConnectionError, SettingsError, WhisperError
-from whisper_desktop.events import (
-    AnswerState,
-    BackendChosen,
-    Bus,
-    EngineChanged,
-    Notice,
-    ServersChanged,
-)
+from whisper_desktop.errors import EngineError, SettingsError
+from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice
 from whisper_desktop.values import (
-    IDENTITIES,
-    Attempt,
-    Completion,
     ConnectionReport,
     Deadlines,
     EngineState,
     EngineStatus,
-    GenerationConfig,
     Message,
     Reach,
     ResourceInfo,
-    Role,
     ServerInfo,
-    ServerStatus,
-    SetupGuidance,
     SetupRecommendation,
     StreamEvent,
     canonical_id,
@@ -49,15 +32,13 @@ from whisper_desktop.values import (
 
 if TYPE_CHECKING:
     from whisper_desktop.app.engine_host import EngineHost
-    from whisper_desktop.backends import Backend, BackendConfig
+    from whisper_desktop.app.keys import Keys
+    from whisper_desktop.app.places import Places
+    from whisper_desktop.app.talking import Talking
+    from whisper_desktop.backends import BackendConfig
     from whisper_desktop.engines.supervisor import Engine
-    from whisper_desktop.llm import LLMClient
-    from whisper_desktop.settings import LoadedSettings, SecretStore
+    from whisper_desktop.settings import LLMSettings, LoadedSettings, SecretStore
     from whisper_desktop.wire.http import Http
-
-_ORDER = [name for name in IDENTITIES if name != "builtin"] + ["builtin"]
-_GUIDE_HISTORY = 1  # turns: the guide's context window holds little more than one earlier exchange
-_TEST_QUESTION = "Say hello in one short sentence."
 
 
 class App:
@@ -82,50 +63,77 @@ class App:
         self._env = dict(os.environ if env is None else env)
         self._loaded: LoadedSettings | None = None
         self._http: Http | None = None
-        self._secrets: SecretStore | None = None
+        self._keys: Keys | None = None
+        self._places: Places | None = None
+        self._talking: Talking | None = None
+        self._host: EngineHost | None = None
         self._resources: ResourceInfo | None = None
         self._resources_task: asyncio.Task[ResourceInfo] | None = None
-        self._servers: tuple[ServerInfo, ...] = ()
-        self._scan_task: asyncio.Task[tuple[ServerInfo, ...]] | None = None
-        self._scanned = False
-        self._has_openrouter_key = False
-        self._host: EngineHost | None = None
-        self._answering = 0
         self._attention = ""
-        self._background: set[asyncio.Task[object]] = set()
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load the settings, look for a key, end what a crashed run left behind. Sends nothing."""
+        """Load the settings, look for keys, end what a crashed run left behind. Sends nothing."""
         from whisper_desktop.app.engine_host import EngineHost
         from whisper_desktop.engines.orphans import end_orphans
-        from whisper_desktop.settings import SecretStore
         from whisper_desktop.wire.http import Http
 
         self._loaded = await asyncio.to_thread(self._load)
-        llm = self._loaded.settings.llm
-        self._http = Http(self.deadlines, allow_network=llm.allow_network)
-        self._secrets = SecretStore(run_keys=self._loaded.env_keys, deadlines=self.deadlines)
+        self._http = Http(self.deadlines, allow_network=self._llm.allow_network)
         self._host = EngineHost(
             http=self._http,
             deadlines=self.deadlines,
             on_change=self._engine_changed,
             warn=lambda sentence: self.bus.publish(Notice(sentence)),
         )
+        self._furnish(self._http)
         with suppress(SettingsError):  # without a run folder nothing was left behind in it
             await asyncio.to_thread(end_orphans)
-        await self._refresh_key()
+        await _started(self._keys).refresh()
         for problem in self._loaded.problems:
             self.bus.publish(Notice(problem.title, f"{problem.detail} {problem.next_step}".strip(), True))
 
+    def _furnish(self, http: "Http") -> None:
+        """Make what stands on settings and connections."""
+        from whisper_desktop.app.keys import Keys
+        from whisper_desktop.app.places import Places
+        from whisper_desktop.app.talking import House, Talking
+        from whisper_desktop.settings import SecretStore
+
+        store = SecretStore(run_keys=self.loaded.env_keys, deadlines=self.deadlines)
+        self._keys = Keys(store, lambda: self._llm)
+        self._places = Places(
+            settings=lambda: self.loaded.settings,
+            env=self._env,
+            http=http,
+            deadlines=self.deadlines,
+            keys=self._keys,
+            builtin=self._builtin_server,
+            bus=self.bus,
+        )
+        house = House(
+            settings=lambda: self.loaded,
+            builtin_model=self._builtin_model,
+            engine=self._engine,
+            resources=self.resources,
+            known_resources=lambda: self._resources,
+            troubled=self._troubled,
+            http=http,
+            deadlines=self.deadlines,
+            bus=self.bus,
+        )
+        self._talking = Talking(house, self._places, self._keys)
+
     async def stop(self) -> None:
         """End what we started: answers, scans, engines, connections. Safe to call twice."""
-        tasks = [task for task in (*self._background, self._scan_task, self._resources_task) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._background.clear()
+        if self._talking is not None:
+            await self._talking.stop()
+        if self._places is not None:
+            await self._places.stop()
+        if self._resources_task is not None:
+            self._resources_task.cancel()
+            await asyncio.gather(self._resources_task, return_exceptions=True)
         if self._host is not None:
             with suppress(EngineError):  # one that cannot be ended is ended by its own watch on us
                 await self._host.stop()
@@ -146,7 +154,12 @@ class App:
         return self._loaded
 
     @property
+    def _llm(self) -> "LLMSettings":
+        return self.loaded.settings.llm
+
+    @property
     def http(self) -> "Http":
+        """The connections of this app."""
         if self._http is None:
             raise RuntimeError("The app is not running.")
         return self._http
@@ -154,9 +167,7 @@ class App:
     @property
     def secrets(self) -> "SecretStore":
         """Where keys are kept."""
-        if self._secrets is None:
-            raise RuntimeError("The app has not been started.")
-        return self._secrets
+        return _started(self._keys).store
 
     # --- the machine and the servers ----------------------------------------------------------------------
 
@@ -176,70 +187,11 @@ class App:
     @property
     def servers(self) -> tuple[ServerInfo, ...]:
         """The servers of the last scan."""
-        return self._servers
+        return self._places.servers if self._places is not None else ()
 
     async def scan(self) -> tuple[ServerInfo, ...]:
         """Look for servers, telling each as it is found; callers at the same time share one scan."""
-        if self._scan_task is None or self._scan_task.done():
-            self._scan_task = asyncio.create_task(self._scan())
-        return await asyncio.shield(self._scan_task)
-
-    async def _scan(self) -> tuple[ServerInfo, ...]:
-        from whisper_desktop.discovery import LocalLLMDetector
-
-        llm = self.loaded.settings.llm
-        cloud = self.key_origin("openrouter")
-        env = {**self._env, "OLLAMA_HOST": llm.ollama.base_url} if llm.ollama.base_url else self._env
-        keyed = [place for place in await self.keys() if place != cloud]
-        written = [*llm.addresses, *([llm.base_url] if llm.base_url else [])]
-        detector = LocalLLMDetector(
-            http=self.http,
-            deadlines=self.deadlines,
-            env=env,
-            addresses=tuple(dict.fromkeys([*written, *keyed])),
-            key_for=self._key_of,
-            openrouter_key=self._openrouter_key if self._has_openrouter_key else None,
-            openrouter_url=self._openrouter_url(),
-            cloud_allowed=llm.reach is Reach.CLOUD,
-            builtin=self._builtin_server,
-            ports=self._places(),
-        )
-        found: list[ServerInfo] = []
-        async with aclosing(detector.iter_servers()) as servers:
-            async for server in servers:
-                found.append(self._placed(_not_vouched_for(server, written, keyed)))
-                self.bus.publish(ServersChanged(tuple(found), scanning=True))
-        self._servers = tuple(sorted(found, key=lambda server: _ORDER.index(server.id)))
-        self._scanned = True
-        self.bus.publish(ServersChanged(self._servers, scanning=False))
-        return self._servers
-
-    def _places(self) -> dict[str, int]:
-        """Where known servers are looked for: 0 means nowhere. Without `auto_detect`, only at the places of
-        those that the person named, which must be known before they are trusted with a prompt.
-        """
-        llm = self.loaded.settings.llm
-        ports = self._ports()
-        if llm.auto_detect:
-            return ports
-        named = {llm.backend, *(llm.fallback_chain or ())}
-        usual = {id: ports.get(id, identity.port or 0) for id, identity in IDENTITIES.items()}
-        return {id: port if id in named else 0 for id, port in usual.items()}
-
-    def _ports(self) -> dict[str, int]:
-        """The ports that the settings name."""
-        llm = self.loaded.settings.llm
-        return {"lm_studio": llm.lmstudio.port, "llama_cpp": llm.llamacpp.port}
-
-    def _placed(self, server: ServerInfo) -> ServerInfo:
-        """A server that nobody could place, with what the person has said about its address."""
-        from whisper_desktop.wire.address import origin
-
-        if server.reach is not None or not server.url or server.status is ServerStatus.UNREACHABLE:
-            return server
-        said = self.loaded.settings.privacy.server_reach
-        answers = {origin(url): reach for url, reach in said.items()}
-        return replace(server, reach=answers.get(origin(server.url)))
+        return await _started(self._places).scan()
 
     async def recommend(self) -> SetupRecommendation:
         """What to use on this computer, with reasons: looks at machine and servers side by side first."""
@@ -252,22 +204,21 @@ class App:
 
     def backend_choices(self) -> tuple[BackendChoice, ...]:
         """The Backend menu as it stands now."""
-        llm = self.loaded.settings.llm
-        automatic = plan_chain(replace(self._wishes(), backend=None), self._servers)
+        automatic = _started(self._talking).plan(automatic=True)
         return backend_choices(
-            self._servers,
-            chosen=llm.backend,
+            self.servers,
+            chosen=self._llm.backend,
             engine=self.engine_status(),
             builtin_model=self._builtin_model(),
-            openrouter_key=self._has_openrouter_key,
-            cloud_allowed=llm.reach is Reach.CLOUD,
+            keyed=_started(self._keys).services,
+            cloud_allowed=self._llm.reach is Reach.CLOUD,
             chain_names=[step.name for step in automatic],
         )
 
     async def choose(self, backend: str | None, model: str | None = None) -> None:
         """Use this backend from the next message on (None: automatic), and remember it."""
         if backend is not None:
-            plan_chain(replace(self._wishes(), backend=backend), self._servers)  # names an unknown one
+            _started(self._talking).plan(backend)  # names an unknown one
             backend = canonical_id(backend)
         await self.remember({"llm.backend": backend, "llm.model_name": model})
         self.bus.publish(BackendChosen(backend))
@@ -283,23 +234,25 @@ class App:
         """Read the settings again, and look for keys, after somebody wrote them."""
         self._loaded = await asyncio.to_thread(self._load)
         if self._http is not None:
-            self._http.allow_network = self._loaded.settings.llm.allow_network
-        await self._refresh_key()
+            self._http.allow_network = self._llm.allow_network
+        await _started(self._talking).renew()
+        await _started(self._keys).refresh()
 
     def state(self) -> AppState:
         """The one glance for the tray. Readable at any time, also before `start` has ended."""
-        if self._loaded is None:
+        if self._loaded is None or self._places is None or self._talking is None:
             return AppState("starting", "Starting…", None, None, False)
-        chain = plan_chain(self._wishes(), self._servers)
+        chain = self._talking.plan()
         first = chain[0] if chain else None
         setup_done = self._loaded.settings.ui.setup_done
-        if self._answering:
+        scanned = self._places.scanned
+        if self._talking.answering:
             activity, headline = "working", f"Working: {_who(first)}"
         elif self._attention:
             activity, headline = "needs_attention", self._attention
         elif first is None:
-            activity = "needs_attention" if self._scanned else "starting"
-            headline = "No model found yet: open Setup" if self._scanned else "Looking for servers…"
+            activity = "needs_attention" if scanned else "starting"
+            headline = "No model found yet: open Setup" if scanned else "Looking for servers…"
         else:
             activity, headline = "ready", f"Ready: {_who(first)}"
         return AppState(
@@ -309,6 +262,9 @@ class App:
             first.model if first else None,
             first_run=not setup_done,
         )
+
+    def _troubled(self, sentence: str) -> None:
+        self._attention = sentence
 
     def attention_seen(self) -> None:
         """The person has read what needed attention."""
@@ -325,14 +281,7 @@ class App:
         reach: Reach | None = None,
     ) -> Session:
         """A new conversation. `reach` None is the one from the settings (this computer, unless widened)."""
-        return Session(
-            self._answer,
-            guide=guide,
-            backend=backend,
-            model=model,
-            reach=reach or self.loaded.settings.llm.reach,
-            history_turns=_GUIDE_HISTORY if guide else None,
-        )
+        return _started(self._talking).open_session(guide=guide, backend=backend, model=model, reach=reach)
 
     def stream(
         self,
@@ -345,107 +294,21 @@ class App:
     ) -> AsyncGenerator[StreamEvent, None]:
         """One answer to a list of messages, without a conversation that is kept."""
         session = self.open_session(guide=guide, backend=backend, model=model, reach=reach)
-        return self._answer(session, messages)
+        return _started(self._talking).answer(session, messages)
 
-    async def _answer(
-        self, session: Session, messages: Sequence[Message]
-    ) -> AsyncGenerator[StreamEvent, None]:
-        self._answering += 1
-        self.bus.publish(AnswerState(True))
-        try:
-            client = await self._guide_client() if session.guide else await self._client(session)
-            stream = client.stream(messages, self._generation(session), reach=session.reach)
-            async with aclosing(stream) as events:
-                async for event in events:
-                    yield event
-            self._attention = ""
-        except LLMConnectionError as error:
-            self._attention = error.title
-            self._in_background(self.scan())  # so that the next message meets what runs by then
-            raise
-        finally:
-            self._answering -= 1
-            self.bus.publish(AnswerState(self._answering > 0))
-
-    def _generation(self, session: Session) -> GenerationConfig:
-        # The guide is a lookup with a language model's interface: any randomness only harms its answers.
-        return GenerationConfig(temperature=0.0, max_tokens=256) if session.guide else GenerationConfig()
-
-    async def _client(self, session: Session) -> "LLMClient":
-        from whisper_desktop.llm import LLMClient
-
-        wishes = self._wishes(session.backend, session.model)
-        chain = plan_chain(wishes, self._servers)
-        if not wishes.stub and (not self._scanned or not chain):
-            await self.scan()
-            chain = plan_chain(wishes, self._servers)
-        if not chain:
-            await self.resources()  # the guidance that follows is then for this computer
-        return LLMClient(
-            [await self._backend(step) for step in chain],
-            reach=session.reach,
-            guidance=self._guidance if self.loaded.settings.llm.show_setup_guidance else None,
-            deadlines=self.deadlines,
-        )
-
-    async def _guide_client(self) -> "LLMClient":
-        from whisper_desktop.backends import BackendConfig
-        from whisper_desktop.llm import GuideClient
-
-        config = BackendConfig(
-            id="guide", name="Guide", url="", model="guide", reach=Reach.THIS_MACHINE, as_given=False
-        )
-        return GuideClient(await self._backend(config), deadlines=self.deadlines)
-
-    def _guidance(self, attempts: tuple[Attempt, ...]) -> SetupGuidance:
-        from whisper_desktop.advice import setup_guidance
-
-        return setup_guidance(attempts, self._servers, self._resources)
-
-    async def _backend(self, config: "BackendConfig") -> "Backend":
-        from whisper_desktop.app.lazy_engine import LazyEngine
-        from whisper_desktop.backends import create_backend
-
-        if config.id in ("builtin", "guide"):
-            engine = LazyEngine(config.id, lambda: self._engine(config.id))
-            return create_backend(config, http=self.http, engine=engine, deadlines=self.deadlines)
-        return create_backend(config, http=self.http, key=self._key_for(config.url), deadlines=self.deadlines)
-
-    def _wishes(self, backend: str | None = None, model: str | None = None) -> ChainWishes:
-        llm = self.loaded.settings.llm
-        return ChainWishes(
-            stub=llm.stub,
-            base_url=llm.base_url,
-            backend=backend or llm.backend,
-            model=model or llm.model_name,
-            fallback_chain=llm.fallback_chain,
-            builtin_model=self._builtin_model(),
-            openrouter_key=self._has_openrouter_key,
-            openrouter_model=llm.openrouter.model,
-            openrouter_url=self._openrouter_url(),
-            mode=llm.mode if llm.enable_direct or llm.mode == "direct" else "http",
-            ports=self._ports(),
-            options=llm.backend_options,
-        )
-
-    def _openrouter_url(self) -> str:
-        written = self.loaded.settings.llm.openrouter.base_url or OPENROUTER_URL
-        return written.removesuffix("/v1").removesuffix("/api")  # people copy the address of the API
+    def test_stream(
+        self, backend: str | None, model: str | None = None, *, reach: Reach | None = None
+    ) -> AsyncGenerator[StreamEvent | ConnectionReport, None]:
+        """Ask one backend for a real answer: its events, and last the report, also where none came."""
+        return _started(self._talking).test(backend, model, reach)
 
     async def test_connection(self, backend: str | None, model: str | None = None) -> ConnectionReport:
         """Ask one backend for a real answer, and say precisely what is wrong where none comes."""
-        await self.scan()
-        # Who names a backend to test it allows the test question; automatic goes no farther than otherwise.
-        reach = Reach.CLOUD if backend is not None else None
-        session = self.open_session(guide=backend == "guide", backend=backend, model=model, reach=reach)
-        question = "Who are you?" if session.guide else _TEST_QUESTION
-        outcome: Completion | WhisperError
-        try:
-            client = await self._guide_client() if session.guide else await self._client(session)
-            outcome = await client.chat_completion([Message(Role.USER, question)], max_tokens=64)
-        except WhisperError as error:
-            outcome = error
-        return report_of(outcome)
+        async with aclosing(self.test_stream(backend, model)) as events:
+            async for event in events:
+                if isinstance(event, ConnectionReport):
+                    return event
+        raise AssertionError("a test ends with its report")
 
     async def finish_setup(self, result: SetupResult) -> None:
         """What the wizard decided is written now, once."""
@@ -462,8 +325,7 @@ class App:
     # --- engines ------------------------------------------------------------------------------------------
 
     def _builtin_model(self) -> Path | None:
-        llm = self.loaded.settings.llm
-        path = llm.gguf_model_path or llm.llamacpp.model_path
+        path = self._llm.gguf_model_path or self._llm.llamacpp.model_path
         return Path(path).expanduser() if path else None
 
     def _builtin_server(self) -> ServerInfo | None:
@@ -504,8 +366,7 @@ class App:
     async def _engine(self, kind: str) -> "Engine":
         if kind == "guide":
             return self.host.guide()
-        llm = self.loaded.settings.llm
-        if not llm.enable_direct:
+        if not self._llm.enable_direct:
             raise EngineError(
                 "The built-in engine is switched off.",
                 "The setting llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no.",
@@ -513,92 +374,39 @@ class App:
                 cause="switched_off",
             )
         resources = await self.resources()
-        return await self.host.builtin(self._builtin_model(), llm, resources)
+        return await self.host.builtin(self._builtin_model(), self._llm, resources)
 
     # --- keys ---------------------------------------------------------------------------------------------
 
     def key_origin(self, name: str) -> str:
         """The origin a key belongs to, from a backend's id or an address."""
-        from whisper_desktop.wire.address import normalise_url, origin
+        from whisper_desktop.app.keys import key_origin
 
-        try:
-            identity = IDENTITIES[canonical_id(name)]
-        except KeyError:
-            if any(mark in name for mark in ":."):
-                return origin(normalise_url(name))
-            raise SettingsError(
-                f"Nothing called “{name}” takes a key.",
-                "A key belongs to one server.",
-                "Name a backend (openrouter, lm_studio, …) or its address (https://…).",
-            ) from None
-        if identity.id == "openrouter":
-            return origin(self._openrouter_url())
-        if identity.root:
-            return identity.root
-        if identity.id == "ollama" and self.loaded.settings.llm.ollama.base_url:
-            return origin(self.loaded.settings.llm.ollama.base_url)
-        if identity.port is None:
-            raise SettingsError(
-                f"{identity.name} has no address of its own.",
-                "",
-                "Name the server's address instead (https://…).",
-            )
-        return f"http://127.0.0.1:{self._ports().get(identity.id, identity.port)}"
+        return key_origin(name, self._llm)
 
     async def set_key(self, name: str, key: str) -> str:
         """Keep a key in the keyring (or for this run only); returns the sentence that says where it went."""
-        place = self.key_origin(name)
-        await asyncio.to_thread(self.secrets.set, place, key)
-        await self._refresh_key()
-        return self.secrets.explanation
+        return await _started(self._keys).set(name, key)
 
     async def remove_key(self, name: str) -> None:
         """Forget a key."""
-        await asyncio.to_thread(self.secrets.remove, self.key_origin(name))
-        await self._refresh_key()
+        await _started(self._keys).remove(name)
 
     async def keys(self) -> tuple[str, ...]:
         """The origins that have a key; never a key."""
-        return await asyncio.to_thread(self.secrets.list)
+        return await _started(self._keys).origins()
 
-    def _key_for(self, url: str) -> Callable[[], Awaitable[str | None]]:
-        from whisper_desktop.wire.address import origin
 
-        async def key() -> str | None:
-            return await self._key_of(origin(url)) if url else None
+T = TypeVar("T")
 
-        return key
 
-    async def _key_of(self, place: str) -> str | None:
-        return await asyncio.to_thread(self.secrets.get, place)
-
-    async def _openrouter_key(self) -> str | None:
-        return await self._key_of(self.key_origin("openrouter"))
-
-    async def _refresh_key(self) -> None:
-        self._has_openrouter_key = await self._openrouter_key() is not None
-
-    # --- small things -------------------------------------------------------------------------------------
-
-    def _in_background(self, work: Awaitable[object]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+def _started(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("The app has not been started.")
+    return part
 
 
 def _who(step: "BackendConfig | None") -> str:
     if step is None:
         return "nothing yet"
     return f"{step.model} on {step.name}" if step.model else step.name
-
-
-def _not_vouched_for(server: ServerInfo, written: Sequence[str], keyed: Sequence[str]) -> ServerInfo:
-    """A key lets us ask at its address, but says nothing of where the server there runs its models."""
-    from whisper_desktop.discovery import runs_here
-    from whisper_desktop.wire.address import origin
-
-    if not server.as_given or server.reach is not Reach.THIS_MACHINE or origin(server.url) not in keyed:
-        return server
-    if origin(server.url) in [origin(url) for url in written]:
-        return server
-    return replace(server, as_given=False, reach=Reach.THIS_MACHINE if runs_here(server.id) else None)

@@ -81,7 +81,7 @@ class Places:
         return {**usual, "ollama": llm.ollama.base_url} if llm.ollama.base_url else usual
 
     def _ports(self) -> dict[str, int]:
-        """The ports to look at: 0 means none. Without `auto_detect`, only those of servers that were named."""
+        """The ports to look at, 0 for none: without `auto_detect`, only those of servers that were named."""
         llm = self._settings().llm
         moved = ports(llm)
         if llm.auto_detect:

@@ -1,7 +1,12 @@
-"""What *test connection* says about an outcome: pure words."""
+"""*Test connection* in words: what is asked, and what is said about the outcome. Pure."""
 
 from whisper_desktop.errors import LLMConnectionError, WhisperError
 from whisper_desktop.values import Completion, ConnectionReport
+
+
+def question_for(backend: str | None) -> str:
+    """What a backend is asked to see whether it answers; the guide only knows this app."""
+    return "Who are you?" if backend == "guide" else "Say hello in one short sentence."
 
 
 def report_of(outcome: Completion | WhisperError) -> ConnectionReport:

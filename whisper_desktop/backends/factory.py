@@ -25,6 +25,8 @@ BACKENDS: Mapping[str, str] = {
     "guide": "engine:EngineBackend",
     "stub": "stub:StubBackend",
     "openai": "openai:OpenAIBackend",
+    "anthropic": "anthropic:AnthropicBackend",
+    "gemini": "gemini:GeminiBackend",
     "gpt4all": "gpt4all:GPT4AllBackend",
     "openai_compatible": _GENERIC,
     "jan": _GENERIC,

@@ -1,5 +1,5 @@
-"""Ollama, in its own dialect: only there a request can choose the context window, and a failure in the middle of
-an answer is told. Its own list tells which models it only passes on to the cloud.
+"""Ollama, in its own dialect: only there can a request choose the context window, and only there is a failure
+in the middle of an answer told. Its own list says which models it only passes on to the cloud.
 """
 
 from collections.abc import Sequence

@@ -2,12 +2,11 @@
 
 from typing import ClassVar
 
+from whisper_desktop.backends.cloud import CloudBackend
 from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
 
 
-class OpenAIBackend(OpenAICompatibleBackend):
+class OpenAIBackend(CloudBackend, OpenAICompatibleBackend):
     """OpenAI. Its newer models refuse `max_tokens`."""
 
-    paid = True
-    needs_key: ClassVar[bool] = True
     max_tokens_field: ClassVar[str] = "max_completion_tokens"

@@ -1,32 +1,92 @@
-"""OpenRouter: many cloud models behind one key."""
+"""OpenRouter: many cloud models behind one key.
+
+Its own list of models to fall back on (`models` in a request) is not used: that is decided by the chain,
+where a person sees it.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
-from whisper_desktop.backends.http_backend import Endpoint
-from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
+from whisper_desktop.backends.cloud import CloudBackend
+from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
+from whisper_desktop.discovery.answers import text
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import ErrorKind, Reach
+from whisper_desktop.values import ErrorKind, Price
+from whisper_desktop.wire import fields
+from whisper_desktop.wire.openai import reasoning_object
+
+_FREE = ":free"
+_CHEAPEST = ":floor"
 
 
-class OpenRouterBackend(OpenAICompatibleBackend):
-    """OpenRouter. It names no default model: which one answers decides what it costs, so a person chooses."""
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What OpenRouter says about a key. Amounts are US dollars; None means no limit, or no end."""
 
-    needs_key: ClassVar[bool] = True
+    limit: float | None
+    limit_remaining: float | None
+    usage: float | None
+    is_free_tier: bool
+    expires_at: str | None
+
+
+class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
+    """OpenRouter. A name may end in a variant such as `:free` or `:nitro`."""
+
+    capabilities = OpenAICompatibleBackend.capabilities | {"prefill"}
     # How OpenRouter asks applications to introduce themselves; this one has no web site.
     extra_headers: ClassVar[Mapping[str, str]] = {
         "http-referer": "whisper://desktop",
         "x-openrouter-title": "Whisper Desktop",
     }
 
-    async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
-        named = model or self.config.model
-        if named is None:
-            raise BackendError(
-                ErrorKind.NOT_CONFIGURED,
-                "No OpenRouter model is chosen.",
-                "They differ in price, so the choice is yours. Nothing was sent.",
-                "Choose one: `whisper-desktop config set llm.openrouter.model NAME`.",
-                request_sent=False,
-            )
-        return named
+    @property
+    def paid(self) -> bool:  # type: ignore[override]  # it depends on the model
+        """Whether an answer of the model that is set costs money."""
+        return not (self.config.model or "").endswith(_FREE)
+
+    async def price(self, model: str | None = None) -> Price | None:
+        """What a model costs: what was set, else what the list says.
+
+        A variant has its own price where it is listed. Of the others two are known: `:free` costs nothing,
+        `:floor` not more than the model itself.
+        """
+        set_here = await super().price(model)
+        named = model or self._model
+        if set_here is not None or named is None:
+            return set_here
+        if self._listing is None:
+            await self.list_models()
+        prices = {entry.id: entry.price for entry in (self._listing.models if self._listing else ())}
+        if named in prices:
+            return prices[named]
+        if named.endswith(_FREE):
+            return Price(0.0, 0.0)
+        return prices.get(named.removesuffix(_CHEAPEST))
+
+    async def key_status(self) -> KeyStatus:
+        """What is left of the key's limit. Raises `BackendError`."""
+        endpoint = None
+        try:
+            endpoint = await self._endpoint()
+            url = f"{endpoint.api_base}/key"
+            said = fields.table(await self._get(endpoint, url, self._reach(endpoint, None)))
+            data = fields.table(said.get("data"))
+            if text(data.get("label")) is None:
+                raise BackendError(ErrorKind.NOT_AN_LLM, "It says nothing about the key.")
+        except BackendError as error:
+            raise self._told(error, endpoint, None) from None
+        return KeyStatus(
+            limit=fields.number(data.get("limit")),
+            limit_remaining=fields.number(data.get("limit_remaining")),
+            usage=fields.number(data.get("usage")),
+            is_free_tier=data.get("is_free_tier") is True,
+            expires_at=text(data.get("expires_at")),
+        )
+
+    def _same(self, named: str, listed: str) -> bool:
+        return listed in (named, named.rpartition(":")[0])
+
+    def _reasoning(self, level: str) -> Json:
+        return reasoning_object(level)

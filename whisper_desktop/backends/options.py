@@ -25,6 +25,7 @@ _THE_APPS = frozenset(
         "use_xvfb",
     }
 )
+_YEAR_S = 365 * 86_400
 _KEYS = frozenset({"key", "api_key", "apikey", "token", "api_token", "secret", "password"})
 
 
@@ -80,7 +81,8 @@ def _unknown(backend: str, name: str, known: Mapping[str, Kind]) -> SettingsErro
 # --- kinds ------------------------------------------------------------------------------------------------
 
 
-def _number(value: object) -> float | None:
+def read_number(value: object) -> float | None:
+    """A finite number, or the text of one."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -92,13 +94,17 @@ def _number(value: object) -> float | None:
 
 
 def _seconds(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= 86_400 * 365 else None
+    number = read_number(value)
+    return number if number is not None and 0 <= number <= _YEAR_S else None
 
 
-def _count(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number == int(number) and 0 < number < 2**31 else None
+def _whole(least: int) -> Callable[[object], int | None]:
+    def read(value: object) -> int | None:
+        number = read_number(value)
+        whole = number is not None and number.is_integer() and least <= number < 2**31
+        return int(number) if number is not None and whole else None
+
+    return read
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -113,7 +119,7 @@ def read_duration(value: object) -> float | str | None:
     """Seconds (-1 for ever), or Go's form of a duration."""
     if isinstance(value, str) and re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", value):
         return value
-    number = _number(value)
+    number = read_number(value)
     return number if number is not None and (number == -1 or number >= 0) else None
 
 
@@ -121,12 +127,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
 
 
-def one_of(*words: str) -> Kind:
-    """One of some words."""
-    return Kind(", ".join(words[:-1]) + f" or {words[-1]}", lambda value: value if value in words else None)
-
-
 SECONDS = Kind("a number of seconds", _seconds)
-TOKENS = Kind("a number of tokens such as 8192", _count)
+TOKENS = Kind("a number of tokens such as 8192", _whole(1))
+COUNT = Kind("a whole number from 0 up", _whole(0))
 FLAG = Kind("yes or no", _flag)
 TEXT = Kind("text", _text)

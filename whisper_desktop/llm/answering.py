@@ -67,6 +67,7 @@ Failure = BackendError | ReachError
 _SHORTEST_MEASURE_S = 0.001
 _ECHO = 24  # characters: a continuation that repeats so much of the beginning has begun anew
 _TOO_SHORT_TO_CONTINUE = 8
+_SOONEST_HEDGE = 0.25  # of Deadlines.hedge: who usually answers in milliseconds may take a second for once
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Answering:
         self._id = shared.new_id()
         self._asked = time.monotonic()
         self._answered = False
+        self._side_by_side = False
         self._first_at: float | None = None
         self._winner: Attempting | None = None
         self._text: list[str] = []
@@ -193,9 +195,12 @@ class Answering:
             self._winner = opening.won
             return
         race = Race(opening, lambda: self._second(rival), self._hedge_after(opening.backend))
-        async with aclosing(race.events()) as events:
-            async for event in events:
-                yield event
+        try:
+            async with aclosing(race.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._side_by_side = False
         self._winner = race.won.won if race.won is not None else None
         for loser in race.lost:
             yield AttemptFailed(self._record(loser.backend, failures.slower(loser.backend), loser.seconds))
@@ -219,7 +224,10 @@ class Answering:
             self._winner = opening.won
 
     def later_step(self) -> bool:
-        """Whether anybody after the present step could be asked."""
+        """Whether anybody after, or beside, the present step could answer."""
+        return self._side_by_side or self._somebody_left()
+
+    def _somebody_left(self) -> bool:
         return any(self._refusal(backend, looking=True) is None for backend in self._todo)
 
     def _rival(self, first: Backend) -> Backend | None:
@@ -240,11 +248,13 @@ class Answering:
         if rival not in self._todo or self._refusal(rival) is not None:
             return None
         self._todo.remove(rival)
+        self._side_by_side = True
         return _Opening(self, rival)
 
     def _hedge_after(self, backend: Backend) -> float:
         learnt = self._shared.health.first_token_p95(place_of(backend, self._question.model))
-        return self._deadlines.hedge if learnt is None else min(self._deadlines.hedge, learnt)
+        most = self._deadlines.hedge
+        return most if learnt is None else min(most, max(learnt, most * _SOONEST_HEDGE))
 
     def _refusal(self, backend: Backend, *, looking: bool = False) -> Failure | None:
         """Why a step is not asked at all; None where it is. `looking` changes nothing."""
@@ -279,7 +289,7 @@ class Answering:
             self._shared,
             self._deadlines,
             number=len(self._attempts) + 1,
-            last=not self.later_step(),
+            last=not self._somebody_left(),
             alone=alone,
         )
 

@@ -152,7 +152,8 @@ class Attempting:
         if not self._place.local:
             self._shared.limiter.faster(self._key)
         speed = completion.usage.prompt_tokens_per_second
-        self._shared.health.learn(self._place, ttft=self.ttft, prompt_tokens_per_second=speed)
+        place = place_of(self.backend, self._question.model)  # the model may be known only now
+        self._shared.health.learn(place, ttft=self.ttft, prompt_tokens_per_second=speed)
         if self._hooked is not None:
             hooked, self._hooked = self._hooked, None
             await self._shared.hooks.after(hooked, completion)

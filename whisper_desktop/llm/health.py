@@ -233,9 +233,8 @@ class Health:
 
     def refused(self, place: Place, needs: frozenset[str]) -> None:
         """It cannot do what was asked of it ("tools", "vision", "json_schema"). Remembered until forgiven."""
-        learnt = self._learn(place)
-        if not self.is_refused(place, needs):
-            learnt.refused.append(needs)
+        if needs and not self.is_refused(place, needs):
+            self._learn(place).refused.append(needs)
 
     def is_refused(self, place: Place, needs: frozenset[str]) -> bool:
         """Whether it is known that it cannot do all of this together."""

@@ -23,16 +23,13 @@ from yarl import URL
 
 from whisper_desktop.errors import BackendError, ConsentRequired
 from whisper_desktop.values import ErrorKind, Reach
+from whisper_desktop.wire import transport_errors
 from whisper_desktop.wire.address import Address, reach_of_ip
+from whisper_desktop.wire.failures import not_taken
 from whisper_desktop.wire.lookup import Lookups
 from whisper_desktop.wire.proxy import proxy_for
 from whisper_desktop.wire.replies import StreamReply
-from whisper_desktop.wire.transport_errors import (
-    TRANSPORT_ERRORS,
-    failure_before_headers,
-    failure_in_body,
-    not_taken,
-)
+from whisper_desktop.wire.transport_errors import TRANSPORT_ERRORS
 
 _KEEP_ALIVE_LOCAL_S = 2.0  # Local servers close idle connections after 5 s; that moment must not be met.
 _KEEP_ALIVE_FAR_S = 15.0
@@ -147,7 +144,7 @@ class Connections:
             response = await asking if large is None else await self._handed_over(asking, large, address)
             return _Reply(response, address, pool, large)
         except TRANSPORT_ERRORS as error:
-            failure = failure_before_headers(error, address, connect)
+            failure = transport_errors.before_headers(error, address, connect)
         finally:
             pool.waiting -= 1
             _used.reset(token)
@@ -267,7 +264,7 @@ class _Reply(StreamReply):
         try:
             return await self._next()
         except TRANSPORT_ERRORS as error:
-            failure = failure_in_body(error, self.address, self.status)
+            failure = transport_errors.in_body(error, self.address, self.status)
         raise failure
 
     def close(self) -> None:

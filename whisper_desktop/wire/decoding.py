@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import BackendEvent, ErrorKind, Progress, StreamEnd, ToolCall, Usage
 from whisper_desktop.wire import fields
+from whisper_desktop.wire.errors import error_in, is_error
 from whisper_desktop.wire.ndjson import NDJSONReader
 from whisper_desktop.wire.sse import WHOLE, SSEReader
 
@@ -118,11 +119,13 @@ class StreamDecoder(ABC):
                 value = fields.parsed(data)
                 if name == WHOLE:
                     events += self._body(value, data)
-                elif isinstance(value, dict):
+                elif not isinstance(value, dict):
+                    events += self._mark(data, name)
+                elif name == "error":
+                    raise error_in(value if is_error(value) else {"error": value})
+                else:
                     self._chunks += 1
                     events += self._chunk(value, name)
-                else:
-                    events += self._mark(data)
         except BackendError as error:
             if self.finished:
                 self.done = True
@@ -136,8 +139,10 @@ class StreamDecoder(ABC):
             raise not_an_answer() if body.startswith("<") else _unreadable()
         return self.whole(value)
 
-    def _mark(self, data: str) -> Iterable[BackendEvent]:
-        """What is no JSON object: in some dialects a mark, else broken, which is borne a few times."""
+    def _mark(self, data: str, name: str) -> Iterable[BackendEvent]:
+        """What is no JSON object: in some dialects a mark, else it is broken, which is borne a few times."""
+        if name == "error":
+            raise error_in(data)
         self._malformed += 1
         if self._malformed > MOST_MALFORMED:
             raise self._broken()

@@ -13,10 +13,10 @@ What callers can rely on:
 
 import asyncio
 import json as json_module
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whisper_desktop.errors import BackendError, ConsentRequired, NetworkBlocked, SettingsError
 from whisper_desktop.values import Deadlines, ErrorKind, Reach
@@ -61,9 +61,10 @@ class Http:
         Raises `BackendError`, `ConsentRequired` or `NetworkBlocked`; a redirect is an error (NOT_AN_LLM).
         """
         limit = self._deadlines.request if total is None else total
+        body, headers = _encoded(json, headers)
         try:
             async with asyncio.timeout(limit):
-                reply = await self._send(method, url, allowed, json, headers, connect)
+                reply = await self.send(method, url, allowed, body, headers, connect)
                 try:
                     return Reply(reply.status, reply.headers, await reply.read(max_bytes))
                 finally:
@@ -87,7 +88,35 @@ class Http:
         connect: float | None = None,
     ) -> AbstractAsyncContextManager[StreamReply]:
         """Send, and give the answer as soon as its headers are there. Raises like `request`."""
-        return _Stream(self, method, url, allowed, json, headers, connect)
+        body, headers = _encoded(json, headers)
+        return _Stream(self.send(method, url, allowed, body, headers, connect))
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        allowed: Reach,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        connect: float | None = None,
+    ) -> StreamReply:
+        """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`."""
+        target = self._admit(url, allowed)
+        if self._closed:
+            raise BackendError(
+                ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
+            )
+        if self._connections is None:
+            self._connections = _import()(write=self._deadlines.request)
+        if connect is None:
+            connect = self._connect_deadline(target.reach)
+        reply = await self._connections.send(
+            target.address, target.reach, allowed, method, headers, body, connect
+        )
+        if 300 <= reply.status < 400:
+            reply.close()
+            raise _redirected(target.address, reply.status, reply.headers.get("location", ""))
+        return reply
 
     async def warm_up(self) -> None:
         """Import the HTTP library in a thread (0.2 s), so that the first request does not wait for it."""
@@ -113,36 +142,6 @@ class Http:
         self._closed = True
         if self._connections is not None:
             await self._connections.aclose()
-
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        allowed: Reach,
-        json: object,
-        headers: Mapping[str, str],
-        connect: float | None,
-    ) -> StreamReply:
-        target = self._admit(url, allowed)
-        if self._closed:
-            raise BackendError(
-                ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
-            )
-        if self._connections is None:
-            self._connections = _import()(write=self._deadlines.request)
-        body = None
-        if json is not None:
-            body = _encode(json).encode()
-            headers = {"content-type": "application/json", **headers}
-        if connect is None:
-            connect = self._connect_deadline(target.reach)
-        reply = await self._connections.send(
-            target.address, target.reach, allowed, method, headers, body, connect
-        )
-        if 300 <= reply.status < 400:
-            reply.close()
-            raise _redirected(target.address, reply.status, reply.headers.get("location", ""))
-        return reply
 
     def _admit(self, url: str, allowed: Reach) -> "_Target":
         try:
@@ -170,21 +169,11 @@ class Http:
 class _Stream(AbstractAsyncContextManager[StreamReply]):
     """One request from `async with` to the end of its block."""
 
-    def __init__(
-        self,
-        http: Http,
-        method: str,
-        url: str,
-        allowed: Reach,
-        json: object,
-        headers: Mapping[str, str],
-        connect: float | None,
-    ) -> None:
-        self._http = http
-        self._asked = (method, url, allowed, json, headers, connect)
+    def __init__(self, sending: Coroutine[Any, Any, StreamReply]) -> None:
+        self._sending = sending
 
     async def __aenter__(self) -> StreamReply:
-        self._reply = await self._http._send(*self._asked)
+        self._reply = await self._sending
         return self._reply
 
     async def __aexit__(self, *_error: object) -> None:
@@ -202,6 +191,12 @@ class _Target(NamedTuple):
 def _target(url: str) -> _Target:
     address = parse_url(url)
     return _Target(address, address.reach)
+
+
+def _encoded(json: object, headers: Mapping[str, str]) -> tuple[bytes | None, Mapping[str, str]]:
+    if json is None:
+        return None, headers
+    return _encode(json).encode(), {"content-type": "application/json", **headers}
 
 
 def _import() -> "type[Connections]":

@@ -183,21 +183,19 @@ class ChatDecoder(StreamDecoder):
         self.done = True
         return events
 
-    def _mark(self, data: str) -> Iterable[BackendEvent]:
+    def _mark(self, data: str, name: str) -> Iterable[BackendEvent]:
         if data.strip() != "[DONE]":
-            return super()._mark(data)
+            return super()._mark(data, name)
         calls = self._last_calls()
         self.done = True
         return calls
 
     def _chunk(self, chunk: Json, name: str) -> list[BackendEvent]:
-        if name == "error":
-            raise error_in(chunk if is_error(chunk) else {"error": chunk})
         if ("error" in chunk or chunk.get("object") == "error") and is_error(chunk):
             raise error_in(chunk)
         if self._model is None:
             self._model = fields.name(chunk.get("model"))
-        if "usage" in chunk or "timings" in chunk:
+        if chunk.get("usage") or chunk.get("timings"):
             self._usage = _usage(self._usage, chunk)
         progress = _progress(chunk["prompt_progress"]) if "prompt_progress" in chunk else []
         choices = chunk.get("choices")
@@ -222,7 +220,7 @@ class ChatDecoder(StreamDecoder):
                 events += self._called(delta, chunk.get("id"))
         reason = choice.get("finish_reason")
         if reason:
-            events += self._finish(fields.name(reason))
+            events += self._finish(fields.name(reason) or "stop")
         elif self._finish_reason:
             events += self._last_calls()
         return events
@@ -236,12 +234,12 @@ class ChatDecoder(StreamDecoder):
             events += self._calls.take(fields.table(fragment))
         return events
 
-    def _finish(self, reason: str | None) -> list[BackendEvent]:
+    def _finish(self, reason: str) -> list[BackendEvent]:
         if reason in ("error", "content_filter"):
             self._calls = None  # Nothing of such an answer is to be run.
         events = self._last_calls()
         called = self._calls is not None and reason in ("stop", "function_call")
-        self._finish_reason = "tool_calls" if called else reason or self._finish_reason
+        self._finish_reason = "tool_calls" if called else reason
         return events
 
     def _last_calls(self) -> list[BackendEvent]:
@@ -389,12 +387,12 @@ def _details(details: object) -> str:
 
 def _parts(content: Sequence[object]) -> tuple[str, str]:
     """Reasoning and text of content that came as a list of parts."""
-    thoughts, text = "", ""
-    for part in map(fields.table, content):
-        thinking = part.get("thinking")  # Mistral's, a list of parts again
-        thoughts += _parts(thinking)[1] if isinstance(thinking, list) else text_of(thinking)
-        text += text_of(part.get("text"))
-    return thoughts, text
+    parts = [fields.table(part) for part in content]
+    thoughts = (part.get("thinking") for part in parts)  # Mistral's: a list of parts again
+    return (
+        "".join(_details(thought) or text_of(thought) for thought in thoughts),
+        "".join(text_of(part.get("text")) for part in parts),
+    )
 
 
 def _usage(seen: Usage, chunk: Json) -> Usage:

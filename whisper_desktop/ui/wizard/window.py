@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QStac
 
 from whisper_desktop.advice import flow
 from whisper_desktop.advice.flow import FlowState, Page
-from whisper_desktop.app.setup import report_of
+from whisper_desktop.app.setup import question_for
 from whisper_desktop.chat import who_line
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.events import ServersChanged
@@ -26,11 +26,8 @@ from whisper_desktop.values import IDENTITIES, AnswerFinished, ConnectionReport,
 
 if TYPE_CHECKING:
     from whisper_desktop.app import App
-    from whisper_desktop.chat import Session
 
 _LOOK_AGAIN = 2.0  # seconds between two looks for a server that is being installed
-_QUESTION = "Say hello in one short sentence."
-_GUIDE_QUESTION = "Who are you?"
 
 
 class SetupWindow(AppWindow):
@@ -178,28 +175,18 @@ class SetupWindow(AppWindow):
     async def _test(self) -> None:
         choice = self._state.choice
         assert choice is not None
-        guide = choice.backend == "guide"
-        question = _GUIDE_QUESTION if guide else _QUESTION
-        session = self._app.open_session(
-            guide=guide, backend=None if guide else choice.backend, model=choice.model, reach=choice.reach
-        )
-        self.test.begin(question, IDENTITIES[choice.backend].name)
-        try:
-            outcome = await self._stream(session, question)
-        except WhisperError as error:
-            outcome = report_of(error)
-        self._show(flow.tested(self._state, outcome))
-
-    async def _stream(self, session: "Session", question: str) -> ConnectionReport:
+        self.test.begin(question_for(choice.backend), IDENTITIES[choice.backend].name)
         outcome = ConnectionReport(False, "The answer ended before it began.")
-        async with aclosing(self.bridge.stream(session.send(question))) as batches:
-            async for events in batches:
-                self.test.add("".join(event.text for event in events if isinstance(event, TextDelta)))
-                for event in events:
+        events = self._app.test_stream(choice.backend, choice.model, reach=choice.reach)
+        async with aclosing(self.bridge.stream(events)) as batches:
+            async for batch in batches:
+                self.test.add("".join(event.text for event in batch if isinstance(event, TextDelta)))
+                for event in batch:
                     if isinstance(event, AnswerFinished):
                         self.test.end(who_line(event.completion.provenance))
-                        outcome = report_of(event.completion)
-        return outcome
+                    elif isinstance(event, ConnectionReport):
+                        outcome = event
+        self._show(flow.tested(self._state, outcome))
 
     # --- the end --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,55 @@
+"""What backends in the cloud have in common: they need a key, cost money, and have their models ready."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from whisper_desktop.backends.http_backend import Endpoint, HttpBackend
+from whisper_desktop.backends.options import TEXT, Kind, read_number
+from whisper_desktop.errors import BackendError
+from whisper_desktop.values import ErrorKind, Price, Reach
+
+_MILLION = 1_000_000
+
+
+def _read_price(value: object) -> Price | None:
+    if not isinstance(value, Mapping) or set(value) != {"prompt", "completion"}:
+        return None
+    prompt, completion = read_number(value["prompt"]), read_number(value["completion"])
+    if prompt is None or completion is None or prompt < 0 or completion < 0:
+        return None
+    return Price(prompt / _MILLION, completion / _MILLION)
+
+
+PRICE = Kind("prompt and completion, each in US dollars for a million tokens", _read_price)
+
+
+class CloudBackend(HttpBackend):
+    """A service in the cloud. It has no default model: which one answers decides what it costs.
+
+    Option: `price`, its `prompt` and `completion` in US dollars for a million tokens.
+    """
+
+    paid = True
+    needs_key: ClassVar[bool] = True
+    known_options: ClassVar[dict[str, Kind]] = {"price": PRICE, "embedding_model": TEXT}
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether its model is loaded: always."""
+        return True
+
+    async def price(self, model: str | None = None) -> Price | None:
+        """What was set as the price; the service itself tells none."""
+        return self._option("price", Price)
+
+    async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        named = model or self.config.model
+        if named is None:
+            raise BackendError(
+                ErrorKind.NOT_CONFIGURED,
+                f"No {self.name} model is chosen.",
+                "They differ in price, so the choice is yours. Nothing was sent.",
+                f"Choose one: `whisper-desktop config set llm.{self.id}.model NAME`.",
+                request_sent=False,
+            )
+        return named

@@ -1,0 +1,141 @@
+"""What can go wrong on the way to a server, in words for a person, whichever library met it."""
+
+import errno
+import socket
+
+from whisper_desktop.errors import BackendError
+from whisper_desktop.values import ErrorKind, Reach
+from whisper_desktop.wire.address import Address
+
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_CHECK = "Check the address, or start the server."
+
+
+def not_accepted(address: Address, limit: float) -> BackendError:
+    """No connection within `limit` seconds."""
+    return BackendError(
+        ErrorKind.CONNECT_TIMEOUT,
+        f"{address.netloc} did not accept a connection within {limit:g} s.",
+        "The computer is switched off or out of reach, or the program there hangs.",
+        _CHECK,
+        request_sent=False,
+    )
+
+
+def not_connected(address: Address, error: OSError) -> BackendError:
+    """The system refused the connection, or knows no way."""
+    where, local = address.netloc, address.reach is Reach.THIS_MACHINE
+    if error.errno == errno.ECONNREFUSED or (local and error.errno in _NO_WAY):
+        return BackendError(
+            ErrorKind.CONNECT_REFUSED,
+            f"Nothing answers at {where}.",
+            "No program listens on this port."
+            if local
+            else "The computer is there, but refuses on this port.",
+            _CHECK,
+            request_sent=False,
+        )
+    if error.errno in _NO_WAY:
+        return BackendError(
+            ErrorKind.OFFLINE,
+            f"There is no way to {where} right now.",
+            "This computer seems to be offline.",
+            "Check the network connection, or use a model on this computer.",
+            request_sent=False,
+        )
+    return BackendError(
+        ErrorKind.CONNECT_REFUSED,
+        f"No connection to {where} came about.",
+        f"The system says: {error.strerror or 'no reason'}.",
+        _CHECK,
+        request_sent=False,
+    )
+
+
+def not_found(address: Address, error: OSError) -> BackendError:
+    """The name lookup failed."""
+    if error.errno == socket.EAI_AGAIN:
+        return BackendError(
+            ErrorKind.OFFLINE,
+            f"The name {address.host} cannot be looked up right now.",
+            "This computer seems to be offline, or its name server does not answer.",
+            "Check the network connection, or use a model on this computer.",
+            request_sent=False,
+        )
+    return BackendError(
+        ErrorKind.NAME_NOT_FOUND,
+        f"There is no computer called {address.host}.",
+        "",
+        "Check the spelling of the address.",
+        request_sent=False,
+    )
+
+
+def not_proxied(address: Address) -> BackendError:
+    """The proxy does not answer, or refuses."""
+    return BackendError(
+        ErrorKind.OFFLINE,
+        f"The proxy on the way to {address.netloc} did not let the request through.",
+        "",
+        "Check the proxy settings (HTTPS_PROXY, NO_PROXY).",
+        request_sent=False,
+    )
+
+
+def not_safe(address: Address, reason: str, *, certificate: bool) -> BackendError:
+    """No TLS came about; `certificate` where the server's was not accepted."""
+    if certificate:
+        why = f"Its certificate was not accepted ({reason})."
+        step = "Check the address and this computer's clock."
+    else:
+        why = f"No secure connection came about ({reason})."
+        step = f"If the server has no certificate, use http://{address.netloc}."
+    return BackendError(
+        ErrorKind.TLS, f"There is no safe connection to {address.netloc}.", why, step, request_sent=False
+    )
+
+
+def not_taken(address: Address, limit: float) -> BackendError:
+    """The server does not read the request: `limit` seconds were not enough to hand it over."""
+    return BackendError(
+        ErrorKind.STALLED,
+        f"{address.netloc} did not take the request within {limit:g} s.",
+        "The program there hangs, or the way to it is very slow.",
+        "Try again, or restart it.",
+    )
+
+
+def not_answered(address: Address) -> BackendError:
+    """The connection ended before the answer began."""
+    return BackendError(
+        ErrorKind.CLOSED_EARLY,
+        f"{address.netloc} closed the connection without an answer.",
+        "The program there may have stopped or crashed.",
+        "Try again, or restart it.",
+    )
+
+
+def not_http(address: Address) -> BackendError:
+    """What came is no HTTP."""
+    return BackendError(
+        ErrorKind.NOT_AN_LLM,
+        f"The program at {address.netloc} does not speak HTTP.",
+        "Another program has this port, or the address needs https:// instead of http://.",
+        "Check the address and the port.",
+    )
+
+
+def not_unpacked(address: Address) -> BackendError:
+    """The body's compression is broken, or unknown."""
+    return BackendError(ErrorKind.MALFORMED, f"{address.netloc} sent an answer that cannot be unpacked.")
+
+
+def cut(address: Address, status: int) -> BackendError:
+    """The body ended before its end."""
+    return BackendError(
+        ErrorKind.STREAM_CUT,
+        f"{address.netloc} closed the connection in the middle of its answer.",
+        "The program there may have stopped or crashed.",
+        "Try again, or use another backend.",
+        status=status,
+    )
