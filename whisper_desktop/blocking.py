@@ -247,7 +247,7 @@ class _Loop:
         self._closed = False
 
     def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run what `make` makes, and wait for its result. Ctrl+C, or any exception in the wait, cancels it."""
+        """Run what `make` makes, and wait for its result. An exception in the wait (Ctrl+C) cancels it."""
         finished = threading.Event()
 
         async def tracked() -> T:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from tests.servers.launch import RunningServer
 from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import App
 from whisper_desktop.app.talking import answer_deadlines
+from whisper_desktop.chat import Turn, TurnState
+from whisper_desktop.chat.breaks import parts
 from whisper_desktop.errors import (
     ConsentRequired,
     DependencyError,
     FeatureNotEnabledError,
+    Interrupted,
     LLMConnectionError,
     SettingsError,
     WhisperError,
@@ -463,3 +467,48 @@ async def test_a_key_does_not_vouch_for_where_a_server_runs_its_models(servers: 
         await app.set_key(proxy.url, "its-key")
         (found,) = [server for server in await app.scan() if server.url == proxy.url]
         assert (found.reach, found.as_given) == (None, False)
+
+
+WORDS = " ".join(f"word{number}" for number in range(40))
+
+
+async def broken_off(servers: ServerFactory, on_interruption: str) -> Turn:
+    """A question that LM Studio stops answering half way, with llama.cpp next in line."""
+    lm_studio = servers("lm_studio", "--answer", WORDS, "--fault", "eof_mid_stream:20", models=[MODEL])
+    llama_cpp = servers("llama_cpp", "--answer", WORDS, "--no-echo", models=["tiny"])
+    async with world(
+        lm_studio=lm_studio.url,
+        llm__llamacpp__port=llama_cpp.port,
+        llm__on_interruption=on_interruption,
+        llm__fallback_chain=("lm_studio", "llama_cpp"),
+    ) as app:
+        session = app.open_session()
+        with suppress(Interrupted):
+            async for _ in session.send("Count"):
+                pass
+        return session.turns[0]
+
+
+HALF = WORDS.split()[:20]
+
+
+async def test_after_a_break_the_answer_begins_anew_and_what_came_is_kept(servers: ServerFactory) -> None:
+    turn = await broken_off(servers, "restart")
+    assert (turn.state, turn.answer) == (TurnState.COMPLETE, WORDS)
+    (aside,) = turn.set_aside
+    assert (aside.text.split(), aside.failed.backend) == (HALF, "lm_studio")
+
+
+async def test_where_the_person_wants_no_second_answer_it_ends_with_what_came(servers: ServerFactory) -> None:
+    turn = await broken_off(servers, "stop")
+    assert turn.state is TurnState.INTERRUPTED
+    assert (turn.answer.split(), turn.set_aside) == (HALF, ())
+
+
+async def test_where_the_person_wants_it_the_text_goes_on_after_a_seam(servers: ServerFactory) -> None:
+    turn = await broken_off(servers, "continue")
+    assert turn.state is TurnState.COMPLETE
+    (seam,) = turn.seams
+    assert seam.failed.backend == "lm_studio"
+    assert parts(turn.answer, turn.seams)[0].split() == HALF
+    assert turn.answer == WORDS  # no character is lost or doubled

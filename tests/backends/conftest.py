@@ -1,16 +1,29 @@
 """What the backend tests share: one HTTP client a test, and backends as a configuration would name them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend, create_backend
-from whisper_desktop.values import IDENTITIES, Deadlines, Message, Reach, Role
+from whisper_desktop.values import IDENTITIES, Deadlines, Image, Message, Reach, Role, ToolSpec
 from whisper_desktop.wire.http import Http
 
 ASK = [Message(Role.USER, "Hello there")]
 KEY = "sk-or-v1-test"
+PICTURE = Image(b"\x89PNG\r\n\x1a\nnot a real one")
+WEATHER = ToolSpec(
+    "weather",
+    "The weather of a place.",
+    {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+)
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
 
 MakeBackend = Callable[..., Backend]
 
@@ -24,7 +37,10 @@ async def http() -> AsyncIterator[Http]:
 
 @pytest.fixture
 def make(http: Http) -> MakeBackend:
-    """`make(server, model=None, id=None, key=None, ...)`: the backend for a running test server."""
+    """`make(server, model=None, id=None, key=None, ...)`: the backend for a running test server.
+
+    `as_given` False is a server that was found, not written down; other names are the backend's options.
+    """
 
     def build(
         server: RunningServer,
@@ -34,6 +50,8 @@ def make(http: Http) -> MakeBackend:
         key: str | None = None,
         deadlines: Deadlines | None = None,
         reach: Reach = Reach.THIS_MACHINE,
+        as_given: bool = True,
+        **options: object,
     ) -> Backend:
         backend = id or server.name
 
@@ -46,6 +64,8 @@ def make(http: Http) -> MakeBackend:
                 "url": server.url + IDENTITIES[backend].api_path,
                 "model": model,
                 "reach": reach.value,
+                "as_given": as_given,
+                **options,
             },
             http=http,
             key=fetch,
@@ -53,3 +73,13 @@ def make(http: Http) -> MakeBackend:
         )
 
     return build
+
+
+def paths(server: RunningServer) -> list[str]:
+    """What the server was asked, in order."""
+    return [f"{request['method']} {request['path']}" for request in server.requests()]
+
+
+async def seen(server: RunningServer, event: str, count: int = 1) -> dict[str, object]:
+    """Wait until the server has logged an event."""
+    return await asyncio.to_thread(server.wait_for, event, count)

@@ -29,9 +29,9 @@ def test_ids_and_aliases_name_the_same_backend(given: str, expected: str) -> Non
     assert create_backend({"backend": given}, http=Http()).id == expected
 
 
-@pytest.mark.parametrize("name", ["x", "", "unknown", "anthropic"])
+@pytest.mark.parametrize("name", ["x", "", "unknown", "direct"])
 def test_an_unknown_backend_is_a_value_error_that_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=f"Unknown backend: {name}. Known: builtin, ") as caught:
+    with pytest.raises(ValueError, match=f"Unknown backend: {name}. Known: anthropic, builtin, ") as caught:
         create_backend({"backend": name}, http=Http())
     assert "lm_studio" in str(caught.value)
 

@@ -40,6 +40,7 @@ from whisper_desktop.values import (
 
 BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
 FAR = Attempt("openrouter", "OpenRouter", "", None, ErrorKind.CONSENT_REQUIRED, "Far.", 0.0, skipped=True)
+OLLAMA_SPEAKS = AnswerStarted("ollama", "Ollama", "m", Reach.THIS_MACHINE)
 WHO = Provenance(
     "ollama", "Ollama", "", "m", Reach.THIS_MACHINE, False, "It was first", (BROKE,), 0.1, 0.2, None
 )
@@ -76,12 +77,12 @@ async def test_a_new_beginning_stands_below_a_seam_line_and_nothing_is_lost(
         TextDelta("two"),
         AnswerRestarted(BROKE, "one two"),
         Progress(Phase.LOADING, 0.4),
-        AnswerStarted("ollama", "Ollama", "m", Reach.THIS_MACHINE),
+        OLLAMA_SPEAKS,
         TextDelta("uno dos"),
         finished("uno dos"),
     )
     lines = out.splitlines()
-    assert lines[:3] == ["one two", "[LM Studio stopped after 2 words. The answer begins anew.]", "uno dos"]
+    assert lines[:3] == ["one two", "[LM Studio stopped after 2 words; Ollama began anew.]", "uno dos"]
     assert lines[3].startswith("— ")
 
 
@@ -92,17 +93,22 @@ async def test_a_continued_text_has_a_seam_line_where_somebody_else_goes_on(
         capsys,
         TextDelta("one tw"),
         AnswerContinued(BROKE, 6),
+        OLLAMA_SPEAKS,
         TextDelta("o"),
         finished("one two", seams=(6,)),
     )
-    assert out.splitlines()[:3] == ["one tw", "[LM Studio stopped here. Somebody else goes on.]", "o"]
+    assert out.splitlines()[:3] == ["one tw", "[LM Studio stopped here; Ollama went on.]", "o"]
 
 
-async def test_a_break_before_any_text_does_not_count_words(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_break_is_marked_whatever_follows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    restarted = AnswerRestarted(BROKE, "", "Hm.")
     out, _err, _session = await printed(
-        capsys, ReasoningDelta("Hm."), AnswerRestarted(BROKE, "", "Hm."), TextDelta("uno"), finished("uno")
+        capsys, ReasoningDelta("Hm."), restarted, TextDelta("uno"), finished("uno")
     )
-    assert out.startswith("[LM Studio stopped before its first word. The answer begins anew.]\nuno\n")
+    line = "[LM Studio stopped before the first word of its answer; the answer begins anew.]\n"
+    assert out.startswith(f"{line}uno\n")
+    out, _err, _session = await printed(capsys, ReasoningDelta("Hm."), restarted, Interrupted("It stopped."))
+    assert out == line
 
 
 async def test_a_tool_call_is_told_and_leaves_the_piped_text_as_it_is(

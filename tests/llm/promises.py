@@ -1,7 +1,9 @@
 """Asking a chain in tests, with the promises that hold whatever goes wrong.
 
-After every question: at most one answer, exactly one end, nothing joined from two attempts, no key in any text.
-After every test: no request under way, no place taken, no task left, and every socket closed.
+After every question: at most one answer, exactly one end, nothing joined from two attempts without a mark,
+the caller's time kept, no key in any text.
+After every test: the next question to a healthy server is answered, no request is under way, no place taken,
+no task left, and every socket closed.
 """
 
 import asyncio
@@ -13,22 +15,39 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.llm.conftest import KEY
-from whisper_desktop.errors import WhisperError
+from tests.servers.launch import RunningServer
+from whisper_desktop.backends import BackendConfig, create_backend
+from whisper_desktop.errors import Interrupted, WhisperError
 from whisper_desktop.llm import LLMClient
 from whisper_desktop.llm.shared import Shared
 from whisper_desktop.values import (
+    AnswerContinued,
     AnswerFinished,
     AnswerRestarted,
+    AnswerStarted,
     Attempt,
     AttemptFailed,
     Completion,
     Deadlines,
     ErrorKind,
+    Reach,
+    ReasoningDelta,
     StreamEvent,
 )
 from whisper_desktop.wire.http import Http
 
 TOLERANCE_S = 0.05
+AFTER_THE_DEADLINE_S = 0.25
+
+_FINE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    b'data: {"choices":[{"index":0,"delta":{"content":"Fine."},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+def hits(server: RunningServer) -> int:
+    """How often a server was asked for an answer."""
+    return sum(request["method"] == "POST" for request in server.requests())
 
 
 @dataclass
@@ -105,6 +124,9 @@ class Asking:
             outcome.error = error
         outcome.seconds = time.monotonic() - began
         self._check(outcome)
+        timeout = options.get("timeout")
+        if isinstance(timeout, int | float):
+            assert outcome.seconds <= timeout + AFTER_THE_DEADLINE_S
         return outcome
 
     async def together(
@@ -119,6 +141,9 @@ class Asking:
         if ends:
             assert outcome.events[-1] is ends[0], "nothing comes after the end"
             assert outcome.text == ends[0].completion.text, "the events and the completion say the same"
+        if isinstance(outcome.error, Interrupted):
+            assert outcome.text == outcome.error.partial_text, "what was shown is kept, and nothing else"
+        _check_marks(outcome)
         words = f"{outcome.error!r} {outcome.error} {outcome.events!r} {self._log.text}"
         assert KEY not in words, "a key was shown"
         shown = [event.attempt for event in outcome.events if isinstance(event, AttemptFailed)]
@@ -131,9 +156,58 @@ class Asking:
             assert client.shared.limiter.waiting == 0
             assert client.shared.metrics.active() == ()
         assert self.http.under_way == 0
+        await self._the_next_one_is_answered()
         await self.http.aclose()
         assert self.http.open_sockets == 0
         left = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
         assert not left, f"tasks are left: {left}"
         bad = [record for record in self._log.records if record.levelno >= logging.ERROR]
         assert not bad, f"errors were logged: {bad}"
+
+    async def _the_next_one_is_answered(self) -> None:
+        """Whatever went wrong: a healthy server is asked, and answers, at the first try."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            _, _, length = head.lower().partition(b"content-length:")
+            await reader.readexactly(int(length.split(b"\r\n")[0]))
+            writer.write(_FINE)
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            config = BackendConfig(
+                "openai_compatible", "Healthy", url, model="m", reach=Reach.THIS_MACHINE, as_given=True
+            )
+            healthy = create_backend(config, http=self.http)
+            for client in self._clients:
+                next_one = LLMClient([healthy], shared=client.shared, deadlines=Deadlines())
+                completion = await next_one.chat_completion("Are you well?")
+                assert completion.text == "Fine."
+                assert len(completion.provenance.attempts) == 1
+
+
+def _check_marks(outcome: Outcome) -> None:
+    """Where somebody else takes over, an event says so, and tells exactly what was shown until then."""
+    shown = thought = ""
+    seams: list[int] = []
+    begun = marked = False
+    for event in outcome.events:
+        match event:
+            case AnswerRestarted(_, partial_text, partial_reasoning):
+                assert (partial_text, partial_reasoning) == (shown, thought)
+                shown, thought, seams, marked = "", "", [], True
+            case AnswerContinued(_, position):
+                assert position == len(shown)
+                seams.append(position)
+                marked = True
+            case AnswerStarted():
+                assert marked or not begun, "another attempt began, and no event said so"
+                begun, marked = True, False
+            case ReasoningDelta(piece):
+                thought += piece
+        shown += event.text
+    if outcome.error is None:
+        assert outcome.completion.seams == tuple(seams)
+        assert outcome.completion.reasoning == thought

@@ -157,8 +157,9 @@ def test_half_of_less_than_five_is_not_enough() -> None:
 def test_failures_of_a_minute_ago_do_not_add_up() -> None:
     breaker = Breaker()
     for moment in (0.0, 2.0, 70.0, 72.0, 140.0, 142.0):
-        breaker = answer(fail(breaker, ErrorKind.SERVER_ERROR, moment), moment + 1)
-    assert breaker.state is State.CLOSED
+        breaker = fail(breaker, ErrorKind.SERVER_ERROR, moment)
+        assert breaker.state is State.CLOSED
+        breaker = answer(breaker, moment + 1)
 
 
 def test_only_the_last_twenty_questions_are_looked_at() -> None:
@@ -233,6 +234,7 @@ def test_a_server_that_names_its_time_is_taken_at_its_word() -> None:
     assert (breaker.state, breaker.until) == (State.OPEN, 3610.0)
     assert ask(breaker, 3609.9, FAR)[1] is None
     assert ask(breaker, 3610.0, FAR)[1] is not None
+    assert fail(Breaker(), ErrorKind.RATE_LIMITED, 10.0, FAR, retry_after=2.0).until == 12.0
 
 
 def test_even_nobody_else_being_there_does_not_overrule_it() -> None:
@@ -391,6 +393,17 @@ def test_many_let_through_while_open_do_not_double_the_window() -> None:
     for ticket in tickets:
         breaker = failed(breaker, ticket, ErrorKind.CONNECT_REFUSED, 0.6, LOCAL)
     assert (breaker.state, breaker.until, breaker.window) == (State.OPEN, 1.6, 1.0)
+
+
+def test_one_let_through_while_open_puts_off_for_as_long_as_the_last_window() -> None:
+    breaker = opened()
+    for now in (1.0, 3.0, 7.0):
+        breaker = fail(breaker, ErrorKind.CONNECT_REFUSED, now)
+    breaker, ticket = ask(breaker, 14.0, LOCAL, alone=True)
+    assert ticket is not None
+    breaker = failed(breaker, ticket, ErrorKind.CONNECT_REFUSED, 14.0, LOCAL)
+    assert breaker.until == 22.0
+    assert fail(breaker, ErrorKind.CONNECT_REFUSED, 22.0).until == 38.0
 
 
 def test_one_let_through_beside_the_probe_does_not_free_its_permit() -> None:

@@ -93,6 +93,16 @@ def test_a_429_with_an_hour_is_left_out_for_an_hour_or_until_the_settings_change
     permit(health.ask(OTHER_CLOUD, alone=False))
 
 
+def test_who_waits_for_the_only_one_waits_no_longer_than_it_asked_for(health: Health, clock: Clock) -> None:
+    fail(health, CLOUD, ErrorKind.CONNECT_REFUSED)
+    clock.now += 5.0
+    fail(health, CLOUD, ErrorKind.RATE_LIMITED, 2.0)
+    assert shut(health.ask(CLOUD, alone=False)).until == clock.now + 10.0
+    assert shut(health.ask(CLOUD, alone=True)).until == clock.now + 2.0
+    clock.now += 2.0
+    permit(health.ask(CLOUD, alone=True))
+
+
 def test_a_refused_key_is_left_out_until_another_one_is_set(health: Health) -> None:
     fail(health, CLOUD, ErrorKind.AUTH)
     refusal = shut(health.ask(CLOUD, alone=False))

@@ -83,9 +83,7 @@ async def test_money_is_only_spent_on_it_with_consent(
     slow = servers("openai_compatible", "--first-token-delay", "1")
     cloud = servers("openrouter", models=["openai/gpt-4o"])
     paid = step(cloud, reach=Reach.CLOUD, key=KEY, model="openai/gpt-4o")
-    client = asking.client(
-        step(slow), paid, reach="cloud", hedge_paid=paid_allowed, deadlines=SOON
-    )
+    client = asking.client(step(slow), paid, reach="cloud", hedge_paid=paid_allowed, deadlines=SOON)
     assert (await asking.ask(client)).kinds == kinds
 
 
@@ -140,7 +138,9 @@ async def test_a_question_that_would_fail_everywhere_ends_the_race(
 
 
 async def test_cancelling_stops_both(servers: ServerFactory, step: MakeStep, asking: Asking) -> None:
-    first, second = (servers(name, "--first-token-delay", "30") for name in ("openai_compatible", "lm_studio"))
+    first, second = (
+        servers(name, "--first-token-delay", "30") for name in ("openai_compatible", "lm_studio")
+    )
     client = asking.client(step(first), await knows_its_model(step(second)), deadlines=SOON)
     task = asyncio.create_task(client.chat_completion("Hi"))
     await asyncio.to_thread(second.wait_for, "request", 1 + len(second.requests()))

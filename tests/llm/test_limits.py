@@ -263,10 +263,9 @@ async def test_whoever_stops_waiting_leaves_the_queue() -> None:
 
 async def test_a_place_given_to_somebody_who_just_left_goes_to_the_next() -> None:
     limiter = Limiter(1, deadlines=PATIENT)
-    first, second, third = (Asking(limiter) for _ in range(3))
-    await settle()
-    first.end()
-    await first.task
+    async with limiter.slot("here"):
+        second, third = (Asking(limiter) for _ in range(2))
+        await settle()
     second.task.cancel()
     await settle()
     assert second.task.cancelled()
@@ -277,10 +276,10 @@ async def test_a_place_given_to_somebody_who_just_left_goes_to_the_next() -> Non
 
 async def test_a_place_is_not_given_to_somebody_who_is_leaving() -> None:
     limiter = Limiter(1, deadlines=PATIENT)
-    first, second, third = (Asking(limiter) for _ in range(3))
-    await settle()
-    second.task.cancel()
-    first.task.cancel()
+    async with limiter.slot("here"):
+        second, third = (Asking(limiter) for _ in range(2))
+        await settle()
+        second.task.cancel()
     await settle()
     assert third.runs
     await stop(third)
@@ -305,7 +304,7 @@ Step = tuple[str, int, bool, int]
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["ask", "end", "cancel", "end and cancel", "429", "answer", "tick"]),
+        st.sampled_from(["ask", "end", "cancel", "end and cancel", "hand over and cancel", "429", "answer"]),
         st.integers(0, 30),
         st.booleans(),
         st.integers(0, 3),
@@ -333,6 +332,13 @@ async def _any_order(events: list[Step], total: int) -> None:
         elif what == "answer":
             for _ in range(10):
                 limiter.faster(place)
+        elif what.startswith("hand over"):
+            for each in asking:
+                each.end()
+            await asyncio.sleep(0)
+            for each in asking:
+                if not each.runs:
+                    each.task.cancel()
         elif chosen is not None:
             if what.startswith("end"):
                 chosen.end()

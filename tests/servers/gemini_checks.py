@@ -48,8 +48,7 @@ def _complaints(body: Mapping[str, object], model: str) -> Iterator[Json]:
         (thinking, THINKING, " at 'generation_config.thinking_config'"),
     ):
         for name in holder:
-            # Both ways of writing a name are understood.
-            if re.sub(r"_([a-z])", lambda found: found[1].upper(), name) not in known:
+            if _camel(name) not in known:
                 yield bad_field(name, where)
     yield from _thinking(thinking, model)
     yield from _tools(body)
@@ -79,8 +78,9 @@ def _tools(body: Mapping[str, object]) -> Iterator[Json]:
     for tool in map(_table, tools if isinstance(tools, list) else []):
         declared = tool.get("functionDeclarations")
         for each in map(_table, declared if isinstance(declared, list) else []):
-            for name in set(each) - DECLARATION:
-                yield bad_field(name, " at 'tools[0].function_declarations[0]'")
+            for name in each:
+                if _camel(name) not in DECLARATION:
+                    yield bad_field(name, " at 'tools[0].function_declarations[0]'")
             if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", str(each.get("name"))):
                 yield error_object(400, "* tools[0].function_declarations[0].name: Invalid function name.")
     if _table(_table(body.get("toolConfig")).get("functionCallingConfig")).get("mode") == "ANY" and not tools:
@@ -121,6 +121,11 @@ def _contents(contents: list[object], *, signed: bool) -> Iterator[Json]:
                 )
             elif signature not in (SKIP, signature_of(name)):
                 yield error_object(400, "Corrupted thought signature.")
+
+
+def _camel(name: str) -> str:
+    """A field's name as the documentation writes it; the other way of writing it is understood, too."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
 
 
 def _table(value: object) -> Json:

@@ -196,6 +196,8 @@ class LlamaCpp(Server):
         body = request.fields()
         if request.path.endswith("/chat/completions") and "messages" not in body:
             return cpp_error("invalid_request_error", "'messages' is required")
+        if not isinstance(body.get("messages", []), list):
+            return self.refuse("bad_request_400", request, "")
         if refused := refused_prefill(messages_of(body), body):
             return refused
         prompt_tokens = count_prompt_tokens(messages_of(body))

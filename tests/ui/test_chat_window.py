@@ -19,7 +19,20 @@ from whisper_desktop.errors import ConsentRequired, Interrupted, LLMConnectionEr
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.rows import Kind, who_line
 from whisper_desktop.ui.chat.window import GUIDE_STARTERS, STARTERS, ChatWindow
-from whisper_desktop.values import AnswerFinished, Message, Reach, StreamEvent, TextDelta
+from whisper_desktop.values import (
+    AnswerFinished,
+    AnswerRestarted,
+    AnswerStarted,
+    Attempt,
+    AttemptFailed,
+    ErrorKind,
+    Message,
+    Phase,
+    Progress,
+    Reach,
+    StreamEvent,
+    TextDelta,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -283,3 +296,33 @@ def test_an_endless_word_is_broken_anywhere_and_words_are_not(opened: Opener, qt
         number = window.model.rowCount() - 2
         layout = window.view.delegate.layout_of(number, window.model.row(number))
         assert layout.pieces[0].document.defaultTextOption().wrapMode() is mode
+
+
+def test_a_restart_is_shown_in_the_window_and_both_texts_are_there(opened: Opener, qtbot: QtBot) -> None:
+    failed = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "It broke.", 1.0)
+
+    async def restarting(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
+        for word in ("one ", "two"):
+            yield TextDelta(word)
+        yield AttemptFailed(failed)
+        yield Progress(Phase.LOADING, 0.4)
+        await asyncio.sleep(0)
+        yield AnswerRestarted(failed, "one two")
+        yield AnswerStarted("ollama", "Ollama", "qwen3.5:4b", Reach.THIS_MACHINE)
+        for word in ("uno ", "dos"):
+            yield TextDelta(word)
+        yield AnswerFinished(completion("uno dos"))
+
+    session = Session(restarting)
+    window = opened(session)
+    with qtbot.waitSignal(window.conversation.answer_ended, timeout=WAIT) as said:
+        window.ask("Count")
+    line = "LM Studio stopped after 2 words; Ollama began anew."
+    assert said.args == [f"{line} The answer is complete."]
+    row = window.model.row(1)
+    assert (row.text, [aside.text for aside in row.set_aside]) == ("uno dos", ["one two"])
+    assert (session.turns[0].answer, session.turns[0].set_aside) == (row.text, row.set_aside)
+    window.view.setCurrentIndex(window.model.index(1))
+    QTest.keyClick(window.view, Qt.Key.Key_Return)
+    assert not window.view.grab().isNull()
+    assert window.model.row(1).aside_open

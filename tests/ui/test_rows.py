@@ -141,7 +141,9 @@ def test_waiting_says_what_for_and_the_first_word_ends_it() -> None:
 
 def test_a_restart_sets_the_beginning_aside_and_says_so_in_one_line() -> None:
     before = (ReasoningDelta("Hm."), TextDelta("one two "), TextDelta("three"))
-    row = after(*before, AnswerRestarted(BROKE, "one two three", "Hm."))
+    broke = after(*before, AttemptFailed(BROKE))
+    assert (broke.text, broke.note) == ("one two three", "LM Studio stopped. Trying the next one…")
+    row = rows.with_event(broke, AnswerRestarted(BROKE, "one two three", "Hm."))
     assert (row.text, row.reasoning, row.note) == ("", "", rows.WAITING)
     assert rows.aside_lines(row) == ("LM Studio stopped after 3 words; the answer begins anew.",)
     for event in (OLLAMA_SPEAKS, TextDelta("uno "), TextDelta("dos")):

@@ -124,7 +124,7 @@ def test_settings_have_their_field_and_extra_cannot_change_the_question() -> Non
         (OLD, {"temperature": 0.5, "reasoning": "off"}, {"temperature": 0.5}),
     ],
 )
-def test_a_model_gets_only_the_sampling_that_it_takes(model: str, config: Json, sent: Json) -> None:
+def test_a_model_gets_only_the_sampling_that_it_takes(model: str, config: dict[str, Any], sent: Json) -> None:
     assert {
         name: value for name, value in body(model, **config).items() if name in ("temperature", "top_p")
     } == sent

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind as Kind
-from whisper_desktop.wire.errors import error_in, error_of
-from whisper_desktop.wire.retry_after import retry_after
+from whisper_desktop.wire.errors import error_in, error_of, is_error
 
 
 def refused(status: int, body: object, **headers: str) -> BackendError:
@@ -25,6 +24,15 @@ def refused(status: int, body: object, **headers: str) -> BackendError:
 
 def message(text: str, **more: object) -> dict[str, object]:
     return {"error": {"message": text, **more}}
+
+
+def anthropic(kind: str, text: str, **details: object) -> dict[str, object]:
+    error: dict[str, object] = {"type": kind, "message": text}
+    return {"type": "error", "error": error | ({"details": details} if details else {}), "request_id": "r"}
+
+
+def google(text: str, status: str, *details: object) -> dict[str, object]:
+    return {"error": {"code": 400, "message": text, "status": status, "details": list(details)}}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +150,133 @@ def message(text: str, **more: object) -> dict[str, object]:
         (401, {"detail": "Unauthorized"}, Kind.AUTH),
         (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, Kind.BAD_REQUEST),
         (400, message("'stream' is not supported"), Kind.UNSUPPORTED),
+        (422, {"detail": []}, Kind.BAD_REQUEST),
+        (400, message("Incorrect API key provided: xai-x"), Kind.AUTH),  # xAI
+        (
+            400,
+            message("flagged as potentially violating our usage policy", code="invalid_prompt"),
+            Kind.CONTENT_FILTER,
+        ),
+        (403, message("x", code="unsupported_country_region_territory"), Kind.UNSUPPORTED),
+        (403, message("x", code="model_not_found"), Kind.MODEL_MISSING),
+        (429, message("Rate limit exceeded: free-models-per-day", code=429), Kind.QUOTA),
+        (499, {"error": "request canceled"}, Kind.SERVER_ERROR),
+        (403, {"error": "ollama cloud is disabled: remote model details are unavailable"}, Kind.UNSUPPORTED),
+        (500, {"error": True, "message": "boom"}, Kind.SERVER_ERROR),
+        (400, {"error": 7, "message": "model 'x' not found"}, Kind.MODEL_MISSING),
+        (
+            502,
+            message(
+                "Provider returned error", code=502, metadata={"raw": '{"error":"prompt is too long: 9"}'}
+            ),
+            Kind.CONTEXT_OVERFLOW,
+        ),
+        (403, message("x", code=403, availability={"code": "region_restricted"}), Kind.UNSUPPORTED),
+        # Anthropic
+        (400, anthropic("invalid_request_error", "max_tokens: Field required"), Kind.BAD_REQUEST),
+        (
+            400,
+            anthropic("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+            Kind.CONTEXT_OVERFLOW,
+        ),
+        (400, anthropic("invalid_request_error", "Your credit balance is too low to access"), Kind.QUOTA),
+        (401, anthropic("authentication_error", "invalid x-api-key"), Kind.AUTH),
+        (402, anthropic("billing_error", "x"), Kind.QUOTA),
+        (403, anthropic("permission_error", "x"), Kind.AUTH),
+        (404, anthropic("not_found_error", "model: claude-nonsense"), Kind.MODEL_MISSING),
+        (404, anthropic("not_found_error", "Not found"), Kind.NOT_AN_LLM),
+        (409, anthropic("conflict_error", "x"), Kind.SERVER_ERROR),
+        (413, anthropic("request_too_large", "x"), Kind.CONTEXT_OVERFLOW),
+        (429, anthropic("rate_limit_error", "x"), Kind.RATE_LIMITED),
+        (429, anthropic("rate_limit_error", "x", error_code="enforced_spend_limit_reached"), Kind.QUOTA),
+        (500, anthropic("api_error", "x"), Kind.SERVER_ERROR),
+        (504, anthropic("timeout_error", "x"), Kind.SERVER_ERROR),
+        (529, anthropic("overloaded_error", "Overloaded"), Kind.OVERLOADED),
+        # Gemini
+        (400, google("API key not valid.", "INVALID_ARGUMENT", {"reason": "API_KEY_INVALID"}), Kind.AUTH),
+        (400, [google("no", "INVALID_ARGUMENT", {"reason": "API_KEY_INVALID"})], Kind.AUTH),
+        (400, google("Invalid value at 'contents'", "INVALID_ARGUMENT"), Kind.BAD_REQUEST),
+        (
+            400,
+            google(
+                "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+                "INVALID_ARGUMENT",
+            ),
+            Kind.CONTEXT_OVERFLOW,
+        ),
+        (
+            400,
+            google("User location is not supported for the API use.", "FAILED_PRECONDITION"),
+            Kind.UNSUPPORTED,
+        ),
+        (400, google("This requires billing to be enabled.", "FAILED_PRECONDITION"), Kind.QUOTA),
+        (403, google("x", "PERMISSION_DENIED"), Kind.AUTH),
+        (
+            404,
+            google(
+                "models/x is not found for API version v1beta, or is not supported for generateContent.",
+                "NOT_FOUND",
+            ),
+            Kind.MODEL_MISSING,
+        ),
+        (
+            429,
+            google(
+                "You exceeded your current quota.",
+                "RESOURCE_EXHAUSTED",
+                {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+            ),
+            Kind.QUOTA,
+        ),
+        (
+            429,
+            google(
+                "You exceeded your current quota.",
+                "RESOURCE_EXHAUSTED",
+                {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},
+            ),
+            Kind.RATE_LIMITED,
+        ),
+        (500, google("x", "INTERNAL"), Kind.SERVER_ERROR),
+        (503, google("The model is overloaded.", "UNAVAILABLE"), Kind.OVERLOADED),
+        (504, google("x", "DEADLINE_EXCEEDED"), Kind.SERVER_ERROR),
+        # What a model or a server cannot do
+        (500, message("tools param requires --jinja flag", type="server_error"), Kind.UNSUPPORTED),
+        (500, message("image input is not supported - hint: you may need the mmproj"), Kind.UNSUPPORTED),
+        (400, message("Assistant response prefill is incompatible with enable_thinking."), Kind.UNSUPPORTED),
+        (400, message("failed to parse grammar", type="invalid_request_error"), Kind.UNSUPPORTED),
+        (403, message("this feature is disabled", type="feature_disabled"), Kind.UNSUPPORTED),
+        (400, {"error": '"m" does not support tools'}, Kind.UNSUPPORTED),
+        (404, message("No endpoints found that support tool use.", code=404), Kind.UNSUPPORTED),
+        (404, message("No endpoints found matching your data policy.", code=404), Kind.MODEL_MISSING),
+        (
+            400,
+            message('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+            Kind.UNSUPPORTED,
+        ),
+        (
+            400,
+            anthropic("invalid_request_error", "This model does not support assistant message prefill."),
+            Kind.UNSUPPORTED,
+        ),
+        # LM Studio's own
+        (
+            400,
+            message('Invalid model identifier "x". Please specify a valid downloaded model'),
+            Kind.MODEL_MISSING,
+        ),
+        (400, {"error": "Model unloaded."}, Kind.SERVER_ERROR),
+        (
+            400,
+            message(
+                "Engine protocol predict request returned 400: " + "x" * 600 + " exceed_context_size_error"
+            ),
+            Kind.CONTEXT_OVERFLOW,
+        ),
+        # Who may call it by which name is the server's setting, not a key's matter
+        (400, {"detail": "Invalid host header"}, Kind.SERVER_ERROR),
+        (403, "Invalid host header", Kind.SERVER_ERROR),
+        (502, "Proxy request to model failed: connection refused", Kind.SERVER_ERROR),
         # Jan says it in plain text, GPT4All and proxies in nothing
         (401, "Missing authorization header", Kind.AUTH),
         (404, "No running session found for model 'x'", Kind.MODEL_MISSING),
@@ -171,6 +306,91 @@ def test_what_a_server_says_about_a_key_is_not_repeated_because_it_may_repeat_th
     assert "sk-lm" not in str(refused(401, message("Malformed LM Studio API token provided: sk-lm-secret")))
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "status"),
+    [
+        (
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            Kind.OVERLOADED,
+            None,
+        ),
+        ({"error": {"code": "503", "message": "x"}}, Kind.OVERLOADED, 503),
+        ({"error": {"http_status": 402, "message": "x"}}, Kind.QUOTA, 402),
+        ({"error": {"code": 7, "message": "x"}}, Kind.SERVER_ERROR, None),
+        ({"error": "server busy, please try again."}, Kind.OVERLOADED, None),
+        ({"error": "an error was encountered while running the model"}, Kind.SERVER_ERROR, None),
+        ({"StatusCode": 429, "error": "too many"}, Kind.RATE_LIMITED, 429),
+        ([{"error": {"code": 503, "message": "x", "status": "UNAVAILABLE"}}], Kind.OVERLOADED, 503),
+        ({"object": "error", "message": "x", "code": 400}, Kind.BAD_REQUEST, 400),
+    ],
+)
+def test_an_error_inside_a_200_is_understood(value: object, kind: Kind, status: int | None) -> None:
+    error = error_in(value)
+    assert is_error(value)
+    assert (error.kind, error.status) == (kind, status)
+
+
+@pytest.mark.parametrize("value", [None, "error", [], {}, {"error": None}, {"error": ""}, [{}, {"error": 1}]])
+def test_what_is_no_error_is_none(value: object) -> None:
+    assert not is_error(value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-or-v1-0123456789abcdef0123456789abcdef",
+        "sk-proj-Ab_9-cD",
+        "sk-lm-abcd1234:ABCDEFGHIJKLMNOPQRST",
+        "gsk_" + "a1B2" * 10,
+        "AIzaSyA-1234567890abcdefghijklmnopqrstuv",
+        "hf_abcdefghijklmnop",
+        "0123456789abcdef0123456789abcdef",
+        "QWxhZGRpbjpvcGVuIHNlc2FtZQ1x==",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["cannot use {} here", "key={}", 'api key "{}" is bad', "Bearer {}.", "x" * 290 + " {}"]
+)
+def test_a_key_that_a_server_repeats_is_not_quoted(text: str, key: str) -> None:
+    for error in (refused(500, message(text.format(key))), refused(400, text.format(key))):
+        assert error.kind is not Kind.AUTH
+        for start in range(len(key) - 8):
+            assert key[start : start + 9] not in str(error)
+
+
+def test_half_a_key_at_the_end_of_what_is_read_is_not_quoted() -> None:
+    keys = ("sk-" + "a1b2c3d4" * 8 + " ") * 58
+    for words in range(29):
+        assert "a1b2" not in str(refused(500, message(keys + "y " * words + "a1b2c3d4" * 8)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model meta-llama/Llama-4-Maverick-17B-128E-Instruct is slow",
+        "request (928 tokens) exceeds 512 tokens",
+        "parameter key presence_penalty: must be a number",
+        "no slot for conversation 7",
+    ],
+)
+def test_what_is_no_key_is_quoted(text: str) -> None:
+    assert refused(500, message(text)).detail == f"It says: “{text}”"
+
+
+def test_fastapis_complaints_name_the_field() -> None:
+    entries = [{"loc": ["body", "n"], "msg": "field required"}, {"msg": "too short"}, 7]
+    assert refused(422, {"detail": entries}).detail == "It says: “n: field required; too short”"
+
+
+def test_the_wait_that_google_puts_into_the_body_is_read() -> None:
+    assert refused(429, google("x", "RESOURCE_EXHAUSTED", {"retryDelay": "37s"})).retry_after == 37
+
+
+def test_the_reset_time_of_a_limit_counts_only_where_the_limit_was_met() -> None:
+    assert refused(429, message("slow"), **{"x-ratelimit-reset-requests": "20s"}).retry_after == 20
+    assert refused(500, message("oops"), **{"x-ratelimit-reset-requests": "20s"}).retry_after is None
+
+
 def test_the_wait_that_openrouter_puts_into_the_body_is_read() -> None:
     body = message("capacity", error_type="rate_limit_exceeded", availability={"retry_after": 40})
     assert refused(429, body).retry_after == 40
@@ -181,34 +401,6 @@ def test_a_header_goes_before_the_body() -> None:
     assert (
         refused(429, message("x", availability={"retry_after": 40}), **{"retry-after": "2"}).retry_after == 2
     )
-
-
-DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "0"}, 0.0),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"x-ms-retry-after-ms": "250"}, 0.25),
-        ({"retry-after": "Sat, 21 Nov 2026 10:01:00 GMT", "date": DATE}, 60.0),
-        ({"retry-after": "Sat, 21 Nov 2026 09:00:00 GMT", "date": DATE}, None),
-        ({"retry-after": "Sat, 21 Nov 2026 10:01:00 GMT"}, None),
-        ({"retry-after": "999999999"}, 86400.0),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "1e400"}, None),
-        ({"retry-after": "abc"}, None),
-        ({"retry-after": ""}, None),
-        ({}, None),
-    ],
-)
-def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
 
 
 @given(st.integers(100, 999), st.binary(max_size=60))
@@ -231,6 +423,13 @@ json_values = st.recursive(
                     "availability",
                     "retry_after",
                     "detail",
+                    "details",
+                    "violations",
+                    "quotaId",
+                    "retryDelay",
+                    "status",
+                    "loc",
+                    "msg",
                     "StatusCode",
                 ]
             ),
@@ -244,5 +443,7 @@ json_values = st.recursive(
 
 @given(st.integers(400, 599), json_values)
 def test_any_json_is_some_error(status: int, value: object) -> None:
-    error = error_of(status, {}, json.dumps(value).encode())
-    assert error.retry_after is None or error.retry_after >= 0
+    for error in (error_of(status, {}, json.dumps(value).encode()), error_in(value)):
+        assert error.retry_after is None or 0 <= error.retry_after <= 86_400
+        assert len(error.detail) < 350
+    is_error(value)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind
-from whisper_desktop.wire.sse import ServerSentEvent, SSEReader
+from whisper_desktop.wire.sse import WHOLE, ServerSentEvent, SSEReader
 
 
 def read(*pieces: bytes) -> list[ServerSentEvent]:
@@ -16,7 +16,7 @@ def read(*pieces: bytes) -> list[ServerSentEvent]:
 
 
 def data(*pieces: bytes) -> list[str]:
-    return [event.data for event in read(*pieces)]
+    return [text for text, _ in read(*pieces)]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def data(*pieces: bytes) -> list[str]:
         (b"\n\n\n", []),
         (b"", []),
         (b"data: \xff\n\n", ["\ufffd"]),
+        (b"data: a\ndata\ndata:b\n\n\n\ndata: c\n\n", ["a\n\nb", "c"]),
+        (b"datax: a\ndat: b\n\n", []),
     ],
 )
 def test_a_stream_is_read_as_the_grammar_says(stream: bytes, expected: list[str]) -> None:
@@ -44,18 +46,36 @@ def test_a_stream_is_read_as_the_grammar_says(stream: bytes, expected: list[str]
 
 
 def test_an_event_carries_its_name() -> None:
-    assert read(b"event: error\ndata: x\n\ndata: y\n\n") == [
-        ServerSentEvent("x", "error"),
-        ServerSentEvent("y", "message"),
-    ]
+    stream = b"event: error\ndata: x\n\ndata: y\n\nevent\ndata: z\n\n"
+    assert read(stream) == [("x", "error"), ("y", "message"), ("z", "message")]
 
 
 def test_an_event_is_handed_out_with_its_blank_line_and_not_later() -> None:
     reader = SSEReader()
     assert reader.feed(b"data: x\r\n") == []
-    assert [event.data for event in reader.feed(b"\r")] == ["x"]
+    assert reader.feed(b"\r") == [("x", "message")]
     assert reader.feed(b"\ndata: y\r\n") == []
-    assert [event.data for event in reader.feed(b"\n")] == ["y"]
+    assert reader.feed(b"\n") == [("y", "message")]
+
+
+def test_what_follows_an_event_in_its_piece_is_kept_for_the_next() -> None:
+    reader = SSEReader()
+    assert reader.feed(b"data: x\n\ndata: y") == [("x", "message")]
+    assert reader.feed(b"\n") == []
+    assert reader.feed(b"\ndata: z\n\n") == [("y", "message"), ("z", "message")]
+
+
+@pytest.mark.parametrize("body", ['{"error": "a\\nb"}', '[{"error": 1}]', "<html>\n\n<h1>Oops</h1>"])
+@pytest.mark.parametrize("before", [b"", b"\n", b"\r\n", b"\xef\xbb\xbf", b" "])
+def test_a_body_that_is_no_stream_is_handed_out_whole_when_it_ends(before: bytes, body: str) -> None:
+    pieces = [bytes([byte]) for byte in before + body.encode()]
+    reader = SSEReader()
+    assert [event for piece in pieces for event in reader.feed(piece)] == []
+    assert reader.finish() == [(body, WHOLE)]
+
+
+def test_a_stream_whose_data_begins_like_json_is_a_stream() -> None:
+    assert read(b'\ndata: {"a": 1}\n\n{\n\n') == [('{"a": 1}', "message")]
 
 
 @given(st.data())
@@ -87,8 +107,10 @@ def test_any_bytes_give_the_same_events_whole_or_in_pieces(pieces: list[bytes]) 
         [b"data: " + b"x" * 200 + b"\n\n"],
         [b"x"] * 200,
         [b"data: xxxxxxxxx\n"] * 20,
+        [b"data: x\n\ndata: " + b"x" * 200 + b"\n\ndata: x\n\n"],
+        [b"{" + b"x" * 60] * 2,
     ],
-    ids=["endless line", "large event", "byte by byte", "endless event"],
+    ids=["endless line", "large event", "byte by byte", "endless event", "large among small", "no stream"],
 )
 def test_an_event_beyond_the_bound_is_malformed(pieces: list[bytes]) -> None:
     reader = SSEReader(largest_event=100)
@@ -100,3 +122,4 @@ def test_an_event_beyond_the_bound_is_malformed(pieces: list[bytes]) -> None:
 def test_a_long_stream_of_small_events_is_not_bounded() -> None:
     reader = SSEReader(largest_event=100)
     assert sum(len(reader.feed(b"data: 0123456789\n\n")) for _ in range(100)) == 100
+    assert len(reader.feed(b"data: 0123456789\n\n" * 100)) == 100

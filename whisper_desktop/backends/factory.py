@@ -44,7 +44,7 @@ BACKENDS: Mapping[str, str] = {
 
 _ENGINES = ("builtin", "guide")
 _NAMED = {"backend": "id", "base_url": "url", "model_name": "model"}
-_FIELDS = ("id", "name", "url", "model", "reach", "as_given", "context_length")
+_FIELDS = ("id", "name", "url", "model", "reach", "as_given")
 _KEY = "api_key"
 
 

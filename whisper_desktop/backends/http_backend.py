@@ -462,7 +462,12 @@ class HttpBackend(Backend):
         """What the last list says about a model."""
         if model is None or self._listing is None:
             return None
-        return next((entry for entry in self._listing.models if self._same(model, entry.id)), None)
+        return self._find(model, self._listing.models)
+
+    def _find(self, named: str, models: Sequence[ModelInfo]) -> ModelInfo | None:
+        """The entry that a name means, by preference the one that is called just so."""
+        exact = next((model for model in models if model.id == named), None)
+        return exact or next((model for model in models if self._same(named, model.id)), None)
 
     def _pick(self, named: str | None, models: Sequence[ModelInfo], allowed: Reach) -> str:
         """One of the models that the server lists: the named one, else a loaded one, else the first here.
@@ -470,7 +475,7 @@ class HttpBackend(Backend):
         Raises `BackendError` MODEL_MISSING, or `ConsentRequired` for a model that runs somewhere else.
         """
         if named is not None:
-            found = next((model for model in models if self._same(named, model.id)), None)
+            found = self._find(named, models)
         else:
             able = [
                 model for model in models if model.can_chat and (not model.remote or allowed is Reach.CLOUD)

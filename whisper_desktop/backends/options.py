@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from whisper_desktop.errors import SettingsError
 
-# What the app keeps under `llm.<backend>` for itself: addresses, files, how its own engine is started.
+# What the app keeps under `llm.<backend>` for itself (addresses, files, how its own engine is started), and
+# what `config_from` reads.
 _THE_APPS = frozenset(
     {
         "port",
@@ -23,6 +24,7 @@ _THE_APPS = frozenset(
         "n_ctx",
         "appimage_path",
         "use_xvfb",
+        "context_length",
     }
 )
 _YEAR_S = 365 * 86_400

@@ -10,7 +10,7 @@ from typing import assert_never
 import click
 
 from whisper_desktop.chat import attempt_line, tool_call_line, waiting_line
-from whisper_desktop.chat.breaks import counted
+from whisper_desktop.chat.breaks import Seam, SetAside, restart_lines, seam_lines
 from whisper_desktop.cli import output
 from whisper_desktop.values import (
     AnswerContinued,
@@ -32,11 +32,13 @@ class AnswerOnTerminal:
     def __init__(self, waiting: output.Waiting) -> None:
         self._waiting = waiting
         self._ends_line = True
+        self._break: AnswerRestarted | AnswerContinued | None = None
 
     def show(self, event: StreamEvent) -> None:
         """Print what an event adds."""
         match event:
             case TextDelta(text):
+                self._mark_break()
                 self._waiting.stop()
                 piece = output.clean(text)
                 self._ends_line = piece.endswith("\n") if piece else self._ends_line
@@ -49,18 +51,18 @@ class AnswerOnTerminal:
                 self._note(tool_call_line(call))
             case AttemptFailed(attempt):
                 self._note(attempt_line(attempt))
-            case AnswerRestarted(failed, partial_text):
-                when = f"after {counted(partial_text)}" if partial_text.strip() else "before its first word"
-                self._seam(f"{failed.server_name} stopped {when}. The answer begins anew.")
-            case AnswerContinued(failed):
-                self._seam(f"{failed.server_name} stopped here. Somebody else goes on.")
-            case AnswerStarted() | AnswerFinished():
+            case AnswerRestarted() | AnswerContinued():
+                self._break = event
+            case AnswerStarted():
+                self._mark_break(event.server_name)
+            case AnswerFinished():
                 pass
             case _:
                 assert_never(event)
 
     def end(self) -> None:
         """The answer has ended, in whichever way: what follows begins on a line of its own."""
+        self._mark_break()
         self._waiting.stop()
         self._end_line()
 
@@ -74,9 +76,20 @@ class AnswerOnTerminal:
             self._end_line()
         output.note(line)
 
-    def _seam(self, sentence: str) -> None:
-        self.end()
-        click.echo(click.style(f"[{output.clean(sentence)}]", dim=True))
+    def _mark_break(self, speaker: str = "") -> None:
+        """Say where the answer broke, before anything of `speaker` is printed."""
+        if self._break is None:
+            return
+        match self._break:
+            case AnswerRestarted(failed, partial_text, partial_reasoning):
+                aside = SetAside(failed, partial_text, partial_reasoning)
+                (line,) = restart_lines((aside,), speaker)
+            case AnswerContinued(failed, position):
+                (line,) = seam_lines((Seam(position, failed),), speaker)
+        self._break = None
+        self._waiting.stop()
+        self._end_line()
+        click.echo(click.style(f"[{output.clean(line)}]", dim=True))
 
     def _end_line(self) -> None:
         if not self._ends_line:

@@ -140,30 +140,41 @@ class Answering:
                 over(self._id)
 
     async def _answers(self) -> AsyncGenerator[Sequence[StreamEvent], None]:
-        while True:
-            async with aclosing(self._find()) as finding:
-                async for event in finding:
-                    yield (event,)
-            winner = self._winner
-            if winner is None:
-                raise self._nobody_answered()
-            try:
-                yield await self._begin(winner)
-                async with aclosing(winner.rest()) as batches:
+        try:
+            while not self._answered:
+                async with aclosing(self._find()) as finding:
+                    async for event in finding:
+                        yield (event,)
+                async with aclosing(self._answer_of(self._winner)) as batches:
                     async for batch in batches:
-                        self._keep(batch)
-                        if winner.end is None:
-                            yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
-                        else:
-                            yield [*batch[:-1], await self._finish(winner, winner.end)]  # type: ignore[list-item]
-                return
-            except (BackendError, ReachError) as error:
-                failure = error
-                winner.failed(error)
-            finally:
-                await winner.close()
-                self._winner = None
-            yield (self._interrupted(winner.backend, failure, winner.elapsed()),)
+                        yield batch
+        finally:
+            await self._close_winner()
+
+    async def _answer_of(self, winner: Attempting | None) -> AsyncGenerator[Sequence[StreamEvent], None]:
+        """What the one who answers says, to its end or until it breaks off."""
+        if winner is None:
+            raise self._nobody_answered()
+        try:
+            yield await self._begin(winner)
+            async with aclosing(winner.rest()) as batches:
+                async for batch in batches:
+                    self._keep(batch)
+                    if winner.end is None:
+                        yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
+                    else:
+                        yield [*batch[:-1], await self._finish(winner, winner.end)]  # type: ignore[list-item]
+            return
+        except (BackendError, ReachError) as error:
+            failure = error
+            winner.failed(error)
+        await self._close_winner()
+        yield (self._interrupted(winner.backend, failure, winner.elapsed()),)
+
+    async def _close_winner(self) -> None:
+        winner, self._winner = self._winner, None
+        if winner is not None:
+            await winner.close()
 
     # --- finding somebody who answers ---------------------------------------------------------------------
 
@@ -201,7 +212,9 @@ class Answering:
                     yield event
         finally:
             self._side_by_side = False
-        self._winner = race.won.won if race.won is not None else None
+            self._winner = race.won.won if race.won is not None else None
+            for loser in race.lost:
+                await loser.close()
         for loser in race.lost:
             yield AttemptFailed(self._record(loser.backend, failures.slower(loser.backend), loser.seconds))
 
@@ -327,10 +340,19 @@ class Answering:
             self._resting.append(backend)
         return AttemptFailed(self._record(backend, failures.resting(backend, shut), 0.0, skipped=True))
 
-    @property
-    def deadlines(self) -> Deadlines:
-        """The durations of this run."""
-        return self._deadlines
+    async def pause(self, seconds: float) -> None:
+        """Wait, as long as the caller's time lasts."""
+        await asyncio.sleep(min(seconds, self._time_left()))
+
+    def _time_left(self) -> float:
+        limit = self._wishes.timeout
+        return float("inf") if limit is None else max(limit - (time.monotonic() - self._asked), 0.0)
+
+    def worth_waiting(self, seconds: float) -> bool:
+        """Whether a server that wants to be left alone for so long is waited for."""
+        batch = self._question.batch
+        most = self._deadlines.retry_after_most_batch if batch else self._deadlines.retry_after_most
+        return seconds <= min(most, self._time_left())
 
     # --- the answer ---------------------------------------------------------------------------------------
 
@@ -382,8 +404,7 @@ class Answering:
     def _question_for(self, backend: Backend) -> Question:
         question = self._question
         if self._wishes.timeout is not None:
-            left = self._wishes.timeout - (time.monotonic() - self._asked)
-            question = replace(question, budget=max(left, 0.0))
+            question = replace(question, budget=self._time_left())
         if self._continues and "prefill" in backend.capabilities:
             partial = Message(Role.ASSISTANT, "".join(self._text))
             return replace(question, messages=(*question.messages, partial))
@@ -507,6 +528,11 @@ class _Opening:
         """How long it has been tried."""
         return time.monotonic() - self._began
 
+    async def close(self) -> None:
+        """Let go of an answer that has begun and is not wanted: another one began first."""
+        if self.won is not None:
+            await self.won.close()
+
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """What happens until the first output. Raises what stops the whole chain."""
         retried = False
@@ -520,10 +546,10 @@ class _Opening:
                 return
             except LeftOut as left_out:
                 pause = left_out.shut.until - time.monotonic()
-                if not self._alone or pause > self._run.deadlines.retry_after_most:
+                if not self._alone or not self._run.worth_waiting(pause):
                     yield self._run.left_out(self.backend, left_out.shut, alone=self._alone)
                     return
-                await asyncio.sleep(pause)
+                await self._run.pause(pause)
                 continue
             except (BackendError, ReachError) as error:
                 failure = error
@@ -535,14 +561,14 @@ class _Opening:
             self.loading = failure.kind is ErrorKind.LOADING and not self._alone
             if action is Action.WAIT:
                 yield Progress(Phase.LOADING)
-                await asyncio.sleep(pause)
+                await self._run.pause(pause)
                 continue
             failed = self._run.note(self.backend, failure, self.seconds, action)
             yield failed
             if action is not Action.RETRY:
                 return
             retried = True
-            await asyncio.sleep(pause)
+            await self._run.pause(pause)
 
 
 async def _begins_anew(winner: Attempting, partial: str) -> bool:

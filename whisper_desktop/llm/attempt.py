@@ -4,6 +4,7 @@ Data flow: a free place -> the permit of its breaker -> hooks -> `backend.stream
 comes before the first output is held back here) -> `rest` (the answer, batch by batch) -> `close`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -188,7 +189,17 @@ class Attempting:
     async def _take_place(self) -> None:
         limit = self.backend.slots if self._place.local else _FAR_AT_ONCE
         slot = self._shared.limiter.slot(self._key, limit=limit, batch=self._question.batch)
-        await self._holds.enter_async_context(slot)
+        try:
+            async with asyncio.timeout(self._question.budget):
+                await self._holds.enter_async_context(slot)
+        except TimeoutError:
+            raise BackendError(
+                ErrorKind.TOTAL_TIMEOUT,
+                f"{self.backend.name} was not asked.",
+                "No place was free in the time that this answer was given.",
+                "Ask again when fewer answers are being generated.",
+                request_sent=False,
+            ) from None
 
     async def _hold_money(self, question: Question) -> None:
         leave = await self._shared.leave_to_spend(

@@ -198,14 +198,8 @@ class Health:
         return _why(worst, now, self._wall()) if worst else ""
 
     def soonest(self, places: Sequence[Place]) -> int:
-        """The index of the place that may be asked first; one whose key was refused comes last."""
-        standings = [self.standing(place) for place in places]
-
-        def order(index: int) -> tuple[bool, float]:
-            standing = standings[index]
-            return standing.state is State.BLOCKED, standing.until
-
-        return min(range(len(standings)), key=order)
+        """The index of the place that may be asked first."""
+        return min(range(len(places)), key=lambda index: self.standing(places[index]).until)
 
     # --- News from outside --------------------------------------------------------------------------------
 

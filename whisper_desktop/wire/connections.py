@@ -109,7 +109,7 @@ class Connections:
         pools, self._pools, self._retired = self._all(), {}, []
         for pool in pools:
             for reply in tuple(pool.replies):
-                reply.close()  # Wakes whoever reads; closing the session alone would leave them waiting.
+                pass  # Wakes whoever reads; closing the session alone would leave them waiting.
         for pool in pools:
             await pool.session.close()
 
@@ -314,7 +314,7 @@ class _LargeBody(aiohttp.Payload):
         """
         if self._transport is not None and self._transport.get_write_buffer_size():
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+            pass
 
 
 class _LoopbackResolver(AbstractResolver):

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import http.client
 import json
 import socket
 import time
@@ -195,12 +196,16 @@ def test_the_end_mark_may_come_without_a_finish_reason_or_the_other_way_round(
     assert "[DONE]" not in seen.text
 
 
-@pytest.mark.parametrize("name", ["lm_studio", "ollama"])
-def test_nothing_but_comments(servers: ServerFactory, name: str) -> None:
-    server = servers(name, "--fault", "comments_only:0.02", models=["m"])
-    got, end = read_raw(server, V1, 0.2)
-    assert end == "silent" or got.count(b": keep-alive\n\n") > 3
-    assert b"data:" not in got
+@pytest.mark.parametrize(
+    ("path", "comment"), [("/v1/chat/completions", b": keep-alive\n\n"), ("/api/chat", b"\n")]
+)
+def test_nothing_but_comments(servers: ServerFactory, path: str, comment: bytes) -> None:
+    server = servers("ollama", "--fault", "comments_only:0.01", models=["m"])
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("POST", path, BODY.replace(b"{", b'{"stream":true,', 1))
+    answer = connection.getresponse()
+    assert [answer.read(len(comment)) for _ in range(5)] == [comment] * 5
+    connection.close()
 
 
 def test_a_flood_is_as_long_as_asked_and_ends_well(servers: ServerFactory) -> None:

@@ -1,9 +1,19 @@
 """llama-server's bytes and traps, against what was measured on a real one."""
 
+import http.client
+import json
+import time
+from typing import Any
+
+import pytest
+
 from tests.servers.fixtures import ServerFactory
+from tests.servers.launch import RunningServer
 from tests.servers.probe import Seen, call
 
 CHAT = "/v1/chat/completions"
+WORDS = "word0 word1 word2 word3"
+TALK = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "word0 word1"}]
 
 
 def chat(url: str, **fields: object) -> Seen:
@@ -153,3 +163,156 @@ def test_the_router_wants_a_known_model_by_name(servers: ServerFactory) -> None:
     assert chat(url, model="zzz").json()["error"]["message"] == "model 'zzz' not found"
     call(url, "POST", "/models/load", {"model": "a"})
     assert call(url, "GET", "/v1/models").json()["data"][0]["status"]["value"] == "loading"
+
+
+# --- reading the prompt -----------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_read_in_the_seconds_given_with_progress(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--prompt-seconds", "0.2", "--cached-tokens", "2")
+    began = time.monotonic()
+    events = chat(server.url, stream=True, return_progress=True).events()
+    assert 0.2 <= time.monotonic() - began < 1
+    progress = [event["prompt_progress"] for event in events if "prompt_progress" in event]
+    assert len(progress) == 11
+    assert progress[0] == {"total": 5, "cache": 2, "processed": 2, "time_ms": 0}
+    assert progress[-1] == {"total": 5, "cache": 2, "processed": 5, "time_ms": 200}
+    assert [each["processed"] for each in progress] == sorted(each["processed"] for each in progress)
+
+
+def test_without_progress_nothing_comes_until_the_prompt_is_read(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--prompt-seconds", "0.2")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    began = time.monotonic()
+    connection.request("POST", CHAT, json.dumps({"messages": TALK[:1], "stream": True}))
+    connection.getresponse()
+    assert time.monotonic() - began >= 0.2
+    connection.close()
+
+
+def test_progress_can_stop(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--prompt-seconds", "0.1", "--fault", "stall_reading:3")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.3)
+    connection.request(
+        "POST", CHAT, json.dumps({"messages": TALK[:1], "stream": True, "return_progress": True})
+    )
+    answer = connection.getresponse()
+    events = b""
+    while events.count(b"prompt_progress") < 3:
+        events += answer.read1()
+    with pytest.raises(TimeoutError):
+        answer.read1()
+    connection.close()
+
+
+# --- continuing an answer ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_last_message_of_the_assistant_is_continued_and_repeated(
+    servers: ServerFactory, stream: bool
+) -> None:
+    server = servers("llama_cpp", "--tokens", "4")
+    seen = call(server.url, "POST", CHAT, {"messages": TALK, "stream": stream})
+    if stream:
+        deltas = [event["choices"][0]["delta"].get("content") for event in seen.events()]
+        assert [delta for delta in deltas if delta] == ["word0 word1 word2", " word3"]
+    else:
+        assert seen.json()["choices"][0]["message"]["content"] == WORDS
+        assert seen.json()["usage"]["completion_tokens"] == 2
+
+
+def test_a_stream_that_asks_for_it_is_continued_without_repetition(servers: ServerFactory) -> None:
+    url = servers("llama_cpp", "--tokens", "4").url
+    explicit = {"continue_final_message": True, "add_generation_prompt": False}
+    seen = call(url, "POST", CHAT, {"messages": TALK, "stream": True} | explicit)
+    assert _text(seen.events()) == " word2 word3"
+    whole = call(url, "POST", CHAT, {"messages": TALK} | explicit).json()
+    assert whole["choices"][0]["message"]["content"] == WORDS
+    both = call(url, "POST", CHAT, {"messages": TALK, "continue_final_message": True})
+    assert both.status == 400
+    other = servers("llama_cpp", "--tokens", "4", "--no-echo").url
+    assert _text(call(other, "POST", CHAT, {"messages": TALK, "stream": True}).events()) == " word2 word3"
+
+
+# --- streams that outlive their client --------------------------------------------------------------------
+
+
+def _text(events: list[Any]) -> str:
+    return "".join(c["delta"].get("content") or "" for event in events for c in event["choices"])
+
+
+def _leave_after(server: RunningServer, size: int, conversation: str = "c") -> bytes:
+    """Begins a kept stream, reads at least `size` bytes of it and hangs up."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request(
+        "POST",
+        CHAT,
+        json.dumps({"messages": TALK[:1], "stream": True}),
+        {"X-Conversation-Id": conversation},
+    )
+    answer = connection.getresponse()
+    got = b""
+    while len(got) < size:
+        got += answer.read1()
+    answer.close()
+    connection.close()
+    return got
+
+
+def test_a_stream_goes_on_without_its_client_and_can_be_read_from_any_byte(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--tokens", "20", "--token-delay", "0.01")
+    got = _leave_after(server, 1000)
+    server.wait_for("disconnect")
+    rest = call(server.url, "GET", f"/v1/stream?conv_id=c&from={len(got)}")
+    assert rest.headers["content-type"] == "text/event-stream"
+    whole = Seen(200, {}, got + rest.body)
+    assert _text(whole.events()) == " ".join(f"word{number}" for number in range(20))
+    assert whole.text.endswith("data: [DONE]\n\n")
+    assert server.wait_for("generated")["tokens"] == 20
+    assert call(server.url, "GET", "/v1/stream?conv_id=c").body == whole.body
+    (known,) = call(server.url, "POST", "/v1/streams/lookup", {"conversation_ids": ["c", "x"]}).json()
+    assert (known["is_done"], known["total_bytes"]) == (True, len(whole.body))
+    assert known["completed_at"] >= known["started_at"]
+
+
+def test_a_stopped_stream_ends_at_once_for_everybody(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--tokens", "1000", "--token-delay", "0.01")
+    _leave_after(server, 1000, "c::model")
+    (known,) = call(server.url, "POST", "/v1/streams/lookup", {"conversation_ids": ["c"]}).json()
+    assert (known["conversation_id"], known["is_done"], known["completed_at"]) == ("c::model", False, 0)
+    assert call(server.url, "DELETE", "/v1/stream?conv_id=c::model").status == 204
+    ended = server.wait_for("generated")
+    assert ended["cancelled"]
+    assert ended["tokens"] < 500
+    assert call(server.url, "GET", "/v1/stream?conv_id=c::model").status == 404
+    assert call(server.url, "DELETE", "/v1/stream?conv_id=c::model").status == 204
+
+
+def test_a_stream_that_breaks_for_its_client_is_whole_in_the_buffer(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--tokens", "4", "--fault", "cut_mid_stream:2")
+    with pytest.raises(http.client.IncompleteRead):
+        call(server.url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"})
+    assert _text(call(server.url, "GET", "/v1/stream?conv_id=c").events()) == WORDS
+    server.set_fault("error_mid_stream", 2)
+    broken = call(
+        server.url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"}
+    )
+    again = call(server.url, "GET", "/v1/stream?conv_id=c")
+    assert again.body == broken.body
+    assert "error" in again.events()[-1]
+
+
+def test_dropped_bytes_cannot_be_read_again(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--tokens", "20", "--replay-bytes", "500")
+    call(server.url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"})
+    lost = call(server.url, "GET", "/v1/stream?conv_id=c&from=0")
+    assert (lost.status, lost.json()["error"]["message"]) == (400, "Stream offset lost, please restart")
+
+
+def test_a_build_without_the_buffer_knows_no_such_path(servers: ServerFactory) -> None:
+    url = servers("llama_cpp", "--no-replay").url
+    seen = call(url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"})
+    assert seen.status == 200
+    assert call(url, "GET", "/v1/stream?conv_id=c").status == 404
+    assert call(url, "POST", "/v1/streams/lookup", {"conversation_ids": ["c"]}).status == 404

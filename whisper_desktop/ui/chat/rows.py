@@ -95,7 +95,8 @@ def with_event(row: Row, event: StreamEvent) -> Row:
         case Progress():
             return replace(row, note=waiting_line(event))
         case AttemptFailed(attempt):
-            return replace(row, note=f"{attempt.server_name} did not answer. Trying the next one…")
+            what = "stopped" if row.text or row.reasoning else "did not answer"
+            return replace(row, note=f"{attempt.server_name} {what}. Trying the next one…", waited=0)
         case AnswerStarted():
             return replace(row, speaker=event.server_name)
         case AnswerRestarted(failed):
