@@ -136,9 +136,9 @@ async def test_scenario_5_cloud_only_with_a_key(servers: ServerFactory) -> None:
     cloud = servers("openrouter", models=[{"id": "openai/gpt-4"}])
     async with world(openrouter=f"{cloud.url}/api/v1", llm__openrouter__model="openai/gpt-4") as app:
         await app.set_key("openrouter", KEY)
-        with pytest.raises(LLMConnectionError) as caught:
+        with pytest.raises(ConsentRequired) as caught:
             await ask(app, "Secret question")
-        assert isinstance(caught.value.last_error, ConsentRequired)
+        assert caught.value.needed is Reach.CLOUD
         assert not cloud.requests("/api/v1/chat/completions")
 
         completion, _ = await ask(app, "Hello?", reach=Reach.CLOUD)

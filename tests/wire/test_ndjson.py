@@ -41,6 +41,10 @@ def test_a_line_is_handed_out_as_soon_as_it_is_complete() -> None:
     assert reader.finish() == []
 
 
+def test_a_byte_order_mark_is_one_only_at_the_very_start() -> None:
+    assert read(b"\n", b"\xef\xbb\xbf1\n") == read(b"\n\xef\xbb\xbf1\n") == ["\ufeff1"]
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=12)), places)
 def test_any_way_of_cutting_a_stream_gives_the_same_lines(texts: list[str], at: list[int]) -> None:
     stream = "".join(f"{text}\n" for text in ["start", *texts]).encode()

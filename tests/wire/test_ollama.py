@@ -180,6 +180,7 @@ def test_a_call_has_its_arguments_as_text_and_an_id_even_from_an_older_server() 
         (line("a") + b"\n\n" + END + b"what follows", "stop"),
         (ANSWER.rstrip(b"\n"), "stop"),
         (line("a"), ErrorKind.TRUNCATED),
+        (line("a", done="yes"), ErrorKind.TRUNCATED),
         (line(), ErrorKind.TRUNCATED),
         (b"", ErrorKind.EMPTY),
         (END, ErrorKind.EMPTY),

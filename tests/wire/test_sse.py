@@ -87,12 +87,13 @@ def test_any_way_of_cutting_a_stream_gives_the_same_events(choice: st.DataObject
     )
     ends = st.sampled_from(["\n", "\r\n", "\r"])
     end = choice.draw(ends)
-    stream = "".join(f"data: {text}{end}: comment{end}{end}" for text in texts).encode()
+    stream = "".join(f"data: {text}{end}: comment{end}data:2{end}{end}" for text in texts).encode()
+    expected = [f"{text}\n2" for text in texts]
     cuts = sorted(choice.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     edges = [0, *cuts, len(stream)]
     pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    assert data(*pieces) == texts
-    assert data(*(stream[n : n + 1] for n in range(len(stream)))) == texts
+    assert data(*pieces) == expected
+    assert data(*(stream[n : n + 1] for n in range(len(stream)))) == expected
 
 
 @given(st.lists(st.binary(max_size=40), max_size=20))

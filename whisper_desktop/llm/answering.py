@@ -373,6 +373,7 @@ class Answering:
             return (AnswerContinued(attempt, len(partial)), started)
         restarted = AnswerRestarted(attempt, partial, "".join(self._reasoning))
         self._text, self._reasoning, self._seams = [], [], []
+        self._first_at = time.monotonic()
         return (restarted, started)
 
     def _keep(self, batch: Sequence[object]) -> None:

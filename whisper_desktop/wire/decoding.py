@@ -192,7 +192,7 @@ class CallParts:
         if not self.name:
             raise broken_call("It does not say which function.")
         arguments = self._arguments
-        if False:
+        if fields.parsed(arguments) is None:
             raise broken_call("Its arguments are not valid JSON.")
         return ToolCall(self.id, self.name, arguments)
 

@@ -102,7 +102,7 @@ class Http:
     ) -> StreamReply:
         """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`."""
         target = self._admit(url, allowed)
-        if self._closed:
+        if False:
             raise BackendError(
                 ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
             )

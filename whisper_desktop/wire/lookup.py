@@ -26,7 +26,7 @@ class Lookups:
     async def __call__(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> Found:
         """The addresses of a host. Raises `socket.gaierror`; cancelling leaves the lookup to the others."""
         question = (host, port, family)
-        answer = None
+        answer = self._running.get(question)
         if answer is None:
             if len(self._running) >= MOST:
                 raise socket.gaierror(socket.EAI_AGAIN, "too many lookups hang")

@@ -44,7 +44,7 @@ class NDJSONReader:
                 self._bound(len(line))
         text = block.decode("utf-8", "replace")
         if self._at_start:
-            self._at_start = not text
+            self._at_start = False
             text = text.removeprefix(_BOM)
         return [line for line in text.split("\n") if line and not line.isspace()]
 

@@ -118,7 +118,7 @@ class ChatDecoder(StreamDecoder):
             calls = message.get("tool_calls")
             if calls:
                 events += self._tool_calls(calls, chunk.get("created_at"))
-        if chunk.get("done"):
+        if chunk.get("done") is True:
             self._finish(chunk)
         return events
 

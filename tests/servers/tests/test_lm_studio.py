@@ -1,5 +1,7 @@
 """LM Studio's bytes and traps."""
 
+import time
+
 from tests.servers.fixtures import ServerFactory
 from tests.servers.probe import Seen, call
 
@@ -197,3 +199,56 @@ def test_a_linked_devices_model_is_marked(servers: ServerFactory) -> None:
     url = servers("lm_studio", models=[{"id": "a", "device": "desk"}, "b"]).url
     linked, here = call(url, "GET", "/api/v1/models").json()["models"]
     assert (linked["deviceIdentifier"], "deviceIdentifier" in here) == ("desk", False)
+
+
+def test_a_second_load_makes_a_second_instance_with_its_own_context(servers: ServerFactory) -> None:
+    url = servers("lm_studio", models=["a"]).url
+    loaded = call(
+        url,
+        "POST",
+        "/api/v1/models/load",
+        {"model": "a", "context_length": 9000, "echo_load_config": True},
+    ).json()
+    assert (loaded["instance_id"], loaded["load_config"]["context_length"]) == ("a:2", 9000)
+    (model,) = call(url, "GET", "/api/v1/models").json()["models"]
+    contexts = {each["id"]: each["config"]["context_length"] for each in model["loaded_instances"]}
+    assert contexts == {"a": 4096, "a:2": 9000}
+    assert chat(url, "a:2", text="w " * 5000).json()["model"] == "a:2"
+    assert chat(url, "a", text="w " * 5000).status == 400
+    call(url, "POST", "/api/v1/models/unload", {"instance_id": "a"})
+    assert chat(url, "a").json()["model"] == "a:2"
+
+
+def test_ttl_unloads_what_was_loaded_just_in_time(servers: ServerFactory) -> None:
+    server = servers("lm_studio", models=[{"id": "a", "loaded": False}, "kept"])
+
+    def loaded() -> list[str]:
+        data = call(server.url, "GET", "/api/v0/models").json()["data"]
+        return [each["id"] for each in data if each["state"] == "loaded"]
+
+    body = {"messages": [{"role": "user", "content": "hi"}], "ttl": 0.1}
+    call(server.url, "POST", "/v1/chat/completions", {"model": "a"} | body)
+    call(server.url, "POST", "/v1/chat/completions", {"model": "kept"} | body)
+    assert loaded() == ["a", "kept"]
+    time.sleep(0.1)
+    assert loaded() == ["kept"]
+
+
+def test_the_native_chat_tells_how_far_a_load_is(servers: ServerFactory) -> None:
+    server = servers("lm_studio", "--load-seconds", "0.1", models=[{"id": "a", "loaded": False}])
+    began = time.monotonic()
+    seen = call(server.url, "POST", "/api/v1/chat", {"model": "a", "input": "hi", "stream": True})
+    assert time.monotonic() - began >= 0.1
+    kinds = [event["type"] for event in seen.events()]
+    assert kinds[:3] == ["chat.start", "model_load.start", "model_load.progress"]
+    assert [e["progress"] for e in seen.events() if e["type"] == "model_load.progress"][-1] == 1
+    assert kinds.index("model_load.end") < kinds.index("prompt_processing.start")
+    assert seen.events()[-1]["result"]["stats"]["model_load_time_seconds"] == 0.1
+
+
+def test_the_native_chat_can_be_told_not_to_think(servers: ServerFactory) -> None:
+    url = servers("lm_studio", "--reasoning", "hm", models=["a"]).url
+    body = {"model": "a", "input": [{"type": "image", "data_url": "data:image/png;base64,AA"}]}
+    said = call(url, "POST", "/api/v1/chat", body | {"reasoning": "off"}).json()
+    assert said["output"] == [{"type": "message", "content": "You showed 1 image: image/png."}]
+    assert call(url, "POST", "/api/v1/chat", body).json()["output"][0]["type"] == "reasoning"

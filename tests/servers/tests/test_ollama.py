@@ -1,7 +1,11 @@
 """Ollama's bytes and traps."""
 
+import base64
+import time
+
 import pytest
 
+from tests.servers.answers import embedding_of
 from tests.servers.fixtures import ServerFactory
 from tests.servers.ollama import host_is_allowed
 from tests.servers.probe import Seen, call
@@ -193,3 +197,93 @@ def test_a_pull_that_fails_does_so_under_status_200(servers: ServerFactory) -> N
         {"status": "pulling manifest"},
         {"error": "pull model manifest: file does not exist"},
     ]
+
+
+def test_native_calls_are_whole_and_their_arguments_an_object(servers: ServerFactory) -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+    server = servers("ollama", "--tool-call", 'weather:{"city": "Zürich"}', models=["m"])
+    *_, called, last = chat(server.url, {"model": "m", "tools": tools}).lines()
+    (only,) = called["message"]["tool_calls"]
+    assert only["function"] == {"index": 0, "name": "weather", "arguments": {"city": "Zürich"}}
+    assert (last["done_reason"], last["message"]["content"]) == ("stop", "")
+    messages = [
+        {"role": "user", "content": "?"},
+        called["message"],
+        {"role": "tool", "tool_name": "weather", "content": "rain"},
+    ]
+    told = chat(server.url, {"model": "m", "tools": tools, "messages": messages, "stream": False}).json()
+    assert told["message"]["content"] == "weather said: rain"
+    plain = servers("ollama", models=[{"id": "m", "capabilities": ["completion"]}])
+    refused = chat(plain.url, {"model": "m", "tools": tools})
+    assert (refused.status, refused.json()) == (400, {"error": '"m" does not support tools'})
+
+
+def test_images_and_formats_are_understood_natively(servers: ServerFactory) -> None:
+    url = servers("ollama", models=["m"]).url
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    seen = chat(url, {"model": "m", "stream": False, "messages": [{"role": "user", "images": [png]}]})
+    assert seen.json()["message"]["content"] == "You showed 1 image: image/png."
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    assert chat(url, {"model": "m", "stream": False, "format": schema}).json()["message"]["content"] == (
+        '{"n": 0}'
+    )
+    assert chat(url, {"model": "m", "stream": False, "format": "json"}).json()["message"]["content"] == "{}"
+
+
+def test_the_context_follows_num_ctx_and_goes_back_without_it(servers: ServerFactory) -> None:
+    server = servers("ollama", "--load-seconds", "0.1", models=[{"id": "m", "max_context_length": 16384}])
+
+    def context() -> int:
+        (running,) = call(server.url, "GET", "/api/ps").json()["models"]
+        found: int = running["context_length"]
+        return found
+
+    chat(server.url, {"model": "m", "options": {"num_ctx": 8192}})
+    assert context() == 8192
+    began = time.monotonic()
+    chat(server.url, {"model": "m", "options": {"num_ctx": 8192}})
+    assert time.monotonic() - began < 0.1  # it is loaded so already
+    chat(server.url, {"model": "m", "options": {"num_ctx": 99999}})
+    assert context() == 16384
+    began = time.monotonic()
+    chat(server.url, {"model": "m"}, "/v1/chat/completions")
+    assert time.monotonic() - began >= 0.1
+    assert context() == 4096
+
+
+def test_keep_alive_unloads_after_its_time(servers: ServerFactory) -> None:
+    url = servers("ollama", models=["m"]).url
+
+    def running() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = call(url, "GET", "/api/ps").json()["models"]
+        return found
+
+    chat(url, {"model": "m", "keep_alive": -1})
+    assert int(running()[0]["expires_at"][:4]) > 2300
+    chat(url, {"model": "m", "keep_alive": "100ms"})
+    assert len(running()) == 1
+    time.sleep(0.1)
+    assert running() == []
+    chat(url, {"model": "m", "keep_alive": 0})
+    assert running() == []
+    assert chat(url, {"model": "m", "keep_alive": "soon"}).status == 400
+
+
+def test_a_begun_answer_is_continued_without_repetition(servers: ServerFactory) -> None:
+    server = servers("ollama", "--tokens", "4", models=["m"])
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "word0 word1"}]
+    for path in ("/api/chat", "/v1/chat/completions"):
+        seen = chat(server.url, {"model": "m", "messages": messages, "stream": False}, path).json()
+        message = seen["message"] if path == "/api/chat" else seen["choices"][0]["message"]
+        assert message["content"] == " word2 word3"
+
+
+def test_embeddings_come_in_three_forms(servers: ServerFactory) -> None:
+    url = servers("ollama", models=[{"id": "m", "context_length": 2}]).url
+    seen = call(url, "POST", "/api/embed", {"model": "m", "input": ["a", "b"], "dimensions": 3}).json()
+    assert seen["embeddings"] == [embedding_of("a", 3), embedding_of("b", 3)]
+    assert seen["prompt_eval_count"] == 2
+    old = call(url, "POST", "/api/embeddings", {"model": "m", "prompt": "a"}).json()
+    assert old == {"embedding": embedding_of("a", 8)}
+    long = call(url, "POST", "/api/embed", {"model": "m", "input": "a b c", "truncate": False})
+    assert (long.status, long.json()["error"]) == (400, "the input length exceeds the context length")

@@ -120,3 +120,43 @@ def test_a_code_expires(servers: ServerFactory) -> None:
     assert (
         call(url, "POST", f"{API}/auth/keys", body).json()["error"]["message"] == "Authorization code expired"
     )
+
+
+def test_late_errors_have_numbers_or_words(servers: ServerFactory) -> None:
+    server = servers("openrouter")
+    for code in (402, 403, 429, 502, 503):
+        server.set_fault("error_mid_stream", f"1:{code}")
+        last = chat(server.url, stream=True).events()[-1]
+        assert (last["error"]["code"], last["choices"][0]["finish_reason"]) == (code, "error")
+        assert last["error"]["metadata"]["error_type"]
+    server.set_fault("error_mid_stream", "1:server_error")
+    assert chat(server.url, stream=True).events()[-1]["error"]["code"] == "server_error"
+
+
+def test_what_is_full_or_down_says_when_to_come_back_without_a_code(servers: ServerFactory) -> None:
+    server = servers("openrouter")
+    for kind, status, code in (
+        ("rate_429", 429, "capacity_exhausted"),
+        ("busy_503", 503, "temporarily_unavailable"),
+    ):
+        server.set_fault(kind, "40:availability")
+        seen = chat(server.url)
+        error = seen.json()["error"]
+        assert (seen.status, error["http_status"], "code" in error) == (status, status, False)
+        assert (error["availability"]["code"], error["availability"]["retry_after"]) == (code, 40)
+        assert seen.headers["retry-after"] == "40"
+
+
+def test_a_variant_is_the_model_with_another_route(servers: ServerFactory) -> None:
+    url = servers("openrouter").url
+    assert chat(url, model="openai/gpt-4o-mini:nitro").status == 200
+    assert chat(url, model="nobody/nothing:nitro").status == 400
+
+
+def test_prices_decide_what_an_answer_costs(servers: ServerFactory) -> None:
+    models = [{"id": "a/dear", "prompt_price": "0.5", "completion_price": "2"}, "a/gift:free"]
+    url = servers("openrouter", "--cached-tokens", "2", models=models).url
+    usage = chat(url, model="a/dear").json()["usage"]
+    assert usage["cost"] == 5 * 0.5 + 3 * 2
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 2, "cache_write_tokens": 0}
+    assert chat(url, model="a/gift:free").json()["usage"]["cost"] == 0
