@@ -1,7 +1,9 @@
 """What the backend tests share: one HTTP client a test, and backends as a configuration would name them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -80,6 +82,15 @@ def paths(server: RunningServer) -> list[str]:
     return [f"{request['method']} {request['path']}" for request in server.requests()]
 
 
-async def seen(server: RunningServer, event: str, count: int = 1) -> dict[str, object]:
+async def seen(server: RunningServer, event: str, count: int = 1) -> dict[str, Any]:
     """Wait until the server has logged an event."""
     return await asyncio.to_thread(server.wait_for, event, count)
+
+
+async def until(condition: Callable[[], bool]) -> bool:
+    """Whether the condition became true within five seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - other processes send us no events
+                await asyncio.sleep(0.01)
+    return condition()

@@ -1,17 +1,34 @@
 """The backend over an engine of ours: started when asked, with its model and key, and again after a crash."""
 
 import asyncio
-from contextlib import aclosing
-from dataclasses import dataclass
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.backends.conftest import ASK
+from tests.backends.cutting_proxy import CuttingProxy
+from tests.engines.tiny_model import write_tiny_model
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
-from whisper_desktop.backends import Backend, create_backend
+from whisper_desktop.backends import Backend, BackendConfig, create_backend
 from whisper_desktop.errors import BackendError, EngineError
-from whisper_desktop.values import EngineState, EngineStatus, ErrorKind, TextDelta
+from whisper_desktop.values import (
+    EngineState,
+    EngineStatus,
+    ErrorKind,
+    GenerationConfig,
+    Phase,
+    Progress,
+    Reach,
+    TextDelta,
+)
 from whisper_desktop.wire.http import Http
 
 CHAT = "/v1/chat/completions"
@@ -122,3 +139,141 @@ async def test_unloading_stops_the_engine_and_shutting_down_the_backend_does_not
     assert await backend.is_healthy()
     await backend.unload_model()
     assert not await backend.is_healthy()
+
+
+async def test_starting_the_engine_is_told_before_it_is_waited_for(
+    engine: ServerAsEngine, backend: Backend
+) -> None:
+    assert backend.ready is False
+    async with aclosing(backend.generate_stream(ASK)) as events:
+        assert await anext(events) == Progress(Phase.LOADING)
+        assert engine.starts == 0
+    await backend.generate_text(ASK)
+    assert backend.ready
+    async with aclosing(backend.generate_stream(ASK)) as events:
+        assert (await anext(events)) != Progress(Phase.LOADING)
+
+
+async def test_its_context_and_slots_are_known_once_it_ran(engine: ServerAsEngine, backend: Backend) -> None:
+    assert (backend.context_length, backend.slots) == (None, None)
+    await backend.generate_text(ASK)
+    assert (backend.context_length, backend.slots) == (4096, 4)
+
+
+async def test_an_answer_of_the_engine_goes_on_after_a_cut(engine: ServerAsEngine, backend: Backend) -> None:
+    await backend.generate_text(ASK, GenerationConfig(max_tokens=1))
+    assert engine.running is not None
+    engine.running.set_fault("cut_mid_stream", 20, count=1)
+    answer = await backend.generate_text(ASK)
+    assert answer.text == " ".join(f"word{number}" for number in range(200))
+
+
+# --- the real llama-server --------------------------------------------------------------------------------
+
+
+class RealEngine:
+    """A llama-server with a tiny model, reached on a way that may break off."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def ensure_ready(self) -> Address:
+        return Address(self.url, None, "tiny")
+
+    async def stop(self) -> None:
+        return
+
+    def status(self) -> EngineStatus:
+        return EngineStatus("builtin", EngineState.READY, "tiny", self.url, None, "")
+
+
+@pytest.fixture(scope="module")
+def llama_server(reference_llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real llama-server that runs the tiny model of the engine tests."""
+    model = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    options = ["--port", str(port), "-t", "1", "-c", "8192", "-np", "2"]
+    command = [str(reference_llama_server), "-m", str(model), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open("/tmp/bk/t.log", "w")) as process:
+        try:
+            for _ in range(600):
+                with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health") as answer:
+                    if answer.status == 200:
+                        break
+                assert process.poll() is None
+                time.sleep(0.05)  # it tells nobody when it is ready
+            yield port
+        finally:
+            process.kill()
+
+
+# The model writes noise, so that only some of its tokens are whole characters.
+SHORT = GenerationConfig(max_tokens=30, temperature=0.0, seed=1, extra={"ignore_eos": True})
+LONG = replace(SHORT, max_tokens=300)
+ENDLESS = replace(SHORT, max_tokens=100_000)
+
+
+@pytest.mark.reference_engine
+async def test_a_real_answer_that_was_cut_three_times_is_the_same_as_one_that_was_not(
+    llama_server: int, http: Http
+) -> None:
+    async with CuttingProxy(llama_server, cut_after=2000, times=0) as way:
+        engine = RealEngine(way.url)
+        whole = await create_backend({"backend": "builtin"}, http=http, engine=engine).generate_text(
+            ASK, LONG
+        )
+    async with CuttingProxy(llama_server, cut_after=9000, times=3) as way:
+        engine = RealEngine(way.url)
+        cut = await create_backend({"backend": "builtin"}, http=http, engine=engine).generate_text(ASK, LONG)
+        assert way.cuts_left == 0
+    assert (cut.text, cut.reasoning) == (whole.text, whole.reasoning)
+    assert cut.usage.completion_tokens == whole.usage.completion_tokens == 300
+
+
+@pytest.mark.reference_engine
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_real_engine_is_idle_after_its_reader_has_gone(
+    llama_server: int, http: Http, early: bool
+) -> None:
+    url = f"http://127.0.0.1:{llama_server}"
+    backend = create_backend({"backend": "builtin"}, http=http, engine=RealEngine(url))
+    await backend.generate_text(ASK, SHORT)
+
+    async def busy() -> bool:
+        slots = (await http.request("GET", f"{url}/slots", allowed=Reach.THIS_MACHINE)).json()
+        assert isinstance(slots, list)
+        return any(slot["is_processing"] for slot in slots)
+
+    for _ in range(10):
+        if early:
+            reading = asyncio.ensure_future(backend.generate_text(ASK, ENDLESS))
+            await asyncio.sleep(0.002)
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+        else:
+            async with aclosing(backend.generate_stream(ASK, ENDLESS)) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        break
+        async with asyncio.timeout(1):
+            while await busy():  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.reference_engine
+async def test_a_real_server_tells_its_context_its_slots_and_how_far_it_has_read(
+    llama_server: int, http: Http
+) -> None:
+    config = BackendConfig("llama_cpp", "llama.cpp", f"http://127.0.0.1:{llama_server}", "tiny")
+    backend = create_backend(config, http=http)
+    async with aclosing(backend.generate_stream(ASK, SHORT)) as events:
+        read = [event async for event in events if isinstance(event, Progress)]
+    assert read[-1] == Progress(Phase.READING, 1.0)
+    assert backend.slots == 2
+    assert backend.context_length is not None
+    assert backend.context_length >= 4096
+    (model,) = await backend.list_models()
+    assert (model.loaded, model.context_length) == (True, backend.context_length)

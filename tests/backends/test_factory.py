@@ -1,15 +1,16 @@
 """Configurations become backends, by id or alias, without importing what is not used."""
 
-import asyncio
 import subprocess
 import sys
 
 import pytest
 
+from tests.backends.conftest import ASK
+from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import BACKENDS, BackendConfig, create_backend
 from whisper_desktop.backends.http_backend import Endpoint, Secret, roots_of
-from whisper_desktop.errors import SettingsError
-from whisper_desktop.values import IDENTITIES, Message, Reach, Role
+from whisper_desktop.errors import BackendError, NetworkBlocked, SettingsError
+from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire.http import Http
 
 
@@ -91,15 +92,41 @@ def test_a_key_does_not_show_in_any_repr() -> None:
     assert "hidden" not in repr(Endpoint("http://x/v1", Secret("hidden")))
 
 
-async def test_the_stub_answers_the_same_without_any_network() -> None:
-    stub = create_backend({"backend": "stub"}, http=Http(allow_network=False))
-    ask = [Message(Role.USER, "Hi you")]
-    first, second = await stub.generate_text(ask), await stub.generate_text(ask)
-    assert first == second
-    assert first.text == "This is a stub, no model is running. You said: Hi you"
-    assert (first.model, first.finish_reason) == ("stub", "stop")
-    assert await stub.is_healthy()
-    assert len(asyncio.all_tasks()) == 1
+async def test_without_http_a_backend_has_connections_of_its_own_and_closes_them(
+    servers: ServerFactory,
+) -> None:
+    server = servers("ollama")
+    backend = create_backend({"backend": "ollama", "url": server.url})
+    assert (await backend.generate_text(ASK)).text == "You said: Hello there"
+    await backend.shutdown()
+    with pytest.raises(BackendError) as caught:
+        await backend.generate_text(ASK)
+    assert caught.value.kind is ErrorKind.CANCELLED
+
+
+async def test_connections_that_were_handed_in_stay_open(servers: ServerFactory, http: Http) -> None:
+    server = servers("ollama")
+    config = {"backend": "ollama", "url": server.url}
+    await create_backend(config, http=http).shutdown()
+    assert (await create_backend(config, http=http).generate_text(ASK)).text
+
+
+@pytest.mark.parametrize("value", ["0", "no", "off", "fasle"])
+async def test_a_network_that_is_switched_off_is_off_for_a_script_too(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("WHISPER_ALLOW_NETWORK", value)
+    backend = create_backend({"backend": "openrouter", "api_key": "k", "model": "m"})
+    with pytest.raises(NetworkBlocked):
+        await backend.generate_text(ASK)
+
+
+async def test_a_key_from_code_is_sent_and_never_shown(servers: ServerFactory) -> None:
+    server = servers("openai_compatible", "--auth", "sk-from-code", models=["m"])
+    backend = create_backend({"backend": "vllm", "url": server.url, "model": "m", "api_key": "sk-from-code"})
+    assert (await backend.generate_text(ASK)).text
+    assert "sk-from-code" not in repr(backend) + repr(backend.config) + repr(vars(backend))
+    await backend.shutdown()
 
 
 def test_importing_the_backends_imports_no_http_library() -> None:

@@ -15,10 +15,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.llm.conftest import KEY
+from tests.llm.small_server import SAYS, small_server
 from tests.servers.launch import RunningServer
-from whisper_desktop.backends import BackendConfig, create_backend
+from whisper_desktop.backends import Backend
 from whisper_desktop.errors import Interrupted, WhisperError
 from whisper_desktop.llm import LLMClient
+from whisper_desktop.llm.breaker import State
+from whisper_desktop.llm.health import Health
+from whisper_desktop.llm.places import place_of
 from whisper_desktop.llm.shared import Shared
 from whisper_desktop.values import (
     AnswerContinued,
@@ -30,7 +34,6 @@ from whisper_desktop.values import (
     Completion,
     Deadlines,
     ErrorKind,
-    Reach,
     ReasoningDelta,
     StreamEvent,
 )
@@ -39,15 +42,32 @@ from whisper_desktop.wire.http import Http
 TOLERANCE_S = 0.05
 AFTER_THE_DEADLINE_S = 0.25
 
-_FINE = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-    b'data: {"choices":[{"index":0,"delta":{"content":"Fine."},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-)
-
 
 def hits(server: RunningServer) -> int:
     """How often a server was asked for an answer."""
     return sum(request["method"] == "POST" for request in server.requests())
+
+
+def pause_s(server: RunningServer) -> float:
+    """The seconds between the first two questions to a server."""
+    first, second = [request["time"] for request in server.requests() if request["method"] == "POST"][:2]
+    return float(second - first)
+
+
+def state(client: LLMClient, backend: Backend) -> State:
+    """How the breaker of a backend stands."""
+    return client.shared.health.standing(place_of(backend, None)).state
+
+
+class Clock:
+    """The clock by which a client learns from now on: a monotonic one that can be put forward."""
+
+    def __init__(self, client: LLMClient) -> None:
+        self.ahead = 0.0
+        client.shared.health = Health(client.shared.deadlines, clock=self)
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 @dataclass
@@ -102,11 +122,17 @@ class Asking:
         self._clients: list[LLMClient] = []
         self._tasks = asyncio.all_tasks()
 
-    def client(self, *steps: object, deadlines: Deadlines | None = None, **options: object) -> LLMClient:
-        """A client over these steps, with what it has learnt of its own."""
+    def client(
+        self,
+        *steps: object,
+        deadlines: Deadlines | None = None,
+        shared: Shared | None = None,
+        **options: object,
+    ) -> LLMClient:
+        """A client over these steps, with what it has learnt of its own, or `shared` with another one."""
         client = LLMClient(
             steps,  # type: ignore[arg-type]  # whatever a test passes is what a caller could
-            shared=Shared(deadlines or Deadlines()),
+            shared=shared or Shared(deadlines or Deadlines()),
             **options,  # type: ignore[arg-type]
         )
         self._clients.append(client)
@@ -166,25 +192,12 @@ class Asking:
 
     async def _the_next_one_is_answered(self) -> None:
         """Whatever went wrong: a healthy server is asked, and answers, at the first try."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = await reader.readuntil(b"\r\n\r\n")
-            _, _, length = head.lower().partition(b"content-length:")
-            await reader.readexactly(int(length.split(b"\r\n")[0]))
-            writer.write(_FINE)
-            await writer.drain()
-            writer.close()
-
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            config = BackendConfig(
-                "openai_compatible", "Healthy", url, model="m", reach=Reach.THIS_MACHINE, as_given=True
-            )
-            healthy = create_backend(config, http=self.http)
+        async with small_server() as server:
+            healthy = server.backend(self.http)
             for client in self._clients:
                 next_one = LLMClient([healthy], shared=client.shared, deadlines=Deadlines())
                 completion = await next_one.chat_completion("Are you well?")
-                assert completion.text == "Fine."
+                assert completion.text == SAYS
                 assert len(completion.provenance.attempts) == 1
 
 

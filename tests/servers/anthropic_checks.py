@@ -120,6 +120,7 @@ def _messages(body: Mapping[str, object]) -> Iterator[str]:
     messages = body["messages"]
     assert isinstance(messages, list)
     waiting: set[str] = set()
+    spoke = [number for number, each in enumerate(messages) if _table(each).get("role") == "assistant"]
     for number, message in enumerate(map(_table, messages)):
         role = message.get("role")
         if role not in ("user", "assistant"):
@@ -139,14 +140,15 @@ def _messages(body: Mapping[str, object]) -> Iterator[str]:
         yield from _blocks(blocks, number)
         began = blocks[0].get("type") if blocks else None
         manual = _table(body.get("thinking")).get("type") == "enabled"
-        if waiting and manual and began not in ("thinking", "redacted_thinking"):
+        last = bool(spoke) and number == spoke[-1]
+        if waiting and manual and last and began not in ("thinking", "redacted_thinking"):
             yield (
                 f"messages.{number}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
                 f"`{began}`."
             )
-    last = _table(messages[-1])
-    text = parts_of(last.get("content"))[-1].get("text") if parts_of(last.get("content")) else ""
-    if last.get("role") == "assistant" and str(text or "") != str(text or "").rstrip():
+    ending = _table(messages[-1])
+    text = parts_of(ending.get("content"))[-1].get("text") if parts_of(ending.get("content")) else ""
+    if ending.get("role") == "assistant" and str(text or "") != str(text or "").rstrip():
         yield "messages: final assistant content cannot end with trailing whitespace"
 
 

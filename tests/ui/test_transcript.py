@@ -381,6 +381,7 @@ def test_a_chain_that_stopped_to_ask_is_shown_as_a_question(
         "?  OpenRouter could answer, but it is in the cloud.",
         "LM Studio did not answer.",
         "Allow the cloud for this conversation.",
+        "Or stay here.",
         "Start LM Studio.",
         "LM Studio (m): The connection broke (3.0 s)",
     } <= words

@@ -1,6 +1,7 @@
 """The Anthropic dialect as data: what is sent, what comes back, and what must not be taken for an answer."""
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,6 +123,7 @@ def test_settings_have_their_field_and_extra_cannot_change_the_question() -> Non
         (OLD, {"temperature": 0.5, "reasoning": "low"}, {}),
         (MIDDLE, {"temperature": 0.5, "reasoning": "low"}, {}),
         (OLD, {"temperature": 0.5, "reasoning": "off"}, {"temperature": 0.5}),
+        (MIDDLE, {"temperature": 0.5, "reasoning": "off"}, {"temperature": 0.5}),
     ],
 )
 def test_a_model_gets_only_the_sampling_that_it_takes(model: str, config: dict[str, Any], sent: Json) -> None:
@@ -251,6 +253,8 @@ def test_another_makers_signature_is_not_sent_and_a_budget_not_asked_for(signatu
     ]
     sent = body(OLD, history, reasoning="high")
     assert "thinking" not in json.dumps(sent)
+    assert "thinking" not in body(OLD, [*history, Message(Role.USER, "Go on")], reasoning="high")
+    assert "thinking" in body(OLD, [*history, Message(Role.ASSISTANT, "2"), *ASK], reasoning="high")
     assert "thinking" in body(NEW, history, reasoning="high")
 
 
@@ -339,8 +343,9 @@ def test_what_is_not_known_is_ignored() -> None:
             USE + delta(1, "input_json_delta", partial_json='{"a') + stop("max_tokens") + END,
             ErrorKind.MALFORMED,
         ),
-        (USE + delta(1, "input_json_delta", partial_json='{"a') + close(1), ErrorKind.MALFORMED),
-        (begin(1, "tool_use", id="x", input={}) + close(1), ErrorKind.MALFORMED),
+        (USE + delta(1, "input_json_delta", partial_json='{"a') + close(1), ErrorKind.TRUNCATED),
+        (USE + delta(1, "input_json_delta", partial_json='{"a') + close(1) + END, ErrorKind.MALFORMED),
+        (begin(1, "tool_use", id="x", input={}) + close(1) + END, ErrorKind.MALFORMED),
         (USE + USE, ErrorKind.MALFORMED),
         (event("error", error={"type": "overloaded_error", "message": "Overloaded"}), ErrorKind.OVERLOADED),
         (TEXT + event("error", error={"type": "api_error", "message": "x"}), ErrorKind.SERVER_ERROR),
@@ -356,6 +361,22 @@ def test_only_a_stop_reason_or_message_stop_makes_an_answer_complete(
     events_of(decoder, stream)
     ended = end_of(decoder)
     assert (ended.finish_reason if isinstance(ended, StreamEnd) else ended) == end
+
+
+def test_a_call_that_was_cut_off_says_so() -> None:
+    decoder = ChatDecoder()
+    half = USE + delta(1, "input_json_delta", partial_json='{"a') + close(1)
+    assert events_of(decoder, TEXT + close(0) + half + stop("max_tokens") + END)[-1] == TextDelta("lö")
+    with pytest.raises(BackendError, match="reached its length limit"):
+        decoder.end()
+
+
+def test_a_call_without_an_id_gets_one_of_its_own() -> None:
+    bare = begin(1, "tool_use", name="add", input={}) + close(1)
+    events = events_of(ChatDecoder(), event("message_start", message={"id": "msg_1"}) + bare + bare)
+    ids = [each.call.id for each in events if isinstance(each, ToolCallDelta)]
+    assert len(set(ids)) == 2
+    assert all(ids)
 
 
 def test_a_refusal_is_told_in_the_models_words() -> None:
@@ -422,6 +443,20 @@ def test_of_endless_thinking_nothing_is_kept_but_all_is_shown() -> None:
     events = events_of(ChatDecoder(), thinking + USE + close(1))
     assert len(reasoning_of(events)) == 3 * 2**19
     assert events[-1] == ToolCallDelta(ToolCall("toolu_1", "add", "{}"))
+
+
+@pytest.mark.parametrize("piece", [delta(0, "thinking_delta", thinking="x" * 2**16), begin(0, "thinking")])
+def test_endless_thinking_takes_no_endless_memory(piece: bytes) -> None:
+    decoder = ChatDecoder()
+    decoder.feed(begin(0, "thinking"))
+    tracemalloc.start()
+    try:
+        for _ in range(250):
+            decoder.feed(piece if len(piece) > 1000 else piece * 200)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 10 * 2**20
 
 
 @given(places)

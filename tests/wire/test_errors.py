@@ -40,6 +40,7 @@ def google(text: str, status: str, *details: object) -> dict[str, object]:
     [
         # llama.cpp
         (503, message("Loading model", type="unavailable_error", code=503), Kind.LOADING),
+        (503, message("error loading model: no such file"), Kind.OVERLOADED),
         (401, message("Invalid API Key", type="authentication_error", code=401), Kind.AUTH),
         (404, message("File Not Found", type="not_found_error", code=404), Kind.NOT_AN_LLM),
         (
@@ -303,7 +304,7 @@ def test_a_web_page_is_not_quoted() -> None:
 
 
 def test_what_a_server_says_about_a_key_is_not_repeated_because_it_may_repeat_the_key() -> None:
-    assert "sk-lm" not in str(refused(401, message("Malformed LM Studio API token provided: sk-lm-secret")))
+    assert "hunter2" not in str(refused(401, message("Malformed LM Studio API token provided: hunter2")))
 
 
 @pytest.mark.parametrize(

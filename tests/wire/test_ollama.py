@@ -129,7 +129,7 @@ def test_calls_and_their_results_are_sent_back_with_arguments_as_an_object() -> 
         Message(
             Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "add", "a=1"))
         ),
-        Message(Role.TOOL, "2", tool_call_id="c1", name="add"),
+        Message(Role.TOOL, "2", tool_call_id="c1"),
     ]
     messages = encode_chat(history, GenerationConfig(), "m")["messages"]
     assert isinstance(messages, list)

@@ -284,9 +284,10 @@ def test_how_far_llama_cpp_has_read_is_told_and_is_no_answer_yet() -> None:
         {"total": 30, "cache": 10, "processed": 15, "time_ms": 3},
         {"total": 30, "cache": 10, "processed": 30, "time_ms": 6},
         {"total": 0, "processed": 0},
+        {"total": 30, "processed": 31},
     ]
     events = events_of(decoder, stream(*(chunk(opening, prompt_progress=each) for each in progress)))
-    assert events == [Progress(Phase.READING, done) for done in (0.5, 1.0, None)]
+    assert events == [Progress(Phase.READING, done) for done in (0.5, 1.0, None, 1.0)]
     assert end_of(decoder) is ErrorKind.TRUNCATED
     assert end_of(_fed(chunk({}, "stop", prompt_progress=progress[0]))) is ErrorKind.EMPTY
 
@@ -492,6 +493,11 @@ def test_a_call_is_handed_out_when_the_next_one_begins_and_not_before() -> None:
     assert decoder.feed(stream(DONE)) == decoder.close() == []
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_says_that_functions_were_called_however_it_comes(end: list[str]) -> None:
+    assert decode(called(part("{}", index=0, id="a", name="f")), *end)[2].finish_reason == "tool_calls"
+
+
 def test_fragments_of_several_calls_may_come_in_turns() -> None:
     assert calls(
         called(part('{"x"', index=0, id="a", name="add")),
@@ -568,12 +574,54 @@ def test_the_older_function_call_is_a_call() -> None:
     ] == [("add", '{"x": 1}')]
 
 
-def test_a_call_in_a_whole_answer_is_taken() -> None:
+@pytest.mark.parametrize("reason", ["tool_calls", "stop", None])
+def test_a_call_in_a_whole_answer_is_taken(reason: str | None) -> None:
     message = {"content": None, "tool_calls": [part('{"x": 1}', id="a", name="add")]}
     decoder = ChatDecoder()
-    events = decoder.whole({"choices": [{"message": message, "finish_reason": "tool_calls"}]})
+    events = decoder.whole({"choices": [{"message": message, "finish_reason": reason}]})
     assert events == [ToolCallDelta(ToolCall("a", "add", '{"x": 1}'))]
     assert decoder.end().finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        (
+            [part("", index=0, id="a", name="f"), part('{"x": 1}', index=0, id="b", name="f")],
+            [("f", {}), ("f", {"x": 1})],
+        ),
+        ([part("", name="f"), part(None, name="f")], [("f", {}), ("f", {})]),
+        (
+            [part('{"x": 1}', index=0, name="f"), part('{"x": 2}', index=0, name="f")],
+            [("f", {"x": 1}), ("f", {"x": 2})],
+        ),
+        (
+            [
+                part("{}", index=0, id="a", name="f"),
+                part('{"x"', index=1, id="b", name="g"),
+                part(": 2}"),
+            ],
+            [("f", {}), ("g", {"x": 2})],
+        ),
+    ],
+    ids=["by id", "no index, no id", "by what is complete", "the last index goes on"],
+)
+def test_calls_are_told_apart_even_where_little_is_said(
+    fragments: list[object], expected: list[tuple[str, object]]
+) -> None:
+    decoder = ChatDecoder()
+    assert calls_of(events_of(decoder, stream(called(*fragments), DONE))) == expected
+    assert decoder.failure is None
+
+
+def test_an_id_may_come_late() -> None:
+    fragments = [part("{", index=0, name="f"), part("}", index=0, id="a")]
+    assert calls(called(*fragments), DONE) == [("a", "f", "{}")]
+
+
+def test_two_calls_that_cannot_be_told_apart_are_a_failure() -> None:
+    fragments = [part('{"x": ', index=0, name="f"), part("1}", index=0, name="g")]
+    assert failure(called(*fragments), DONE).kind is ErrorKind.MALFORMED
 
 
 @pytest.mark.parametrize("end", [*ENDS, [chunk({}, "length")]])

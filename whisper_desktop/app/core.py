@@ -386,11 +386,14 @@ class App:
 
     async def set_key(self, name: str, key: str) -> str:
         """Keep a key in the keyring (or for this run only); returns the sentence that says where it went."""
-        return await _started(self._keys).set(name, key)
+        explanation = await _started(self._keys).set(name, key)
+        await _started(self._talking).renew()
+        return explanation
 
     async def remove_key(self, name: str) -> None:
         """Forget a key."""
         await _started(self._keys).remove(name)
+        await _started(self._talking).renew()
 
     async def keys(self) -> tuple[str, ...]:
         """The origins that have a key; never a key."""

@@ -85,7 +85,7 @@ class Talking:
         return self._answering > 0
 
     async def renew(self) -> None:
-        """Let go of the backends: the settings have changed, or the app ends."""
+        """Let go of the backends: the settings or a key have changed, or the app ends."""
         kept, self._backends = self._backends, []
         for _config, backend in kept:
             await backend.shutdown()

@@ -34,6 +34,12 @@ class CloudBackend(HttpBackend):
     known_options: ClassVar[dict[str, Kind]] = {"price": PRICE, "embedding_model": TEXT}
 
     @property
+    def context_length(self) -> int | None:
+        """The context window of the model: as much as the list says that it has."""
+        entry = self._known(self._model)
+        return super().context_length or (entry.max_context_length if entry else None)
+
+    @property
     def ready(self) -> bool | None:
         """Whether its model is loaded: always."""
         return True

@@ -19,6 +19,7 @@ from typing import ClassVar, TypeVar
 
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
+from whisper_desktop.backends.identity import is_still_there
 from whisper_desktop.backends.options import Kind, read_options
 from whisper_desktop.errors import BackendError, ConsentRequired
 from whisper_desktop.values import (
@@ -156,6 +157,7 @@ class HttpBackend(Backend):
         self._root, self._api_base = roots_of(config)
         self._listing: _Listing | None = None
         self._refreshing = 0
+        self._recognised_at: float | None = None
 
     # --- what every backend offers ------------------------------------------------------------------------
 
@@ -351,9 +353,6 @@ class HttpBackend(Backend):
             return self.extra_headers
         return {**self.extra_headers, "authorization": f"Bearer {endpoint.key.text}"}
 
-    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
-        """Make sure that who answers is who was found. Raises `BackendError` NOT_AN_LLM."""
-
     async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
         """The model to ask for: what was named, else one that the server lists."""
         named = model or self.config.model
@@ -422,6 +421,46 @@ class HttpBackend(Backend):
         """Whether a name means an entry of the list."""
         return named == listed
 
+    # --- who answers --------------------------------------------------------------------------------------
+
+    @property
+    def _is_vouched_for(self) -> bool:
+        """Whether a person wrote the address, or it is not on this computer."""
+        return self.config.as_given or parse_url(self._root).reach is not Reach.THIS_MACHINE
+
+    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
+        """Make sure that who answers is who was found. Raises `BackendError` NOT_AN_LLM.
+
+        What a person wrote down counts as what it says. Where a server was found on this computer, another
+        program may have taken its port since.
+        """
+        if self._is_vouched_for:
+            return
+        since = self._recognised_at
+        if since is not None and time.monotonic() - since < self._deadlines.listing:
+            return
+
+        async def ask(url: str) -> Reply:
+            # A program that is not recognised yet gets the key only if it refuses to talk without one.
+            reply = await self._http.request("GET", url, allowed=allowed)
+            if reply.status in (401, 403) and endpoint.key is not None:
+                reply = await self._http.request("GET", url, allowed=allowed, headers=self._headers(endpoint))
+            self._seen(url.removeprefix(self._root), reply)
+            return reply
+
+        if not await is_still_there(self.id, self._root, ask):
+            raise BackendError(
+                ErrorKind.NOT_AN_LLM,
+                "Another program answers there now.",
+                "Nothing was sent to it.",
+                "Search for servers again, or check which program uses this port.",
+                request_sent=False,
+            )
+        self._recognised_at = time.monotonic()
+
+    def _seen(self, path: str, reply: Reply) -> None:
+        """What the server answered while it was recognised."""
+
     # --- the list of models -------------------------------------------------------------------------------
 
     async def _listed(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
@@ -446,7 +485,7 @@ class HttpBackend(Backend):
 
     def _forget(self) -> None:
         """Nothing is believed of the server any more; it is asked again."""
-        self._listing = None
+        self._listing = self._recognised_at = None
 
     def _answered(self, call: Call) -> None:
         """An answer is complete."""

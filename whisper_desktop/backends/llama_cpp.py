@@ -106,6 +106,12 @@ class LlamaCppBackend(OpenAICompatibleBackend):
             return await super()._choose(endpoint, model, allowed)
         return self._pick(model or self.config.model, await self._listed(endpoint, allowed), allowed)
 
+    async def _choose_embedder(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
+        if self._is_router:
+            return await super()._choose_embedder(endpoint, model, allowed)
+        # Its one model says "completion" of itself also where it makes vectors.
+        return await self._choose(endpoint, model or self._option("embedding_model", str), allowed)
+
     # --- answers ------------------------------------------------------------------------------------------
 
     async def _prepare(self, question: Question, model: str | None) -> str | None:

@@ -95,7 +95,9 @@ class LMStudioBackend(OpenAICompatibleBackend):
     # --- its list -----------------------------------------------------------------------------------------
 
     async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
-        return  # No other program has its list, and every request looks into it.
+        # Its list is a sign in itself, and looked into before a prompt goes; a key needs one before.
+        if endpoint.key is not None:
+            await super()._identify(endpoint, allowed)
 
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         answers: dict[str, Answer] = {}

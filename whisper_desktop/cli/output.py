@@ -96,6 +96,7 @@ class Waiting:
     """
 
     def __init__(self) -> None:
+        self._words = ""
         self._status: Status | None = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -104,12 +105,14 @@ class Waiting:
 
     def say(self, words: str) -> None:
         """Show the sign with these words."""
-        if self._status is not None:
+        if self._status is not None and words != self._words:
+            self._words = words
             self._status.update(words)
             self._status.start()
 
     def stop(self) -> None:
         """Take the sign away, until something is said again."""
+        self._words = ""
         if self._status is not None:
             self._status.stop()
 

@@ -42,6 +42,7 @@ from whisper_desktop.values import (
     AnswerStarted,
     Attempt,
     AttemptFailed,
+    BackendEvent,
     Completion,
     Deadlines,
     ErrorKind,
@@ -65,7 +66,7 @@ Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
 Failure = BackendError | ReachError
 
 _SHORTEST_MEASURE_S = 0.001
-_ECHO = 24  # characters: a continuation that repeats so much of the beginning has begun anew
+_ECHO = 8  # characters: a continuation that repeats so much of the beginning, and no more, has begun anew
 _TOO_SHORT_TO_CONTINUE = 8
 _SOONEST_HEDGE = 0.25  # of Deadlines.hedge: who usually answers in milliseconds may take a second for once
 
@@ -368,7 +369,7 @@ class Answering:
         self._shared.metrics.restarted()
         partial = "".join(self._text)
         self._broke_off = None
-        if wish is OnInterruption.CONTINUE and not await _begins_anew(winner, partial):
+        if wish is OnInterruption.CONTINUE and await _goes_on(winner, partial):
             self._seams.append(len(partial))
             return (AnswerContinued(attempt, len(partial)), started)
         restarted = AnswerRestarted(attempt, partial, "".join(self._reasoning))
@@ -572,13 +573,29 @@ class _Opening:
             await self._run.pause(pause)
 
 
-async def _begins_anew(winner: Attempting, partial: str) -> bool:
-    """Whether a backend that was asked to go on with a text repeats its beginning instead."""
-    head = partial[:_ECHO]
+async def _goes_on(winner: Attempting, partial: str) -> bool:
+    """Whether a backend that was asked to go on with a text does so; else it has begun anew.
+
+    Some servers (llama.cpp among them) repeat the whole text first: that is left out.
+    """
     while True:
         said = "".join(event.text for event in winner.held if isinstance(event, TextDelta))
-        if len(said) >= len(head) or not head.startswith(said) or not await winner.more():
-            return said.startswith(head)
+        if said.startswith(partial):
+            winner.held[:] = _without(winner.held, len(partial))
+            return True
+        if not partial.startswith(said) or not await winner.more():
+            return not said.startswith(partial[:_ECHO])
+
+
+def _without(events: Sequence[BackendEvent], length: int) -> list[BackendEvent]:
+    """The events without the first `length` characters of their text."""
+    kept: list[BackendEvent] = []
+    for event in events:
+        if isinstance(event, TextDelta):
+            text, length = event.text[length:], max(length - len(event.text), 0)
+            event = TextDelta(text)
+        kept.append(event)
+    return kept
 
 
 def _reach(backend: Backend) -> Reach:

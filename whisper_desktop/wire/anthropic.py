@@ -35,7 +35,7 @@ from whisper_desktop.values import (
     Usage,
 )
 from whisper_desktop.wire import fields
-from whisper_desktop.wire.calls import arguments_of, arguments_text
+from whisper_desktop.wire.calls import arguments_of, arguments_text, made_id
 from whisper_desktop.wire.decoding import (
     LARGEST_ARGUMENTS,
     MOST_CALLS,
@@ -80,8 +80,9 @@ def encode_chat(
     """The body of a request to /messages.
 
     Left out, because they would be refused: `seed`, `top_p` beside a temperature, sampling parameters for
-    models that take none or while a model thinks, stop sequences of spaces only. A schema goes into
-    `output_config.format`, the documented form of structured output.
+    models that take none or while a model thinks, stop sequences of spaces only. Where a tool cannot be
+    forced, the model chooses. A schema goes into `output_config.format`, the documented form of structured
+    output.
     """
     habits = _Habits.of(model or "")
     body: Json = {"max_tokens": DEFAULT_MAX_TOKENS, **config.extra}
@@ -101,7 +102,8 @@ def encode_chat(
         body["tools"] = [_tool(tool) for tool in config.tools]
         body |= _tool_choice(config.tool_choice, habits)
     body |= _thinking(messages, config, habits, fields.count(body["max_tokens"]) or 0)
-    if habits.samples and "thinking" not in body:
+    thinks = fields.table(body.get("thinking")).get("type", "disabled") != "disabled"
+    if habits.samples and not thinks:
         if config.temperature is not None:
             body["temperature"] = config.temperature
         elif config.top_p is not None:
@@ -134,6 +136,7 @@ class ChatDecoder(StreamDecoder):
         super().__init__(SSEReader())
         self._calls: dict[int, CallParts] = {}
         self._number = 0
+        self._answer_id: object = None
         self._thoughts = _Thoughts()
         self._window_full = False
 
@@ -213,7 +216,8 @@ class ChatDecoder(StreamDecoder):
             if self._number == MOST_CALLS:
                 raise broken_call(f"There are more than {MOST_CALLS} of them.")
             self._number += 1
-            call = CallParts(fields.name(block.get("id")) or "", fields.name(block.get("name")) or "")
+            own_id = fields.name(block.get("id")) or made_id(self._answer_id, self._number)
+            call = CallParts(own_id, fields.name(block.get("name")) or "")
             if block.get("input"):
                 call.add(arguments_text(block["input"]))
             self._calls[index] = call
@@ -222,11 +226,16 @@ class ChatDecoder(StreamDecoder):
     def _close(self, index: object) -> Iterable[BackendEvent]:
         if not isinstance(index, int) or index not in self._calls:
             return ()
-        call = self._calls.pop(index)
-        return (ToolCallDelta(replace(call.call(), signature=self._thoughts.taken())),)
+        try:
+            call = self._calls[index].call()
+        except BackendError:
+            return ()  # Cut off, or badly written: which of them it is, the stop reason tells.
+        del self._calls[index]
+        return (ToolCallDelta(replace(call, signature=self._thoughts.taken())),)
 
     def _begin(self, message: Json) -> None:
         self._model = fields.name(message.get("model"))
+        self._answer_id = message.get("id")
         self._count(message)
 
     def _count(self, holder: Json) -> None:
@@ -250,17 +259,13 @@ class ChatDecoder(StreamDecoder):
             return ()
         if reason == "refusal":
             raise _refused(fields.name(fields.table(told.get("stop_details")).get("explanation")))
-        events = [event for index in list(self._calls) for event in self._close(index)]
         finish = _FINISH.get(reason, reason)
-        if finish == "stop" and self._number:
-            finish = "tool_calls"
-        if self._calls:
-            raise broken_call(
-                "The answer reached its length limit in the middle of it."
-                if finish == "length"
-                else "Its arguments are not valid JSON."
-            )
-        self._finish_reason = finish
+        events = [event for index in list(self._calls) for event in self._close(index)]
+        if self._calls and finish == "length":
+            raise broken_call("The answer reached its length limit in the middle of it.")
+        for call in self._calls.values():
+            call.call()  # raises, and says what is wrong
+        self._finish_reason = "tool_calls" if finish == "stop" and self._number else finish
         self._window_full = reason == "model_context_window_exceeded"
         return events
 
@@ -356,11 +361,10 @@ def _thinking(
 
 
 def _thinking_is_missing(messages: Sequence[Message]) -> bool:
-    """Whether tools have answered calls that came from a model of another maker, or without thinking."""
-    if not messages or messages[-1].role is not Role.TOOL:
-        return False
-    calls = next((each.tool_calls for each in reversed(messages) if each.tool_calls), ())
-    return not any(_thoughts_before(call) for call in calls)
+    """Whether the last turn of the assistant has calls of another maker's model, or without thinking."""
+    last = next((each for each in reversed(messages) if each.role is Role.ASSISTANT), None)
+    calls = last.tool_calls if last is not None else ()
+    return bool(calls) and not any(_thoughts_before(call) for call in calls)
 
 
 def _output_config(config: GenerationConfig, habits: _Habits) -> Json:
@@ -414,7 +418,8 @@ def _blocks(message: Message) -> list[Json]:
     if message.content.strip():
         said.append({"type": "text", "text": message.content})
     if message.role is Role.TOOL:
-        return [{"type": "tool_result", "tool_use_id": _id(message.tool_call_id), "content": said}]
+        result: Json = {"type": "tool_result", "tool_use_id": _id(message.tool_call_id)}
+        return [result | {"content": said} if said else result]
     for position, call in enumerate(message.tool_calls):
         use: Json = {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": arguments_of(call)}
         thoughts = _thoughts_before(call)

@@ -33,7 +33,7 @@ from whisper_desktop.wire.transport_errors import TRANSPORT_ERRORS
 
 _KEEP_ALIVE_LOCAL_S = 2.0  # Local servers close idle connections after 5 s; that moment must not be met.
 _KEEP_ALIVE_FAR_S = 15.0
-_BOTH_LOOPBACKS_DELAY_S = 5.0  # ::1 is tried this long after 127.0.0.1, so that the order is stable.
+_BOTH_LOOPBACKS_DELAY_S = 0.05  # ::1 is tried this long after 127.0.0.1, so that the order is stable.
 _BOTH_FAMILIES_DELAY_S = 0.25
 _HEADERS = {"user-agent": "whisper-desktop", "accept": "*/*", "accept-encoding": "gzip, deflate"}
 _LONGEST_HEADER = 8190

@@ -311,7 +311,7 @@ def _tool(tool: ToolSpec) -> Json:
 
 def _tool_choice(choice: str) -> Json:
     modes = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-    return {"mode": modes[choice]} if choice in modes else {"mode": "ANY", "x": [choice]}
+    return {"mode": modes[choice]} if choice in modes else {"mode": "ANY", "allowedFunctionNames": [choice]}
 
 
 def _generation_config(config: GenerationConfig, model: str) -> Json:

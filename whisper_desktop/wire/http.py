@@ -102,7 +102,7 @@ class Http:
     ) -> StreamReply:
         """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`."""
         target = self._admit(url, allowed)
-        if False:
+        if self._closed:
             raise BackendError(
                 ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
             )

@@ -50,7 +50,8 @@ def encode_chat(
     body |= {name: value for name, value in config.extra.items() if name in _TOP_LEVEL}
     if model is not None:
         body["model"] = model
-    body["messages"] = [_message(message) for message in messages]
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    body["messages"] = [_message(message, names) for message in messages]
     body["stream"] = stream
     tools = _tools(config.tools, config.tool_choice)
     if tools:
@@ -153,14 +154,15 @@ class ChatDecoder(StreamDecoder):
         )
 
 
-def _message(message: Message) -> Json:
+def _message(message: Message, names: Mapping[str, str]) -> Json:
     body: Json = {"role": message.role.value, "content": message.content}
     if message.images:
         body["images"] = [base64.b64encode(image.data).decode() for image in message.images]
     if message.tool_calls:
         body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
     if message.role is Role.TOOL:
-        body |= {"tool_name": message.name, "tool_call_id": message.tool_call_id}
+        body["tool_name"] = message.name or names.get(message.tool_call_id, "")
+        body["tool_call_id"] = message.tool_call_id
     return body
 
 

@@ -179,16 +179,12 @@ class ChatDecoder(StreamDecoder):
             raise error_in(value)
         if not isinstance(value, dict) or not isinstance(value.get("choices"), list):
             raise not_an_answer()
-        events = self._chunk(value, "") + self._last_calls()
-        self.done = True
-        return events
+        return self._chunk(value, "") + self._complete()
 
     def _mark(self, data: str, name: str) -> Iterable[BackendEvent]:
         if data.strip() != "[DONE]":
             return super()._mark(data, name)
-        calls = self._last_calls()
-        self.done = True
-        return calls
+        return self._complete()
 
     def _chunk(self, chunk: Json, name: str) -> list[BackendEvent]:
         if ("error" in chunk or chunk.get("object") == "error") and is_error(chunk):
@@ -221,8 +217,6 @@ class ChatDecoder(StreamDecoder):
         reason = choice.get("finish_reason")
         if reason:
             events += self._finish(fields.name(reason) or "stop")
-        elif self._finish_reason:
-            events += self._last_calls()
         return events
 
     def _called(self, delta: Json, answer_id: object) -> list[BackendEvent]:
@@ -237,13 +231,16 @@ class ChatDecoder(StreamDecoder):
     def _finish(self, reason: str) -> list[BackendEvent]:
         if reason in ("error", "content_filter"):
             self._calls = None  # Nothing of such an answer is to be run.
-        events = self._last_calls()
+        events = self._calls.finish() if self._calls is not None else []
         called = self._calls is not None and reason in ("stop", "function_call")
         self._finish_reason = "tool_calls" if called else reason
         return events
 
-    def _last_calls(self) -> list[BackendEvent]:
-        return self._calls.finish() if self._calls is not None else []
+    def _complete(self) -> list[BackendEvent]:
+        """Nothing follows, and several servers give no other reason for the end."""
+        events = self._finish(self._finish_reason or "stop")
+        self.done = True
+        return events
 
 
 def decode_embeddings(value: object) -> Embeddings:

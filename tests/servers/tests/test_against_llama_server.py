@@ -219,7 +219,8 @@ def test_a_stream_has_the_same_chunks(url: str) -> None:
 def test_a_begun_answer_is_repeated_but_not_in_a_stream_that_asks_with_the_field(
     url: str, explicit: bool
 ) -> None:
-    fields = {"continue_final_message": True, "add_generation_prompt": False} if explicit else {}
+    asked: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
+    fields = asked if explicit else {}
     whole = chat(url, messages=BEGUN, **fields).json()
     assert whole["choices"][0]["message"]["content"].startswith("word0 word1")
     assert whole["usage"]["completion_tokens"] == 4

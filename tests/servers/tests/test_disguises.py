@@ -86,6 +86,19 @@ def test_the_writes_arrive_one_by_one(servers: ServerFactory) -> None:
     assert len(reads) > len(b"".join(reads)) / 4
 
 
+def test_a_packed_stream_is_not_held_back(servers: ServerFactory) -> None:
+    server = servers("lm_studio", "--tokens", "9", "--token-delay", "0.05", "--fault", "gzip", models=["m"])
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]})
+    connection.request("POST", "/v1/chat/completions", body)
+    answer = connection.getresponse()
+    unpacker, text = zlib.decompressobj(wbits=31), b""
+    while b"word0" not in text:
+        text += unpacker.decompress(answer.read1())
+    connection.close()
+    assert b"word8" not in text
+
+
 def test_a_refusal_can_be_packed(servers: ServerFactory) -> None:
     seen = ask(servers("lm_studio", "--fault", "gzip:error_500"), "/v1/chat/completions")
     assert (seen.status, seen.headers["content-encoding"]) == (500, "gzip")

@@ -303,9 +303,25 @@ def test_a_stream_that_breaks_for_its_client_is_whole_in_the_buffer(servers: Ser
     assert "error" in again.events()[-1]
 
 
+def test_a_stopped_stream_ends_for_the_client_that_still_reads_it(servers: ServerFactory) -> None:
+    server = servers("llama_cpp", "--tokens", "1000", "--token-delay", "0.01")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    body = json.dumps({"messages": TALK[:1], "stream": True})
+    connection.request("POST", CHAT, body, {"X-Conversation-Id": "c"})
+    answer = connection.getresponse()
+    answer.read1()
+    call(server.url, "DELETE", "/v1/stream?conv_id=c")
+    rest = answer.read()
+    connection.close()
+    assert rest.count(b"data:") < 500
+    assert b"[DONE]" not in rest
+
+
 def test_dropped_bytes_cannot_be_read_again(servers: ServerFactory) -> None:
     server = servers("llama_cpp", "--tokens", "20", "--replay-bytes", "500")
-    call(server.url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"})
+    said = call(server.url, "POST", CHAT, {"messages": TALK[:1], "stream": True}, {"X-Conversation-Id": "c"})
+    kept = call(server.url, "GET", f"/v1/stream?conv_id=c&from={len(said.body) - 500}")
+    assert kept.body == said.body[-500:]
     lost = call(server.url, "GET", "/v1/stream?conv_id=c&from=0")
     assert (lost.status, lost.json()["error"]["message"]) == (400, "Stream offset lost, please restart")
 

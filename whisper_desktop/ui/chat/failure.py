@@ -10,7 +10,7 @@ from whisper_desktop.chat import attempt_line, failure_of
 from whisper_desktop.errors import ConsentRequired, WhisperError
 from whisper_desktop.ui.chat.rows import consent_offer
 from whisper_desktop.ui.theme import L, M, S
-from whisper_desktop.ui.widgets import Instruction, plain
+from whisper_desktop.ui.widgets import Instruction, plain, secondary
 
 
 def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], ...]:
@@ -54,13 +54,14 @@ class FailureCard(QWidget):
         font.setBold(True)
         title.setFont(font)
         inside.addWidget(title)
-        for sentence in (error.detail, *_next_steps(error)):
-            if sentence:
-                inside.addWidget(Instruction(sentence))
         tried = "\n".join(attempt_line(attempt) for attempt in failure_of(error).attempts)
-        self._details = plain(tried)
+        self._details = secondary(tried) if asks else plain(tried)
+        if error.detail:
+            inside.addWidget(Instruction(error.detail))
         if asks and tried:
             inside.addWidget(self._details)
+        for sentence in _next_steps(error):
+            inside.addWidget(Instruction(sentence))
         inside.addLayout(self._buttons(error, guide, folded=bool(tried) and not asks))
         if not asks:
             inside.addWidget(self._details)
@@ -103,11 +104,12 @@ class FailureCard(QWidget):
 def _next_steps(error: WhisperError) -> Sequence[str]:
     """What to do: the guidance's steps, numbered where there are several, or else the error's own words.
 
-    A question has its own words in any case: the guidance then tells what could be done instead.
+    A question has its own words in any case; the guidance then tells, under its headline, what else there is.
     """
     guidance = failure_of(error).guidance
     steps = guidance.steps if guidance is not None else ()
     if len(steps) > 1:
         steps = tuple(f"{number}. {step}" for number, step in enumerate(steps, 1))
-    own = error.next_step if isinstance(error, ConsentRequired) or not steps else ""
-    return [step for step in (own, *steps) if step]
+    if guidance is not None and steps and isinstance(error, ConsentRequired):
+        steps = (error.next_step, guidance.headline, *steps)
+    return [step for step in steps or (error.next_step,) if step]

@@ -201,7 +201,8 @@ def _set_aside(layout: RowLayout, left: float, y: float, width: float) -> float:
     text = "▾ Hide what came first" if row.aside_open else "▸ Show what came first"
     rect = _line_rect(layout.style, text, left, y)
     layout.spots.append(Spot(rect, "aside", "", text))
-    layout.seams.append(rect.bottom() + XS)
+    if row.text or row.reasoning or row.note:
+        layout.seams.append(rect.bottom() + XS)
     return rect.bottom() + M
 
 

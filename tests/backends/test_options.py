@@ -1,0 +1,82 @@
+"""Every backend owns its options, and says in plain words what is wrong with one."""
+
+import pytest
+
+from whisper_desktop.backends import BACKENDS, Backend, BackendConfig, create_backend
+from whisper_desktop.errors import SettingsError
+from whisper_desktop.wire.http import Http
+
+URLS = {"openai_compatible": "http://127.0.0.1:9/v1", "llama_swap": "http://127.0.0.1:9"}
+
+
+def build(backend: str, **options: object) -> Backend:
+    return create_backend({"backend": backend, "url": URLS.get(backend), **options}, http=Http())
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "good", "bad"),
+    [
+        ("lm_studio", "ttl", 300, "soon"),
+        ("lm_studio", "ttl", "300", -1),
+        ("ollama", "num_ctx", 8192, 0),
+        ("ollama", "num_ctx", "8192", 1.5),
+        ("ollama", "keep_alive", "10m", "for ever"),
+        ("ollama", "keep_alive", -1, -2),
+        ("llama_cpp", "resume", True, "perhaps"),
+        ("llama_cpp", "resume", "off", 7),
+        ("openrouter", "price", {"prompt": 1, "completion": 2}, {"prompt": 1}),
+        ("anthropic", "price", {"prompt": 0, "completion": "2.5"}, {"prompt": -1, "completion": 2}),
+        ("openai", "embedding_model", "text-embedding-3-small", 7),
+        ("stub", "fault", "error_500", "nothing_known"),
+        ("stub", "tokens", 20, True),
+        ("stub", "tool_call", {"name": "f", "arguments": {}}, {"arguments": {}}),
+    ],
+)
+def test_an_option_is_checked_when_the_backend_is_built(
+    backend: str, name: str, good: object, bad: object
+) -> None:
+    build(backend, **{name: good})
+    with pytest.raises(SettingsError) as caught:
+        build(backend, **{name: bad})
+    assert caught.value.key == f"llm.{backend}.{name}"
+    assert caught.value.title == f"The setting llm.{backend}.{name} cannot be used."
+    assert caught.value.detail.startswith("Expected: ")
+    assert f"config set llm.{backend}.{name}" in caught.value.next_step
+
+
+@pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"builtin", "guide"}))
+def test_an_unknown_option_is_named_in_one_sentence_and_not_ignored(backend: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(backend, warp_drive=9)
+    assert caught.value.key == f"llm.{backend}.warp_drive"
+    assert caught.value.title == "There is no option warp_drive for this backend."
+
+
+def test_a_slip_of_the_pen_is_recognised() -> None:
+    with pytest.raises(SettingsError) as caught:
+        build("ollama", numctx=8192)
+    assert caught.value.next_step == "Did you mean llm.ollama.num_ctx?"
+
+
+@pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"builtin", "guide"}))
+def test_what_the_app_keeps_for_itself_is_nobodys_business(backend: str) -> None:
+    section = {
+        "port": 1234,
+        "server_path": "/usr/bin/llama-server",
+        "model_path": None,
+        "n_gpu_layers": "auto",
+        "n_ctx": "auto",
+        "appimage_path": None,
+        "use_xvfb": False,
+    }
+    config = BackendConfig(backend, "x", "http://127.0.0.1:9", options={**section, "base_url": "http://x"})
+    create_backend(config, http=Http())
+
+
+@pytest.mark.parametrize("name", ["api_key", "key", "token"])
+def test_a_key_in_the_settings_is_sent_to_the_keyring_and_not_shown(name: str) -> None:
+    config = BackendConfig("vllm", "vLLM", "http://127.0.0.1:9", options={name: "sk-secret"})
+    with pytest.raises(SettingsError) as caught:
+        create_backend(config, http=Http())
+    assert "keys set" in caught.value.next_step
+    assert "sk-secret" not in str(caught.value) + repr(caught.value)
