@@ -7,7 +7,7 @@ from typing import Self
 
 
 class CuttingProxy:
-    """Listens on a port of its own; `cut_after` bytes of an answer it drops that connection, `times` times."""
+    """Listens on a port of its own. After `cut_after` bytes it drops a connection, `times` times in all."""
 
     def __init__(self, port: int, *, cut_after: int, times: int = 1) -> None:
         self._port = port
@@ -44,14 +44,13 @@ class CuttingProxy:
         task.add_done_callback(self._tasks.discard)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
         asking = asyncio.ensure_future(self._pass_on(reader, far_writer, None))
-        try:
+        # A cancelled handler of a connection would make asyncio complain.
+        with suppress(asyncio.CancelledError):
             await self._pass_on(far_reader, writer, self._cut_after)
-        finally:
-            asking.cancel()
-            writer.transport.abort()
-            far_writer.close()
-            with suppress(asyncio.CancelledError):
-                await asking
+        asking.cancel()
+        writer.transport.abort()
+        far_writer.close()
+        await asyncio.wait([asking])
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut_after: int | None

@@ -196,7 +196,7 @@ def llama_server(reference_llama_server: Path, tmp_path_factory: pytest.TempPath
         port: int = free.getsockname()[1]
     options = ["--port", str(port), "-t", "1", "-c", "8192", "-np", "2"]
     command = [str(reference_llama_server), "-m", str(model), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open("/tmp/bk/t.log", "w")) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(600):
                 with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health") as answer:

@@ -1,5 +1,6 @@
-"""What servers refuse for now, and what is done about it: cases C6 to C10 and C12."""
+"""What servers refuse for now, and what is done about it: cases C6 to C12."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from tests.llm.promises import TOLERANCE_S, Asking, Clock, hits, pause_s, state
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import LLMConnectionError
-from whisper_desktop.llm.breaker import State
+from whisper_desktop.llm.breaker import LONGEST_FLOOR, State
 from whisper_desktop.llm.places import place_of
 from whisper_desktop.values import AttemptFailed, ErrorKind, Phase, Progress, Reach
 
@@ -181,6 +182,62 @@ async def test_an_hour_is_not_waited_out_even_where_nobody_else_is_there(
         assert outcome.seconds < 0.4
         assert hits(server) == 1
     assert "It asked to be left alone" in str(outcome.error)
+
+
+OWN = None  # the wish is no wish: the second try comes after our own pause
+LONG_AGO = "Wed, 21 Oct 2015 07:28:00 GMT"
+ONE_SECOND_LATER = "Wed, 21 Oct 2015 07:28:01 GMT"
+
+
+@pytest.mark.parametrize(
+    ("said", "wait"),
+    [
+        ("0.4", 0.4),
+        ("retry-after-ms=400", 0.4),
+        ("x-ms-retry-after-ms=400", 0.4),
+        ("Retry-After=3600|retry-after-ms=400", 0.4),
+        ("x-ratelimit-reset-requests=400ms", 0.4),
+        ("0", 0.0),
+        (f"Date={LONG_AGO}|Retry-After={LONG_AGO}", 0.0),
+        (f"Date={LONG_AGO}|Retry-After={ONE_SECOND_LATER}", 1.0),
+        (LONG_AGO, OWN),
+        ("-1", OWN),
+        ("inf", OWN),
+        ("nan", OWN),
+        ("1e400", OWN),
+        ("abc", OWN),
+    ],
+)
+async def test_the_time_to_wait_is_understood_in_all_its_forms(
+    servers: ServerFactory, step: MakeStep, asking: Asking, said: str, wait: float | None
+) -> None:
+    """C11: a moment counts by the server's own clock, and nonsense is no wish."""
+    server = servers("openai_compatible")
+    server.set_fault("rate_429", said, count=1)
+    times = replace(QUICK, retry_pause=0.2)
+    outcome = await asking.ask(asking.client(step(server), deadlines=times))
+    assert outcome.text == "You said: Hi"
+    expected = times.retry_pause if wait is OWN else wait
+    assert expected <= pause_s(server) <= expected + TOLERANCE_S
+
+
+@pytest.mark.parametrize(
+    "said", ["3.5", "3600", "1e30", f"Date={LONG_AGO}|Retry-After=Fri, 21 Oct 2095 07:28:00 GMT"]
+)
+async def test_no_wait_is_longer_than_the_limit_whatever_a_server_says(
+    servers: ServerFactory, step: MakeStep, asking: Asking, said: str
+) -> None:
+    """C11: nobody sleeps for longer than a person would wait, and a server is left alone for a day at most."""
+    server = servers("openai_compatible")
+    server.set_fault("rate_429", said)
+    backend = step(server)
+    client = asking.client(backend, deadlines=QUICK)
+    outcome = await asking.ask(client)
+    outcome.failed(LLMConnectionError)
+    assert outcome.seconds < 0.4
+    assert hits(server) == 1
+    left_alone = client.shared.health.standing(place_of(backend, None)).until - time.monotonic()
+    assert QUICK.retry_after_most < left_alone <= LONGEST_FLOOR
 
 
 async def test_a_crowd_that_is_told_to_slow_down_does(

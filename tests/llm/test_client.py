@@ -1,7 +1,6 @@
 """The chain against real servers: who is asked, who answers, and what the person is told."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -11,13 +10,13 @@ from tests.llm.conftest import KEY, QUICK, MakeStep
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend, create_backend
 from whisper_desktop.errors import (
-    Interrupted,
     BackendError,
     ConsentRequired,
+    Interrupted,
     LLMConnectionError,
     NetworkBlocked,
 )
-from whisper_desktop.llm import GuideClient, LLMClient
+from whisper_desktop.llm import AnswerStream, GuideClient, LLMClient
 from whisper_desktop.values import (
     AnswerFinished,
     AnswerStarted,
@@ -38,8 +37,8 @@ from whisper_desktop.wire.http import Http
 CHAT = "/v1/chat/completions"
 
 
-async def collect(stream: AsyncGenerator[StreamEvent, None]) -> list[StreamEvent]:
-    async with aclosing(stream) as events:
+async def collect(stream: AnswerStream) -> list[StreamEvent]:
+    async with stream as events:
         return [event async for event in events]
 
 

@@ -1,4 +1,4 @@
-"""The door for scripts: addresses, names and backends as steps, plain options, and everything closed at the end."""
+"""The door for scripts: addresses, names and backends as steps, plain options, all closed at the end."""
 
 import asyncio
 
@@ -14,6 +14,7 @@ from whisper_desktop.errors import (
     NetworkBlocked,
     SettingsError,
 )
+from whisper_desktop.llm.client import Step
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.http import Http
 
@@ -25,7 +26,7 @@ async def test_addresses_names_and_backends_are_steps_in_the_order_of_trying(
     mute = servers("llama_cpp", "--fault", "empty_200")
     ready = servers("ollama")
     backend = create_backend({"backend": "ollama", "url": ready.url}, http=http)
-    chain = [dead, {"backend": "llama_cpp", "url": mute.url, "model": "m"}, backend]
+    chain: list[Step] = [dead, {"backend": "llama_cpp", "url": mute.url, "model": "m"}, backend]
     async with LLMClient(chain, reach="this_machine") as client:
         answer = await client.chat_completion("Hi", temperature=0.2, max_tokens=50)
     assert answer.text == "You said: Hi"

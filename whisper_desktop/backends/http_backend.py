@@ -155,6 +155,8 @@ class HttpBackend(Backend):
         self._owns_http = owns_http
         self._key = key
         self._root, self._api_base = roots_of(config)
+        here = bool(self._root) and parse_url(self._root).reach is Reach.THIS_MACHINE
+        self._was_found_here = here and not config.as_given
         self._listing: _Listing | None = None
         self._refreshing = 0
         self._recognised_at: float | None = None
@@ -423,18 +425,13 @@ class HttpBackend(Backend):
 
     # --- who answers --------------------------------------------------------------------------------------
 
-    @property
-    def _is_vouched_for(self) -> bool:
-        """Whether a person wrote the address, or it is not on this computer."""
-        return self.config.as_given or parse_url(self._root).reach is not Reach.THIS_MACHINE
-
     async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
         """Make sure that who answers is who was found. Raises `BackendError` NOT_AN_LLM.
 
         What a person wrote down counts as what it says. Where a server was found on this computer, another
         program may have taken its port since.
         """
-        if self._is_vouched_for:
+        if not self._was_found_here:
             return
         since = self._recognised_at
         if since is not None and time.monotonic() - since < self._deadlines.listing:

@@ -223,7 +223,13 @@ class Answering:
         """Nobody answered: those that were loading are waited for; else one that rests is asked after all."""
         candidates = loading
         asked = {attempt.url for attempt in self._attempts if not attempt.skipped}
-        resting = [backend for backend in self._resting if backend.base_url not in asked]
+        no_network = any(each.kind is ErrorKind.OFFLINE and not each.skipped for each in self._attempts)
+        resting = [
+            backend
+            for backend in self._resting
+            if backend.base_url not in asked
+            and not (no_network and backend.config.reach is not Reach.THIS_MACHINE)
+        ]
         self._resting.clear()
         if not candidates and resting:
             places = [place_of(backend, self._question.model) for backend in resting]

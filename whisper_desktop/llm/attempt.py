@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, ReachError
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
-from whisper_desktop.llm.health import Permit, Shut
+from whisper_desktop.llm.health import Permit, Place, Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
 from whisper_desktop.llm.places import place_of
@@ -153,8 +153,7 @@ class Attempting:
         if not self._place.local:
             self._shared.limiter.faster(self._key)
         speed = completion.usage.prompt_tokens_per_second
-        place = place_of(self.backend, self._question.model)  # the model may be known only now
-        self._shared.health.learn(place, ttft=self.ttft, prompt_tokens_per_second=speed)
+        self._shared.health.learn(self._asked_place, ttft=self.ttft, prompt_tokens_per_second=speed)
         if self._hooked is not None:
             hooked, self._hooked = self._hooked, None
             await self._shared.hooks.after(hooked, completion)
@@ -163,7 +162,7 @@ class Attempting:
         """It went wrong: what the breaker and the limits are told."""
         retry_after = error.retry_after if isinstance(error, BackendError) else None
         if error.kind is ErrorKind.UNSUPPORTED and self._question.needs:
-            self._shared.health.refused(self._place, self._question.needs)
+            self._shared.health.refused(self._asked_place, self._question.needs)
         if error.kind is ErrorKind.RATE_LIMITED and not self._place.local:
             self._shared.limiter.slower(self._key)
         if self._permit is not None:
@@ -185,6 +184,11 @@ class Attempting:
                 await self._shared.hooks.cancelled(hooked)
 
     # --- on the way ---------------------------------------------------------------------------------------
+
+    @property
+    def _asked_place(self) -> Place:
+        """Who was really asked: a model that nobody named is chosen on the way."""
+        return place_of(self.backend, self._question.model)
 
     async def _take_place(self) -> None:
         limit = self.backend.slots if self._place.local else _FAR_AT_ONCE

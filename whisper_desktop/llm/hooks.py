@@ -9,6 +9,7 @@ it is off. What cannot be kept apart is a hook that blocks the thread: hooks sha
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -70,20 +71,20 @@ class HookRunner:
     async def before(self, request: HookRequest) -> HookRequest:
         """What is to be sent: each hook sees what the one before it made of the request."""
         for guest in self._guests:
-            request = await self._run(guest, _before, request) or request
+            request = await self._run(guest, "before", _before, request) or request
         return request
 
     async def after(self, request: HookRequest, completion: Completion) -> None:
         """Tell the hooks that the answer is complete."""
         for guest in self._guests:
-            await self._run(guest, partial(_after, completion), request)
+            await self._run(guest, "after", partial(_after, completion), request)
 
     async def cancelled(self, request: HookRequest) -> None:
         """Tell the hooks that there is no answer. The caller sees to it that they are told once."""
         for guest in self._guests:
-            await self._run(guest, _cancelled, request)
+            await self._run(guest, "cancelled", _cancelled, request)
 
-    async def _run(self, guest: "_Guest", call: "_Call[T]", request: HookRequest) -> T | None:
+    async def _run(self, guest: "_Guest", stage: str, call: "_Call[T]", request: HookRequest) -> T | None:
         """What the hook returned; None when it failed. It runs in a task of its own, so that it is clear
         whose cancellation is whose.
         """
@@ -98,22 +99,22 @@ class HookRunner:
                 task.cancel()
                 await asyncio.wait({task}, timeout=self._deadlines.hook)
         if not task.done():
-            self._failed(guest, "does not let itself be cancelled", for_good=True)
+            self._failed(guest, stage, "does not let itself be cancelled", for_good=True)
         elif late:
-            self._failed(guest, f"took longer than {self._deadlines.hook:g} s")
+            self._failed(guest, stage, f"took longer than {self._deadlines.hook:g} s")
         elif task.cancelled():
-            self._failed(guest, "cancelled itself")
+            self._failed(guest, stage, "cancelled itself")
         elif isinstance(outcome := task.result(), _Failure):
-            self._failed(guest, outcome.how)
+            self._failed(guest, stage, outcome.how)
         else:
-            guest.failures = 0
+            guest.failures[stage] = 0
             return outcome
         return None
 
-    def _failed(self, guest: "_Guest", how: str, *, for_good: bool = False) -> None:
-        guest.failures += 1
+    def _failed(self, guest: "_Guest", stage: str, how: str, *, for_good: bool = False) -> None:
+        guest.failures[stage] += 1
         log.info("The hook %s %s.", guest.name, how)
-        if guest in self._guests and (for_good or guest.failures >= _FAILURES_IN_A_ROW):
+        if guest in self._guests and (for_good or guest.failures[stage] >= _FAILURES_IN_A_ROW):
             self._guests = tuple(other for other in self._guests if other is not guest)
             log.warning("The hook %s is off until the next start: it %s.", guest.name, how)
             if self._warn is not None:
@@ -121,14 +122,14 @@ class HookRunner:
 
 
 class _Guest:
-    """A hook, and how often in a row it has failed."""
+    """A hook, and how often in a row each of its methods has failed."""
 
     __slots__ = ("failures", "hook", "name")
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
         self.name = type(hook).__name__
-        self.failures = 0
+        self.failures: Counter[str] = Counter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def before_headers(error: Exception, address: Address, connect: float) -> Backen
 
 def in_body(error: Exception, address: Address, status: int) -> BackendError:
     """Why a body ended before its end."""
-    if False:
+    if isinstance(error.__cause__, ContentEncodingError):
         return failures.not_unpacked(address)
     return failures.cut(address, status)
 
