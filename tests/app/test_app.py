@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,11 @@ from whisper_desktop.events import AnswerState, BackendChosen, ServersChanged
 from whisper_desktop.settings import load_settings
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import (
+    AnswerFinished,
+    Completion,
     ConnectionReport,
     Deadlines,
+    ErrorKind,
     Message,
     Provenance,
     Reach,
@@ -379,12 +382,12 @@ async def test_a_backend_is_made_once_and_anew_when_the_settings_change(servers:
     lm_studio = servers("lm_studio", models=[MODEL])
     async with world(lm_studio=lm_studio.url) as app:
         counts = []
-        for settings in ({}, {}, {"ui.theme": "dark"}):
+        for settings in ({}, {"ui.theme": "dark"}, {"llm.hedge": False}):
             if settings:
                 await app.remember(settings)
             await questioned(app, backend="lm_studio")
             counts.append(len(lm_studio.requests("/api/v1/models")))
-        assert counts[1] == counts[0]  # the list of models was believed
+        assert counts[1] == counts[0], "the list of models was believed, whatever windows look like"
         assert counts[2] == counts[1] + 1
 
 
@@ -512,3 +515,67 @@ async def test_where_the_person_wants_it_the_text_goes_on_after_a_seam(servers: 
     assert seam.failed.backend == "lm_studio"
     assert parts(turn.answer, turn.seams)[0].split() == HALF
     assert turn.answer == WORDS  # no character is lost or doubled
+
+
+async def test_what_one_answer_learnt_of_a_server_the_next_one_knows(servers: ServerFactory) -> None:
+    ollama = servers("ollama")
+    chain = ("lm_studio", "ollama")
+    async with world(ollama=ollama.url, llm__fallback_chain=chain) as app:
+        first, second = [(await answered(app)).provenance for _ in range(2)]
+        assert [attempt.skipped for attempt in first.attempts] == [False, False]
+        assert [attempt.skipped for attempt in second.attempts] == [True, False]
+
+
+async def test_a_server_that_is_seen_to_answer_again_is_asked_again(servers: ServerFactory) -> None:
+    ollama, port = servers("ollama"), closed_port()
+    world_of_two = world(
+        lm_studio=f"http://127.0.0.1:{port}", ollama=ollama.url, llm__fallback_chain=("lm_studio", "ollama")
+    )
+    async with world_of_two as app:
+        assert (await answered(app)).provenance.backend == "ollama"
+        servers("lm_studio", port=port)
+        await app.scan()
+        assert (await answered(app)).provenance.backend == "lm_studio"
+
+
+async def test_a_new_key_takes_a_refusal_back(servers: ServerFactory) -> None:
+    cloud = servers("openrouter", models=["m"])
+    settings: dict[str, Any] = {
+        "llm__openrouter__model": "m",
+        "llm__reach": "cloud",
+        "llm__backend": "openrouter",
+    }
+    async with world(openrouter=cloud.url, **settings) as app:
+        await app.set_key("openrouter", "sk-or-v1-wrong")
+        with pytest.raises(LLMConnectionError) as caught:
+            await answered(app)
+        assert caught.value.kind is ErrorKind.AUTH
+        await app.set_key("openrouter", "sk-or-v1-test")
+        assert (await answered(app)).provenance.backend == "openrouter"
+
+
+async def test_what_answers_may_cost_is_kept_across_starts(servers: ServerFactory) -> None:
+    cloud = servers("openrouter", models=["m"])
+    settings: dict[str, Any] = {
+        "llm__openrouter__model": "m",
+        "llm__reach": "cloud",
+        "llm__backend": "openrouter",
+    }
+    cost = 0.0
+    async with world(openrouter=cloud.url, **settings) as app:
+        await app.set_key("openrouter", "sk-or-v1-test")
+        cost = (await answered(app)).provenance.cost_usd or 0.0
+    assert cost > 0
+    async with world(openrouter=cloud.url, llm__spending__daily=cost / 2, **settings) as app:
+        await app.set_key("openrouter", "sk-or-v1-test")
+        with pytest.raises(LLMConnectionError) as caught:
+            await answered(app)
+    assert caught.value.kind is ErrorKind.BUDGET
+
+
+async def answered(app: App) -> Completion:
+    """The answer to a question."""
+    async with aclosing(app.stream([Message(Role.USER, "Hi")])) as events:
+        last = [event async for event in events][-1]
+    assert isinstance(last, AnswerFinished)
+    return last.completion

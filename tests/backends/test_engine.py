@@ -144,12 +144,13 @@ async def test_unloading_stops_the_engine_and_shutting_down_the_backend_does_not
 async def test_starting_the_engine_is_told_before_it_is_waited_for(
     engine: ServerAsEngine, backend: Backend
 ) -> None:
-    assert backend.ready is False
+    readiness = [backend.ready]
     async with aclosing(backend.generate_stream(ASK)) as events:
         assert await anext(events) == Progress(Phase.LOADING)
         assert engine.starts == 0
     await backend.generate_text(ASK)
-    assert backend.ready
+    readiness.append(backend.ready)
+    assert readiness == [False, True]
     async with aclosing(backend.generate_stream(ASK)) as events:
         assert (await anext(events)) != Progress(Phase.LOADING)
 

@@ -167,6 +167,16 @@ async def test_a_key_goes_to_a_server_only_once_it_wants_one(
     assert sent == [None, "Bearer right-key", "Bearer right-key"]
 
 
+async def test_a_list_is_not_asked_of_a_stranger_either(servers: ServerFactory, make: MakeBackend) -> None:
+    server = servers("openai_compatible")
+    backend = make(server, id="vllm", as_given=False, key="secret-key")
+    with pytest.raises(BackendError) as caught:
+        await backend.list_models()
+    assert caught.value.kind is ErrorKind.NOT_AN_LLM
+    assert not await backend.is_healthy()
+    assert all("authorization" not in request["headers"] for request in server.requests())
+
+
 async def test_an_engine_that_is_still_loading_is_recognised_as_one(
     servers: ServerFactory, make: MakeBackend
 ) -> None:

@@ -1,5 +1,6 @@
 """LM Studio: who answers is who was asked, and what is loaded is what was wanted."""
 
+import asyncio
 from contextlib import aclosing
 
 import pytest
@@ -188,6 +189,14 @@ async def test_a_larger_context_is_loaded_once_and_the_smaller_instance_stays(
     await backend.unload_model()
     assert [request["body"] for request in server.requests(UNLOAD)] == [{"instance_id": "m:2"}]
     assert [model.id for model in await backend.list_models() if model.loaded] == ["m"]
+
+
+async def test_two_requests_at_once_load_one_instance(servers: ServerFactory, make: MakeBackend) -> None:
+    models = [{"id": "m", "loaded": False, "max_context_length": 32768}]
+    server = servers("lm_studio", "--load-seconds", "0.2", models=models)
+    backend = make(server, "m", context_length=16384)
+    await asyncio.gather(*(backend.generate_text(ASK) for _ in range(3)))
+    assert len(server.requests(LOAD)) == 1
 
 
 async def test_a_request_may_ask_for_more_context_but_not_for_more_than_the_model_has(

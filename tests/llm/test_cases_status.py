@@ -227,7 +227,7 @@ async def test_the_time_to_wait_is_understood_in_all_its_forms(
 async def test_no_wait_is_longer_than_the_limit_whatever_a_server_says(
     servers: ServerFactory, step: MakeStep, asking: Asking, said: str
 ) -> None:
-    """C11: nobody sleeps for longer than a person would wait, and a server is left alone for a day at most."""
+    """C11: nobody sleeps for longer than a person would, and a server is left alone for a day at most."""
     server = servers("openai_compatible")
     server.set_fault("rate_429", said)
     backend = step(server)

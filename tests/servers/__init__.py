@@ -29,6 +29,7 @@ llama_cpp           --router [--no-autoload] [--fails-to-load MODEL]  --sleeping
 openrouter          /api/v1; key is sk-or-v1-test or --auth  --key-info JSON  --code-lifetime S
                     --issued-key KEY  --string-error-code;  GET /auth?callback_url=&code_challenge= consents
 openai_compatible   --flavor generic|vllm|sglang|llama_swap|mlx
+anthropic, gemini [--list-errors]  (/v1/messages and /v1beta)
 jan, gpt4all [--disabled], koboldcpp, textgen [--admin-key KEY], localai [--old], lemonade (/api/v1 too),
 docker_model_runner (/engines/v1)
 impostor            --mode spa_html_200|airplay_403|express_200|redirect_loop|redirect_to_elsewhere|json_list|
@@ -41,14 +42,14 @@ Common options (impostor: the first line only)
   --models JSON   ids or objects: id, loaded (true), context_length (4096), max_context_length (131072),
                   size_bytes, capabilities (["completion","tools"]; also vision, thinking), embedding,
                   remote_host, remote_model (Ollama cloud), device (LM Link), quantization, parameter_size,
-                  family;  [] = no models
+                  family, prompt_price and completion_price (openrouter, USD a token, text);  [] = no models
   --auth KEY  --version V  --keep-alive S (close connections that lie idle so long)
   --answer TEXT (default: see below)  --tokens N (answer "word0 word1 ...")  --reasoning TEXT (thinks first)
-  --reasoning-field NAME (instead of the server's own)  --token-delay S  --first-token-delay S
+  --reasoning-field NAME (lm_studio, ollama, openai_compatible)  --token-delay S  --first-token-delay S
   --tool-call NAME:JSON (repeatable)  --tool-text (says the answer too)  --tool-style fragments|whole
   --cached-tokens N  --dimensions N (of an embedding, 8)
   --no-tools  --no-vision  --no-schema  --no-prefill (refused in the server's words)
-  --fault MODE[:ARG][@chat|@all|@/path][*COUNT]   may be repeated; the first that fits is taken
+  --fault MODE[:ARG][@chat|@all|@/path][*COUNT][~PERCENT]   may be repeated; the first that fits is taken
 
 What is answered, the first that fits: the calls of --tool-call whose tools the request offers and that have
 no result since the person spoke; --tokens; "NAME said: RESULT" for tool results; --answer; for a JSON schema
@@ -83,6 +84,6 @@ Fault modes (without @: those marked * concern all requests, the others answers 
   For answers that are not streamed the faults after N tokens mean half a body, or the own form of a late
   error. A stream that llama_cpp keeps (`X-Conversation-Id`) breaks for its client only, but for
   error_mid_stream; the log says "generated" (conversation, tokens, cancelled) when it really ended.
-Over HTTP: POST /__test__/fault {"mode", "arg", "count", "on"} or a list, GET /__test__/log,
+Over HTTP: POST /__test__/fault {"mode", "arg", "count", "on", "percent"} or a list, GET /__test__/log,
 POST /__test__/models.
 """

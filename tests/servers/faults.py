@@ -1,5 +1,6 @@
 """What can go wrong on demand: the modes, where each applies by default, and how often."""
 
+import random
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -97,12 +98,16 @@ MODES = IN_OWN_WORDS | TWISTS | DISGUISES | MID_STREAM | OTHER
 
 @dataclass
 class Fault:
-    """One fault: `arg` as the mode has it, `count` times left (None: always), `on` chat, all or a path."""
+    """One fault: `arg` as the mode has it, `count` times left (None: always), `on` chat, all or a path.
+
+    `percent` is the share of the requests it concerns that meet it.
+    """
 
     mode: str
     arg: str = ""
     count: int | None = None
     on: str = ""
+    percent: float = 100
     since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -143,11 +148,12 @@ class Fault:
 
 
 def parse(text: str) -> Fault:
-    """MODE[:ARG][@WHERE][*COUNT], as in `error_500*1` or `hang@/v1/models`. Raises ValueError."""
+    """MODE[:ARG][@WHERE][*COUNT][~PERCENT], as in `error_500*1` or `hang@/v1/models`. Raises ValueError."""
+    text, _, percent = text.partition("~")
     text, star, count = text.partition("*")
     text, _, on = text.partition("@")
     mode, _, arg = text.partition(":")
-    return Fault(mode, arg, int(count) if star else None, on)
+    return Fault(mode, arg, int(count) if star else None, on, float(percent or 100))
 
 
 def from_json(value: object) -> list[Fault]:
@@ -155,7 +161,7 @@ def from_json(value: object) -> list[Fault]:
     faults = []
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            raise ValueError("a fault is an object with mode, arg, count, on")
+            raise ValueError("a fault is an object with mode, arg, count, on, percent")
         if item.get("mode") in (None, "none"):
             continue
         count = item.get("count")
@@ -166,6 +172,7 @@ def from_json(value: object) -> list[Fault]:
                 "" if arg is None else str(arg),
                 int(count) if count is not None else None,
                 str(item.get("on") or ""),
+                float(item.get("percent", 100)),
             )
         )
     return faults
@@ -176,6 +183,7 @@ class FaultSwitch:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.faults = list(faults)
+        self._random = random.Random(7)  # the same faults in every run
 
     def outages(self) -> Iterator[tuple[float, float | None]]:
         """The outages of the first fault that has any."""
@@ -186,6 +194,8 @@ class FaultSwitch:
         """The fault this request meets, counted down, or None."""
         for fault in self.faults:
             if fault.count != 0 and fault.concerns(path, chat=chat):
+                if fault.percent < 100 and self._random.random() * 100 >= fault.percent:
+                    continue
                 if fault.count is not None:
                     fault.count -= 1
                 return fault

@@ -151,7 +151,7 @@ async def _flood(stream: Stream, reply: Reply, size: int) -> None:
     """The answer's tokens again and again, as fast as the client takes them, until `size` bytes went out."""
     once = b"".join(stream.tokens)
     times = max(1, FLOOD_BLOCK // max(1, len(once)))
-    sent = 0
+    sent = 0 if once else size
     while sent < size:
         await reply.write(once * times)
         sent += len(once) * times

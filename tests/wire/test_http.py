@@ -383,6 +383,25 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced_unseen(http:
     assert requests == [1, 1, 2]
 
 
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-"])
+async def test_a_request_whose_answer_had_begun_is_not_sent_again(http: Http, begun: bytes) -> None:
+    requests = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await read_request(reader)
+        writer.write(OK)
+        await read_request(reader)
+        requests += 1
+        writer.write(begun)
+
+    async with serving(handle) as url:
+        await http.request("POST", url, allowed=Reach.THIS_MACHINE, json={})
+        error = await failure(http, url)
+    assert error.kind is ErrorKind.CLOSED_EARLY
+    assert requests == 1
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_fresh_connection_that_dies_is_not_tried_again(http: Http, method: str) -> None:
     connections = 0
@@ -556,6 +575,22 @@ async def test_a_large_request_arrives_whole(http: Http) -> None:
         for _ in range(2):
             await http.request("POST", url, allowed=Reach.THIS_MACHINE, json=large)
     assert [json.loads(request.partition(b"\r\n\r\n")[2]) for request in seen] == [large, large]
+
+
+async def test_a_large_request_that_was_taken_may_be_thought_about_for_long() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await asyncio.sleep(0.2)
+        writer.write(OK)
+
+    http = Http(Deadlines(request=0.1))
+    large = {"image": "x" * MIB}
+    async with (
+        serving(handle) as url,
+        http.stream("POST", url, allowed=Reach.THIS_MACHINE, json=large) as reply,
+    ):
+        assert await reply.read() == b"{}"
+    await http.aclose()
 
 
 @asynccontextmanager

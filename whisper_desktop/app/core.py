@@ -15,7 +15,7 @@ from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices
 from whisper_desktop.chat import Session
 from whisper_desktop.errors import EngineError, SettingsError
-from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice
+from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged
 from whisper_desktop.values import (
     ConnectionReport,
     Deadlines,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from whisper_desktop.app.talking import Talking
     from whisper_desktop.backends import BackendConfig
     from whisper_desktop.engines.supervisor import Engine
+    from whisper_desktop.llm.wakefulness import Resumed
     from whisper_desktop.settings import LLMSettings, LoadedSettings, SecretStore
     from whisper_desktop.wire.http import Http
 
@@ -69,6 +70,7 @@ class App:
         self._host: EngineHost | None = None
         self._resources: ResourceInfo | None = None
         self._resources_task: asyncio.Task[ResourceInfo] | None = None
+        self._sleep_watch: asyncio.Task[None] | None = None
         self._attention = ""
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -91,6 +93,7 @@ class App:
         with suppress(SettingsError):  # without a run folder nothing was left behind in it
             await asyncio.to_thread(end_orphans)
         await _started(self._keys).refresh()
+        self._sleep_watch = asyncio.create_task(self._watch_for_sleep())
         for problem in self._loaded.problems:
             self.bus.publish(Notice(problem.title, f"{problem.detail} {problem.next_step}".strip(), True))
 
@@ -100,6 +103,7 @@ class App:
         from whisper_desktop.app.places import Places
         from whisper_desktop.app.talking import House, Talking
         from whisper_desktop.settings import SecretStore
+        from whisper_desktop.settings.paths import data_dir
 
         store = SecretStore(run_keys=self.loaded.env_keys, deadlines=self.deadlines)
         self._keys = Keys(store, lambda: self._llm)
@@ -119,14 +123,34 @@ class App:
             resources=self.resources,
             known_resources=lambda: self._resources,
             troubled=self._troubled,
+            spending_file=data_dir(self._env) / "spending.sqlite",
             http=http,
             deadlines=self.deadlines,
             bus=self.bus,
         )
         self._talking = Talking(house, self._places, self._keys)
+        self.bus.listen(ServersChanged, self._servers_changed)
+
+    def _servers_changed(self, change: ServersChanged) -> None:
+        if self._talking is not None and not change.scanning:
+            self._talking.seen(change.servers)
+
+    async def _watch_for_sleep(self) -> None:
+        await asyncio.sleep(self.deadlines.clock_tick)  # the start has better things to import
+        from whisper_desktop.llm.wakefulness import watch
+
+        await watch(self._woke_up, self.deadlines)
+
+    async def _woke_up(self, _sleep: "Resumed") -> None:
+        """The computer slept: connections from before lead nowhere, and nobody is at fault for it."""
+        await self.http.refresh()
+        _started(self._talking).woke_up()
 
     async def stop(self) -> None:
         """End what we started: answers, scans, engines, connections. Safe to call twice."""
+        if self._sleep_watch is not None:
+            self._sleep_watch.cancel()
+            await asyncio.gather(self._sleep_watch, return_exceptions=True)
         if self._talking is not None:
             await self._talking.stop()
         if self._places is not None:
@@ -232,10 +256,12 @@ class App:
 
     async def reload(self) -> None:
         """Read the settings again, and look for keys, after somebody wrote them."""
+        before = self._llm
         self._loaded = await asyncio.to_thread(self._load)
         if self._http is not None:
             self._http.allow_network = self._llm.allow_network
-        await _started(self._talking).renew()
+        if self._llm != before:
+            await _started(self._talking).renew()
         await _started(self._keys).refresh()
 
     def state(self) -> AppState:

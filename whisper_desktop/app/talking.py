@@ -20,7 +20,7 @@ from whisper_desktop.errors import (
     LLMConnectionError,
     WhisperError,
 )
-from whisper_desktop.events import AnswerState, Bus
+from whisper_desktop.events import AnswerState, Bus, Notice
 from whisper_desktop.values import (
     AnswerFinished,
     Attempt,
@@ -32,15 +32,18 @@ from whisper_desktop.values import (
     Reach,
     ResourceInfo,
     Role,
+    ServerInfo,
+    ServerStatus,
     SetupGuidance,
     StreamEvent,
     canonical_id,
 )
+from whisper_desktop.wire.address import origin
 
 if TYPE_CHECKING:
     from whisper_desktop.backends import Backend, BackendConfig
     from whisper_desktop.engines.supervisor import Engine
-    from whisper_desktop.llm import LLMClient
+    from whisper_desktop.llm import LLMClient, Shared
     from whisper_desktop.settings import LLMSettings, LoadedSettings
     from whisper_desktop.wire.http import Http
 
@@ -61,6 +64,7 @@ class House:
     resources: Callable[[], Awaitable[ResourceInfo]]
     known_resources: Callable[[], ResourceInfo | None]
     troubled: Callable[[str], None]
+    spending_file: Path
     http: "Http"
     deadlines: Deadlines
     bus: Bus
@@ -76,6 +80,7 @@ class Talking:
         self._places = places
         self._keys = keys
         self._backends: list[tuple[BackendConfig, Backend]] = []
+        self._shared: tuple[object, Shared] | None = None
         self._answering = 0
         self._looking: set[asyncio.Task[object]] = set()
 
@@ -84,8 +89,46 @@ class Talking:
         """Whether an answer is being written."""
         return self._answering > 0
 
+    @property
+    def shared(self) -> "Shared":
+        """What all answers have in common. Other limits than before make a new one."""
+        from whisper_desktop.llm import Shared
+        from whisper_desktop.llm.ledger import Ledger
+
+        llm = self._house.settings().settings.llm
+        limits = (llm.max_concurrent, llm.spending)
+        if self._shared is None or self._shared[0] != limits:
+            ledger = Ledger(
+                self._house.spending_file,
+                daily_cap=llm.spending.daily,
+                monthly_cap=llm.spending.monthly,
+                warn=self._warn,
+            )
+            deadlines = self._house.deadlines
+            shared = Shared(deadlines, at_once=llm.max_concurrent, ledger=ledger, warn=self._warn)
+            self._shared = (limits, shared)
+        return self._shared[1]
+
+    def _warn(self, sentence: str) -> None:
+        self._house.bus.publish(Notice(sentence))
+
+    def seen(self, servers: Sequence[ServerInfo]) -> None:
+        """Servers were seen to answer: who had failed may be asked again at once."""
+        if self._shared is None:
+            return
+        for server in servers:
+            if server.status is ServerStatus.AVAILABLE and server.url:
+                self._shared[1].health.ask_again(origin(server.url))
+
+    def woke_up(self) -> None:
+        """The computer slept: failures from before say nothing any more."""
+        if self._shared is not None:
+            self._shared[1].health.ask_again()
+
     async def renew(self) -> None:
         """Let go of the backends: the settings or a key have changed, or the app ends."""
+        if self._shared is not None:
+            self._shared[1].health.forgive()
         kept, self._backends = self._backends, []
         for _config, backend in kept:
             await backend.shutdown()
@@ -96,6 +139,8 @@ class Talking:
             task.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
         await self.renew()
+        if self._shared is not None and self._shared[1].ledger is not None:
+            await self._shared[1].ledger.flush()
 
     # --- the chain ----------------------------------------------------------------------------------------
 
@@ -151,7 +196,7 @@ class Talking:
         deadlines = answer_deadlines(self._house.deadlines, loaded)
         if session.guide:
             guide = BackendConfig(id="guide", name="Guide", model="guide", reach=Reach.THIS_MACHINE)
-            return GuideClient(self._backend(guide), deadlines=deadlines)
+            return GuideClient(self._backend(guide), shared=self.shared, deadlines=deadlines)
         llm = loaded.settings.llm
         return LLMClient(
             [self._backend(step) for step in await self._chain(session)],
@@ -160,6 +205,7 @@ class Talking:
             hedge=llm.hedge and not test,
             hedge_paid=llm.hedge_paid,
             guidance=self._guidance if llm.show_setup_guidance else None,
+            shared=self.shared,
             deadlines=deadlines,
         )
 

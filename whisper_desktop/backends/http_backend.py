@@ -184,9 +184,11 @@ class HttpBackend(Backend):
         endpoint = None
         try:
             endpoint = await self._endpoint()
-            return await self._refresh(endpoint, self._reach(endpoint, allowed))
+            reach = self._reach(endpoint, allowed)
+            await self._identify(endpoint, reach)
+            return await self._refresh(endpoint, reach)
         except BackendError as error:
-            raise self._told(error, endpoint, None) from None
+            raise await self._failure(error, endpoint, None) from None
 
     async def embed(
         self, texts: Sequence[str], *, model: str | None = None, allowed: Reach | None = None
@@ -194,6 +196,8 @@ class HttpBackend(Backend):
         """Vectors for texts. See `Backend`."""
         if "embedding" not in self.capabilities:
             return await super().embed(texts, model=model, allowed=allowed)
+        if not texts:
+            return Embeddings((), model)
         endpoint, chosen = None, model
         try:
             endpoint = await self._endpoint()
@@ -209,10 +213,7 @@ class HttpBackend(Backend):
                 raise BackendError(ErrorKind.MALFORMED, "The number of vectors is not that of the texts.")
             return found
         except BackendError as error:
-            told = self._told(await self._explained(error, chosen), endpoint, chosen)
-            if error.kind in _ABOUT_THE_PLACE:
-                self._forget()
-            raise told from None
+            raise await self._failure(error, endpoint, chosen) from None
 
     async def load_model(self) -> str | None:
         """Load the model that would answer now; most servers do it with the first request."""
@@ -220,11 +221,12 @@ class HttpBackend(Backend):
         try:
             endpoint = await self._endpoint()
             reach = self._reach(endpoint, None)
+            await self._identify(endpoint, reach)
             self._model = await self._load(endpoint, await self._choose(endpoint, None, reach), reach)
         except BackendError as error:
             if error.kind is ErrorKind.MODEL_MISSING:
                 return None
-            raise self._told(error, endpoint, None) from None
+            raise await self._failure(error, endpoint, self.config.model) from None
         return self._model
 
     async def shutdown(self) -> None:
@@ -295,10 +297,7 @@ class HttpBackend(Backend):
                 except BackendError as error:
                     call = await self._instead(question, call, error)
         except BackendError as error:
-            told = self._told(await self._explained(error, chosen), endpoint, chosen)
-            if error.kind in _ABOUT_THE_PLACE:
-                self._forget()
-            raise told from None
+            raise await self._failure(error, endpoint, chosen) from None
         finally:
             if endpoint is not None and call is not None and not ended:
                 await self._abandoned(question, call)
@@ -584,7 +583,13 @@ class HttpBackend(Backend):
                 return await reply.read()
         return b""
 
-    def _told(self, error: BackendError, endpoint: Endpoint | None, model: str | None) -> BackendError:
+    async def _failure(
+        self, error: BackendError, endpoint: Endpoint | None, model: str | None
+    ) -> BackendError:
+        """A failure as a person reads it, in this backend's name."""
+        error = await self._explained(error, model)
+        if error.kind in _ABOUT_THE_PLACE:
+            self._forget()
         url = endpoint.api_base if endpoint else ""
         key = endpoint.key.text if endpoint and endpoint.key else None
         reach = reach_of(endpoint.api_base) if endpoint else self.config.reach

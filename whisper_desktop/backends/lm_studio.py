@@ -5,6 +5,7 @@ before any text is handed out. LM Studio loads a model just in time, with the co
 there; where a larger one is wanted, the model is loaded by the native API (since 0.4) first.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class LMStudioBackend(OpenAICompatibleBackend):
         self._newest_list = 0
         self._entries: tuple[_Entry, ...] = ()
         self._loaded_by_us: list[str] = []
+        self._loading = asyncio.Lock()
 
     async def unload_model(self) -> None:
         """Unload what this backend has loaded, and nobody else's."""
@@ -90,7 +92,7 @@ class LMStudioBackend(OpenAICompatibleBackend):
                 await self._order(endpoint, _UNLOAD, {"instance_id": instance}, self._reach(endpoint, None))
             except BackendError as error:
                 if error.kind is not ErrorKind.MODEL_MISSING:  # Somebody was faster.
-                    raise self._told(error, endpoint, instance) from None
+                    raise await self._failure(error, endpoint, instance) from None
 
     # --- its list -----------------------------------------------------------------------------------------
 
@@ -159,21 +161,26 @@ class LMStudioBackend(OpenAICompatibleBackend):
         wanted = self._context(question.config, entry)
         if wanted is None:
             return model  # It loads it just in time.
-        return await self._load_instance(question.endpoint, entry, wanted, question.reach)
+        return await self._load_one(question.endpoint, model, question.config, question.reach)
 
     async def _load(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
-        entry = self._entry(model)
-        if model is None or entry is None:
+        if model is None or self._entry(model) is None:
             return model
-        config = GenerationConfig()
-        return self._fitting(config, model) or await self._load_instance(
-            endpoint, entry, self._context(config, entry), allowed
-        )
+        return await self._load_one(endpoint, model, GenerationConfig(), allowed)
+
+    async def _load_one(
+        self, endpoint: Endpoint, model: str, config: GenerationConfig, allowed: Reach
+    ) -> str:
+        """A loaded instance that fits. Each load makes one more, so that those who need one take turns."""
+        async with self._loading:
+            fitting, entry = self._fitting(config, model), self._entry(model)
+            if fitting is not None or entry is None:
+                return fitting or model
+            return await self._load_instance(endpoint, entry, self._context(config, entry), allowed)
 
     async def _load_instance(
         self, endpoint: Endpoint, entry: _Entry, context: int | None, allowed: Reach
     ) -> str:
-        """Load one more instance; only where none fits, since a second one takes as much memory again."""
         body: Json = {"model": entry.key}
         if context is not None:
             body["context_length"] = context

@@ -99,7 +99,7 @@ class OllamaBackend(HttpBackend):
             try:
                 await self._order(endpoint, model, 0, self._reach(endpoint, None))
             except BackendError as error:
-                raise self._told(error, endpoint, model) from None
+                raise await self._failure(error, endpoint, model) from None
 
     async def _order(self, endpoint: Endpoint, model: str, keep_alive: object, allowed: Reach) -> None:
         """Load a model, or unload it (`keep_alive` 0): a chat without a message."""

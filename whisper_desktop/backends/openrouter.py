@@ -76,7 +76,7 @@ class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
             if text(data.get("label")) is None:
                 raise BackendError(ErrorKind.NOT_AN_LLM, "It says nothing about the key.")
         except BackendError as error:
-            raise self._told(error, endpoint, None) from None
+            raise await self._failure(error, endpoint, None) from None
         return KeyStatus(
             limit=fields.number(data.get("limit")),
             limit_remaining=fields.number(data.get("limit_remaining")),

@@ -109,7 +109,7 @@ class Connections:
         pools, self._pools, self._retired = self._all(), {}, []
         for pool in pools:
             for reply in tuple(pool.replies):
-                pass  # Wakes whoever reads; closing the session alone would leave them waiting.
+                reply.close()  # Wakes whoever reads; closing the session alone would leave them waiting.
         for pool in pools:
             await pool.session.close()
 

@@ -1,12 +1,16 @@
 """Every fault mode, on every server that chats."""
 
 import http.client
+import importlib
+import re
 import socket
 from typing import Any
 
 import pytest
 
-from tests.servers.faults import IN_OWN_WORDS, parse
+import tests.servers
+from tests.servers.base import common_options
+from tests.servers.faults import IN_OWN_WORDS, MODES, FaultSwitch, parse
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from tests.servers.probe import Seen, call
@@ -239,6 +243,7 @@ def test_an_unknown_fault_is_refused_by_name(servers: ServerFactory) -> None:
         ("rate_429:40:availability", {"arg": "40:availability", "variant": "availability"}),
         ("hang@/v1/models*1", {"on": "/v1/models", "count": 1}),
         ("redirect:http://127.0.0.1:9/x", {"arg": "http://127.0.0.1:9/x"}),
+        ("error_500~2.5", {"mode": "error_500", "percent": 2.5, "count": None}),
     ],
 )
 def test_faults_are_written_in_one_line(text: str, expected: dict[str, Any]) -> None:
@@ -254,3 +259,25 @@ def test_text_completions_have_their_own_shape(servers: ServerFactory, name: str
     assert (whole["object"], whole["choices"][0]["text"]) == ("text_completion", "You said: one")
     seen = call(url, "POST", "/v1/completions", body | {"stream": True})
     assert "".join(event["choices"][0]["text"] for event in seen.events()) == "You said: one"
+
+
+def test_a_share_of_the_requests_meets_a_fault_and_always_the_same_ones() -> None:
+    def met() -> list[bool]:
+        switch = FaultSwitch([parse("error_500~5")])
+        return [switch.take("/", chat=True) is not None for _ in range(1000)]
+
+    assert 30 < sum(met()) < 70
+    assert met() == met()
+
+
+def test_the_manual_names_every_mode_and_every_option() -> None:
+    manual = tests.servers.__doc__ or ""
+    assert [mode for mode in sorted(MODES) if not re.search(rf"\b{mode}\b", manual)] == []
+    options: set[str] = set()
+    for name in [*CHAT, "gpt4all", "anthropic", "gemini", "impostor"]:
+        server = importlib.import_module(f"tests.servers.{name}").SERVER
+        options |= {
+            option for each in common_options(server, name)._actions for option in each.option_strings
+        }
+    missing = {option for option in options if not re.search(rf"{option}(?![\w-])", manual)}
+    assert missing == {"-h", "--help"}

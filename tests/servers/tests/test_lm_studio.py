@@ -226,11 +226,11 @@ def test_ttl_unloads_what_was_loaded_just_in_time(servers: ServerFactory) -> Non
         data = call(server.url, "GET", "/api/v0/models").json()["data"]
         return [each["id"] for each in data if each["state"] == "loaded"]
 
-    body = {"messages": [{"role": "user", "content": "hi"}], "ttl": 0.1}
+    body = {"messages": [{"role": "user", "content": "hi"}], "ttl": 0.5}
     call(server.url, "POST", "/v1/chat/completions", {"model": "a"} | body)
     call(server.url, "POST", "/v1/chat/completions", {"model": "kept"} | body)
     assert loaded() == ["a", "kept"]
-    time.sleep(0.1)
+    time.sleep(0.5)
     assert loaded() == ["kept"]
 
 
