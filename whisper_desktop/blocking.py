@@ -263,6 +263,7 @@ class _Loop:
             raise _was_shut_down() from None
         except BaseException:
             if not job.done():
+                job.cancel()
                 finished.wait(self._deadlines.cleanup)
             raise
 

@@ -137,14 +137,14 @@ def test_ctrl_c_during_a_wait_ends_the_request_and_the_program(servers: ServerFa
             {call}
         except KeyboardInterrupt:
             print("stopped", flush=True)
+        input()
     """)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe)
     server.wait_for("request", 2)
     process.send_signal(signal.SIGINT)
-    server.wait_for("disconnect")
-    said, complaints = process.communicate(timeout=10)
+    server.wait_for("disconnect")  # while the program lives on
+    said, complaints = process.communicate(b"\n", timeout=10)
     assert (said, complaints, process.returncode) == (b"stopped\n", b"", 0)
 
 

@@ -74,6 +74,8 @@ async def test_a_named_model_is_not_looked_up_where_a_wrong_name_is_refused_by_t
 # --- who answers ------------------------------------------------------------------------------------------
 
 FOUND = {
+    "lm_studio": ("lm_studio", (), ["GET /lmstudio-greeting", NATIVE]),
+    "ollama": ("ollama", (), ["GET /", "GET /api/version", "GET /api/tags", "GET /api/ps"]),
     "llama_cpp": ("llama_cpp", (), ["GET /props"]),
     "vllm": ("openai_compatible", ("--flavor", "vllm"), ["GET /v1/models", "GET /version"]),
     "sglang": ("openai_compatible", ("--flavor", "sglang"), ["GET /v1/models"]),
@@ -107,7 +109,7 @@ async def test_a_server_that_was_found_is_recognised_once_before_it_gets_a_promp
 @pytest.mark.parametrize(
     "backend_id", ["llama_cpp", "llamafile", "vllm", "jan", "koboldcpp", "lm_studio", "ollama"]
 )
-@pytest.mark.parametrize("stranger", ["openai_compatible", "openrouter", "llama_swap"])
+@pytest.mark.parametrize("stranger", ["openai_compatible", "openrouter", "llama_swap", "lemonade"])
 async def test_a_program_that_took_the_port_of_an_engine_gets_no_prompt(
     servers: ServerFactory, make: MakeBackend, backend_id: str, stranger: str
 ) -> None:

@@ -149,16 +149,16 @@ async def test_who_stops_reading_stops_the_generation_that_would_go_on(
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_a_cancelled_reader_stops_it_too_even_if_cancelled_twice(
+async def test_a_cancelled_reader_stops_it_too_however_often_it_is_cancelled(
     servers: ServerFactory, make: MakeBackend
 ) -> None:
     server = servers("llama_cpp", "--tokens", "1000", "--token-delay", "0.01")
     backend = make(server, "tiny", resume=True)
     reading = asyncio.ensure_future(backend.generate_text(ASK))
     await seen(server, "request", 3)
-    reading.cancel()
-    await asyncio.sleep(0)
-    reading.cancel()
+    for _ in range(50):
+        reading.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert (await seen(server, "generated"))["cancelled"] is True

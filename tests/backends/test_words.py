@@ -57,3 +57,13 @@ def test_the_title_is_about_the_persons_things(
 
 def test_the_wait_that_a_server_asks_for_is_named() -> None:
     assert tell(ErrorKind.RATE_LIMITED, retry_after=40.0).next_step == "Try again in 40 s."
+
+
+def test_what_a_backend_says_in_its_own_name_is_not_said_again_in_other_words() -> None:
+    error = BackendError(
+        ErrorKind.MODEL_MISSING, "OpenRouter answered with b instead of a.", "Why.", "Do this."
+    )
+    again = told(
+        error, backend="openrouter", name="OpenRouter", url="", model="a", reach=Reach.CLOUD, key=None
+    )
+    assert str(again) == str(error)

@@ -88,6 +88,18 @@ async def test_a_server_that_never_answers_costs_its_first_token_deadline(
     await asyncio.to_thread(server.wait_for, "disconnect")
 
 
+async def test_a_server_that_never_answers_is_asked_once_even_where_nobody_else_is_there(
+    servers: ServerFactory, step: MakeStep, asking: Asking
+) -> None:
+    """C3: a second try would cost the whole time again."""
+    server = servers("openai_compatible", "--fault", "hang@chat")
+    times = replace(QUICK, first_token=PATIENCE_S, no_progress=PATIENCE_S)
+    outcome = await asking.ask(asking.client(step(server), deadlines=times))
+    error = outcome.failed(LLMConnectionError)
+    assert f"did not begin to answer within {PATIENCE_S} s" in str(error)
+    assert (outcome.kinds, hits(server)) == ([ErrorKind.FIRST_TOKEN_TIMEOUT], 1)
+
+
 @pytest.mark.parametrize("fault", ["hang_headers", "stall_mid_stream:0"])
 async def test_a_server_that_says_only_hello_costs_its_first_token_deadline_too(
     servers: ServerFactory, step: MakeStep, asking: Asking, fault: str

@@ -11,6 +11,7 @@ from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import LLMConnectionError
 from whisper_desktop.llm.breaker import LONGEST_FLOOR, State
+from whisper_desktop.llm.health import Health
 from whisper_desktop.llm.places import place_of
 from whisper_desktop.values import AttemptFailed, ErrorKind, Phase, Progress, Reach
 
@@ -267,8 +268,8 @@ async def test_those_who_were_told_to_slow_down_together_do_not_come_back_togeth
     waits = []
     for _ in range(5):
         client = asking.client(far, second, reach="cloud", deadlines=QUICK)
-        clock = Clock(client)
+        client.shared.health = Health(QUICK, clock=lambda: 1000.0)
         await asking.together(client, ["Hi"] * 3)
-        waits.append(client.shared.health.standing(place_of(far, None)).until - clock())
-    assert all(4 - TOLERANCE_S <= wait <= 6 for wait in waits)
-    assert max(waits) - min(waits) > 0.01
+        waits.append(client.shared.health.standing(place_of(far, None)).until - 1000.0)
+    assert all(4 <= wait <= 6 for wait in waits)
+    assert len(set(waits)) == 5

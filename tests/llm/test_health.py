@@ -285,6 +285,21 @@ def test_the_one_whose_window_ends_first_is_asked_first(health: Health, clock: C
     assert health.soonest([HERE, ALSO_HERE, CLOUD]) == 1
 
 
+def test_a_wall_clock_that_is_set_changes_nothing(clock: Clock) -> None:
+    wall = [_noon_and(0.0)]
+    health = Health(DEADLINES, clock=clock, wall=lambda: wall[0], rng=Even())
+    fail(health, HERE, ErrorKind.CONNECT_REFUSED)
+    fail(health, CLOUD, ErrorKind.RATE_LIMITED, 600.0)
+    before = [health.standing(place) for place in (HERE, CLOUD)]
+    for jump in (3600.0, -7200.0):
+        wall[0] += jump
+        assert [health.standing(place) for place in (HERE, CLOUD)] == before
+        assert isinstance(health.ask(HERE, alone=False), Shut)
+    clock.now += 3600.0
+    permit(health.ask(HERE, alone=False))
+    permit(health.ask(CLOUD, alone=False))
+
+
 # --- words -----------------------------------------------------------------------------------------------
 
 

@@ -160,7 +160,8 @@ async def test_an_unknown_price_is_refused_where_there_is_a_limit() -> None:
 
 
 async def test_what_costs_nothing_is_admitted_even_when_the_limit_is_used_up() -> None:
-    ledger = Ledger(None, daily_cap=0.0)
+    ledger = Ledger(None, daily_cap=0.25)
+    spend(ledger, 0.5)
     await admitted(ledger, 1000, price=Price(0.0, 0.0))
     await refused(ledger, 1)
 
@@ -212,6 +213,7 @@ async def test_a_cancelled_question_gives_its_money_back() -> None:
     held.release()
     held.release()
     await admitted(ledger, 100)
+    await refused(ledger, 1)
 
 
 async def test_an_answer_without_a_limit_of_its_own_is_taken_to_be_long() -> None:
@@ -342,6 +344,40 @@ async def test_a_damaged_file_is_kept_aside_and_told_once(
     assert again.today().total.cost_usd == 1.5
 
 
+async def test_a_file_that_was_made_but_never_written_is_not_damaged(path: Path) -> None:
+    path.parent.mkdir()
+    put(path, b"")
+    told: list[str] = []
+    ledger = Ledger(path, daily_cap=1.0, warn=told.append)
+    await admitted(ledger, 10)
+    spend(ledger, 0.5)
+    await ledger.flush()
+    assert told == []
+    assert await _answers(path) == 1
+
+
+async def test_damage_that_only_a_check_finds_does_not_reach_the_sums(path: Path) -> None:
+    ledger = Ledger(path)
+    spend(ledger, 0.5)
+    await ledger.flush()
+    strict, lax = "answers INTEGER NOT NULL", "answers INTEGER"
+    for old, new, change in ((strict, lax, "UPDATE spent SET answers = NULL"), (lax, strict, "SELECT 1")):
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?)", (old, new))
+        database.commit()
+        database.close()
+        database = sqlite3.connect(path)
+        database.execute(change)
+        database.commit()
+        database.close()
+    told: list[str] = []
+    ledger = Ledger(path, warn=told.append)
+    await ledger.refresh()
+    assert len(told) == 1
+    assert ledger.today().total == Count()
+
+
 async def test_another_programs_database_is_not_written_to(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
@@ -413,7 +449,8 @@ async def test_a_file_that_another_program_holds_is_written_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("whisper_desktop.llm.ledger_file._BUSY_S", 0.05)
-    ledger = Ledger(path, warn=pytest.fail)
+    told: list[str] = []
+    ledger = Ledger(path, warn=told.append)
     spend(ledger, 0.25)
     await ledger.flush()
     other = sqlite3.connect(path, isolation_level=None)
@@ -425,6 +462,7 @@ async def test_a_file_that_another_program_holds_is_written_later(
     finally:
         other.close()
     await ledger.flush()
+    assert told == []
     again = Ledger(path)
     await again.refresh()
     assert again.today().total.cost_usd == 0.5

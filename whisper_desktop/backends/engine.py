@@ -62,7 +62,8 @@ class EngineBackend(LlamaCppBackend):
     ) -> None:
         super().__init__(config, http=http, deadlines=deadlines, owns_http=owns_http)
         self._engine = engine
-        self._resumes = True  # The process ends with us, whatever it still generates.
+        # The process ends with us, whatever it still generates.
+        self._resumes = self._option("resume", bool) is not False
         self._asked_at = ""
 
     @property

@@ -96,11 +96,6 @@ class LMStudioBackend(OpenAICompatibleBackend):
 
     # --- its list -----------------------------------------------------------------------------------------
 
-    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
-        # Its list is a sign in itself, and looked into before a prompt goes; a key needs one before.
-        if endpoint.key is not None:
-            await super()._identify(endpoint, allowed)
-
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         answers: dict[str, Answer] = {}
         for position, path in enumerate(_LISTS_NEWEST_FIRST):

@@ -63,11 +63,6 @@ class OllamaBackend(HttpBackend):
 
     # --- models -------------------------------------------------------------------------------------------
 
-    async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
-        # Its list is looked into before a prompt goes; a key needs a sign before.
-        if endpoint.key is not None:
-            await super()._identify(endpoint, allowed)
-
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         answers = dict(_VERSION_UNASKED)
         for path in (ollama.TAGS, ollama.RUNNING):

@@ -11,6 +11,9 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+LOOKUP: Mapping[str, object] = {"conversation_ids": []}
+"""What is posted to `lookup_url`: a question about no answer at all."""
+
 _HEADER = "x-conversation-id"
 
 
@@ -27,9 +30,6 @@ def conversation_of(headers: Mapping[str, str]) -> str | None:
 def lookup_url(api_base: str) -> str:
     """Answers 200 to a POST where there is a replay buffer."""
     return f"{api_base}/streams/lookup"
-
-
-LOOKUP: Mapping[str, object] = {"conversation_ids": []}
 
 
 def stream_url(api_base: str, conversation: str, start: int | None = None) -> str:

@@ -30,7 +30,7 @@ from whisper_desktop.llm.decisions import (
     may_hedge,
     reason_for,
 )
-from whisper_desktop.llm.health import Permit, Shut
+from whisper_desktop.llm.health import Shut
 from whisper_desktop.llm.messages import estimate_tokens
 from whisper_desktop.llm.places import place_of
 from whisper_desktop.llm.race import Race
@@ -287,15 +287,12 @@ class Answering:
             return failures.cannot(backend, lacking or question.needs)
         if self._too_small is not None and (backend.context_length or 0) <= self._too_small:
             return failures.no_larger(backend)
-        if self.only or self._shared.health.standing(place).state not in (State.OPEN, State.BLOCKED):
-            return None
-        answer = self._shared.health.ask(place)
-        if isinstance(answer, Permit):
-            answer.released()
+        standing = self._shared.health.standing(place)
+        if self.only or standing.state not in (State.OPEN, State.BLOCKED):
             return None
         if not looking:
             self._resting.append(backend)
-        return failures.resting(backend, answer)
+        return failures.resting(backend, standing.kind, self._shared.health.why(place))
 
     # --- used by the openings -----------------------------------------------------------------------------
 
@@ -345,7 +342,7 @@ class Answering:
         """Record a step whose breaker opened while it waited, or that wants to be left alone."""
         if not alone:
             self._resting.append(backend)
-        return AttemptFailed(self._record(backend, failures.resting(backend, shut), 0.0, skipped=True))
+        return AttemptFailed(self._record(backend, failures.resting(backend, shut.kind, shut.detail), 0.0, skipped=True))
 
     async def pause(self, seconds: float) -> None:
         """Wait, as long as the caller's time lasts."""

@@ -160,13 +160,16 @@ class Attempting:
 
     def failed(self, error: BackendError | ReachError) -> None:
         """It went wrong: what the breaker and the limits are told."""
-        retry_after = error.retry_after if isinstance(error, BackendError) else None
         if error.kind is ErrorKind.UNSUPPORTED and self._question.needs:
             self._shared.health.refused(self._asked_place, self._question.needs)
         if error.kind is ErrorKind.RATE_LIMITED and not self._place.local:
             self._shared.limiter.slower(self._key)
-        if self._permit is not None:
-            self._permit.failed(error.kind, retry_after)
+        if self._permit is None:
+            return
+        if isinstance(error, ReachError):
+            self._permit.released()  # nothing was sent, by our own rule: nobody is at fault
+        else:
+            self._permit.failed(error.kind, error.retry_after)
 
     async def close(self) -> None:
         """Give back everything. What was neither told to have succeeded nor failed was cancelled."""

@@ -12,7 +12,6 @@ from whisper_desktop.errors import (
     WhisperError,
 )
 from whisper_desktop.llm.decisions import most_actionable, what_happened
-from whisper_desktop.llm.health import Shut
 from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
 
 Failure = BackendError | ReachError
@@ -88,9 +87,11 @@ def slower(backend: Backend) -> BackendError:
     return BackendError(ErrorKind.CANCELLED, f"{backend.name} was slower.", "It was stopped.")
 
 
-def resting(backend: Backend, shut: Shut) -> BackendError:
+def resting(backend: Backend, kind: ErrorKind | None, why: str) -> BackendError:
     """Its breaker is open."""
-    return BackendError(shut.kind, f"{backend.name} was left out.", shut.detail, request_sent=False)
+    return BackendError(
+        kind or ErrorKind.CONNECT_REFUSED, f"{backend.name} was left out.", why, request_sent=False
+    )
 
 
 def cannot(backend: Backend, needs: frozenset[str]) -> BackendError:

@@ -76,7 +76,7 @@ class Connections:
         try:
             return await self._once(route, address, method, headers, body, connect, used)
         except BackendError as error:
-            if error.kind is not ErrorKind.CLOSED_EARLY or used.fresh or self._closed:
+            if error.kind is not ErrorKind.CLOSED_EARLY or not used.stale or self._closed:
                 raise
         # The server had closed this kept-alive connection before it saw the request: take a new one.
         fresh = route._replace(fresh=True)
@@ -145,6 +145,7 @@ class Connections:
             return _Reply(response, address, pool, large)
         except TRANSPORT_ERRORS as error:
             failure = transport_errors.before_headers(error, address, connect)
+            used.stale = not used.fresh and not transport_errors.had_begun(error)
         finally:
             pool.waiting -= 1
             _used.reset(token)
@@ -199,10 +200,14 @@ _HERE = _Route(Reach.THIS_MACHINE)
 
 
 class _Used:
-    """Whether a request got a new connection, or one that had been kept."""
+    """What is known of the connection that a request got.
 
-    __slots__ = ("fresh",)
+    `fresh` is a new one, not one that had been kept; `stale` had been kept, and gave nothing back.
+    """
+
+    __slots__ = ("fresh", "stale")
     fresh: bool
+    stale: bool
 
 
 _used: ContextVar[_Used] = ContextVar("_used")

@@ -35,6 +35,12 @@ def before_headers(error: Exception, address: Address, connect: float) -> Backen
     return failures.not_answered(address)
 
 
+def had_begun(error: Exception) -> bool:
+    """Whether the server had sent something, as far as one can tell, before it closed the connection."""
+    # The message is a text, or what could be read of the answer.
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
 def in_body(error: Exception, address: Address, status: int) -> BackendError:
     """Why a body ended before its end."""
     if isinstance(error.__cause__, ContentEncodingError):
