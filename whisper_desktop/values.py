@@ -25,13 +25,15 @@ class Reach(StrEnum):
 
     def allows(self, other: "Reach") -> bool:
         """Whether something that goes as far as `other` may be used when `self` is what is allowed."""
-        order = list(Reach)
-        return order.index(other) <= order.index(self)
+        return _DISTANCE[other] <= _DISTANCE[self]
 
     @property
     def words(self) -> str:
         """What a person reads: "this computer", "my network", "cloud"."""
         return {"this_machine": "this computer", "my_network": "my network", "cloud": "cloud"}[self.value]
+
+
+_DISTANCE = {reach: place for place, reach in enumerate(Reach)}
 
 
 # --- Ids: one table of backends and servers ---------------------------------------------------------------

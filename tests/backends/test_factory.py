@@ -8,7 +8,7 @@ import pytest
 from tests.backends.conftest import ASK
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import BACKENDS, BackendConfig, create_backend
-from whisper_desktop.backends.http_backend import Endpoint, Secret, roots_of
+from whisper_desktop.backends.request import Endpoint, Secret, roots_of
 from whisper_desktop.errors import BackendError, NetworkBlocked, SettingsError
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire.http import Http

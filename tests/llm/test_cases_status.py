@@ -244,8 +244,8 @@ async def test_no_wait_is_longer_than_the_limit_whatever_a_server_says(
 async def test_a_crowd_that_is_told_to_slow_down_does(
     servers: ServerFactory, step: MakeStep, asking: Asking
 ) -> None:
-    """C12: of 50 questions at once four reach the server, all are answered, half as many go there from now
-    on, and none for some seconds.
+    """C12: of 50 questions at once four at most reach the server, all are answered, half as many at most go
+    there from now on, and none for some seconds.
     """
     server = servers("openai_compatible", "--fault", "rate_429")
     far = step(server, reach=Reach.CLOUD)
@@ -254,7 +254,9 @@ async def test_a_crowd_that_is_told_to_slow_down_does(
     outcomes = await asking.together(client, ["Hi"] * 50)
     assert {outcome.text for outcome in outcomes} == {"You said: Hi"}
     assert hits(server) <= 4
-    assert client.shared.limiter.limit_at(place_of(far, None).origin) == 2
+    limit = client.shared.limiter.limit_at(place_of(far, None).origin)
+    assert limit is not None
+    assert limit <= 2
     clock.ahead = 3.0
     assert (await asking.ask(client)).attempts[0].skipped
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from whisper_desktop.backends.cloud import CloudBackend
-from whisper_desktop.backends.http_backend import Call, Endpoint, Question
 from whisper_desktop.backends.options import Kind
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.values import ModelInfo, Reach
 from whisper_desktop.wire.anthropic import VERSION, ChatDecoder, decode_models, encode_chat
 

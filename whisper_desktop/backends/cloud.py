@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from whisper_desktop.backends.http_backend import Endpoint, HttpBackend
+from whisper_desktop.backends.http_backend import HttpBackend
 from whisper_desktop.backends.options import TEXT, Kind, read_number
+from whisper_desktop.backends.request import Endpoint
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind, Price, Reach
 

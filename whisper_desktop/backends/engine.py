@@ -7,8 +7,8 @@ import asyncio
 from typing import Protocol
 
 from whisper_desktop.backends.base import BackendConfig
-from whisper_desktop.backends.http_backend import Endpoint, Secret
 from whisper_desktop.backends.llama_cpp import LlamaCppBackend
+from whisper_desktop.backends.request import Endpoint, Secret
 from whisper_desktop.errors import BackendError, EngineError
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ErrorKind, ModelInfo, Reach
 from whisper_desktop.wire.http import Http

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from whisper_desktop.backends.cloud import CloudBackend
-from whisper_desktop.backends.http_backend import Call, Endpoint, Question
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.values import Embeddings, ModelInfo, Reach
 from whisper_desktop.wire.gemini import (
     ChatDecoder,

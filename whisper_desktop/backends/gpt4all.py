@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from whisper_desktop.backends.http_backend import Question
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
+from whisper_desktop.backends.request import Question
 
 _REJECTED = frozenset({"seed", "stop"})
 

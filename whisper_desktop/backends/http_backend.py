@@ -14,16 +14,17 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
 from whisper_desktop.backends.identity import is_still_there
+from whisper_desktop.backends.listing import Listing, find, pick
 from whisper_desktop.backends.options import Kind, read_options
-from whisper_desktop.errors import BackendError, ConsentRequired
+from whisper_desktop.backends.request import Call, Endpoint, Question, Secret, roots_of
+from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
-    IDENTITIES,
     BackendEvent,
     Deadlines,
     Embeddings,
@@ -35,14 +36,13 @@ from whisper_desktop.values import (
     Progress,
     Reach,
 )
-from whisper_desktop.wire.address import normalise_url, parse_url, reach_of
+from whisper_desktop.wire.address import parse_url, reach_of
 from whisper_desktop.wire.decoding import StreamDecoder
 from whisper_desktop.wire.errors import error_of
 from whisper_desktop.wire.http import Http, Reply, StreamReply, parse_json
 
 T = TypeVar("T")
 
-_SHOWN_MODELS = 5
 _IN_ONE_PIECE = ("application/json", "text/html")
 # After these it is open who answers at the address, and with which models.
 _ABOUT_THE_PLACE = frozenset(
@@ -61,74 +61,6 @@ _ABOUT_THE_PLACE = frozenset(
         ErrorKind.MODEL_MISSING,
     }
 )
-
-
-class Secret:
-    """A key that does not show itself."""
-
-    def __init__(self, text: str) -> None:
-        if not text.isascii() or not text.isprintable():
-            raise BackendError(
-                ErrorKind.AUTH,
-                "The key cannot be sent.",
-                "It contains a line break or another character that no key has.",
-                request_sent=False,
-            )
-        self.text = text
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where one request goes and with which key. The key is kept out of every repr."""
-
-    api_base: str
-    key: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked for, the model that was named for it, where it goes, and how far it may travel."""
-
-    messages: Sequence[Message]
-    config: GenerationConfig
-    named: str | None
-    endpoint: Endpoint
-    reach: Reach
-
-
-@dataclass(slots=True)
-class Call:
-    """One request for an answer, and who reads what comes back.
-
-    `received` counts the bytes of the answer; a request that goes on with one that was cut has `begins_at`
-    and the failure that it follows.
-    """
-
-    model: str | None
-    url: str
-    body: object
-    decoder: StreamDecoder
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    received: int = 0
-    begins_at: int = 0
-    goes_on_after: BackendError | None = None
-    in_place_of_another: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """What a server had, and when it said so (monotonic seconds)."""
-
-    models: tuple[ModelInfo, ...]
-    at: float
-
-    @property
-    def age(self) -> float:
-        return time.monotonic() - self.at
 
 
 class HttpBackend(Backend):
@@ -157,8 +89,7 @@ class HttpBackend(Backend):
         self._root, self._api_base = roots_of(config)
         here = bool(self._root) and parse_url(self._root).reach is Reach.THIS_MACHINE
         self._was_found_here = here and not config.as_given
-        self._listing: _Listing | None = None
-        self._refreshing = 0
+        self._listing = Listing()
         self._recognised_at: float | None = None
 
     # --- what every backend offers ------------------------------------------------------------------------
@@ -378,7 +309,7 @@ class HttpBackend(Backend):
 
         A model that was taken from the list, and is gone since, is replaced by another one that is there.
         """
-        taken_from_list = self._listing is not None and not (question.named or self.config.model)
+        taken_from_list = self._listing.is_known and not (question.named or self.config.model)
         if error.kind is not ErrorKind.MODEL_MISSING or not taken_from_list or call.in_place_of_another:
             raise error
         self._forget()
@@ -461,27 +392,23 @@ class HttpBackend(Backend):
 
     async def _listed(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         """The server's list, asked again once it is older than `Deadlines.listing`."""
-        listing, believed = self._listing, self._deadlines.listing
-        # While somebody else asks already, the rest does not queue up for the same answer.
-        if listing is not None and listing.age < (2 * believed if self._refreshing else believed):
-            return listing.models
+        if self._listing.is_believed(self._deadlines.listing):
+            return self._listing.models
         return await self._refresh(endpoint, allowed)
 
     async def _refresh(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
-        self._refreshing += 1
-        try:
-            models = await self._models(endpoint, allowed)
-        except BackendError:
-            self._forget()
-            raise
-        finally:
-            self._refreshing -= 1
-        self._listing = _Listing(models, time.monotonic())
-        return models
+        with self._listing.being_asked():
+            try:
+                self._listing.take(await self._models(endpoint, allowed))
+            except BackendError:
+                self._forget()
+                raise
+        return self._listing.models
 
     def _forget(self) -> None:
         """Nothing is believed of the server any more; it is asked again."""
-        self._listing = self._recognised_at = None
+        self._listing.forget()
+        self._recognised_at = None
 
     def _answered(self, call: Call) -> None:
         """An answer is complete."""
@@ -495,44 +422,10 @@ class HttpBackend(Backend):
 
     def _known(self, model: str | None) -> ModelInfo | None:
         """What the last list says about a model."""
-        if model is None or self._listing is None:
-            return None
-        return self._find(model, self._listing.models)
-
-    def _find(self, named: str, models: Sequence[ModelInfo]) -> ModelInfo | None:
-        """The entry that a name means, by preference the one that is called just so."""
-        exact = next((model for model in models if model.id == named), None)
-        return exact or next((model for model in models if self._same(named, model.id)), None)
+        return find(model, self._listing.models, self._same) if model is not None else None
 
     def _pick(self, named: str | None, models: Sequence[ModelInfo], allowed: Reach) -> str:
-        """One of the models that the server lists: the named one, else a loaded one, else the first here.
-
-        Raises `BackendError` MODEL_MISSING, or `ConsentRequired` for a model that runs somewhere else.
-        """
-        if named is not None:
-            found = self._find(named, models)
-        else:
-            able = [
-                model for model in models if model.can_chat and (not model.remote or allowed is Reach.CLOUD)
-            ]
-            found = min(able, key=lambda model: (model.remote, not model.loaded), default=None)
-        if found is None:
-            names = [model.id for model in models if model.can_chat]
-            shown = ", ".join(names[:_SHOWN_MODELS]) + (" and more" if len(names) > _SHOWN_MODELS else "")
-            raise BackendError(
-                ErrorKind.MODEL_MISSING,
-                "The model is not there.",
-                f"It has: {shown}." if names and named else "",
-                request_sent=False,
-            )
-        if found.remote and allowed is not Reach.CLOUD:
-            raise ConsentRequired(
-                f"Nothing was sent: {found.id} does not run on this computer.",
-                f"{self.name} passes it on to another machine.",
-                "Allow the cloud for this conversation, or choose another model.",
-                needed=Reach.CLOUD,
-            )
-        return named or found.id
+        return pick(named, models, allowed, server=self.name, same=self._same)
 
     # --- shared -------------------------------------------------------------------------------------------
 
@@ -594,14 +487,3 @@ class HttpBackend(Backend):
         key = endpoint.key.text if endpoint and endpoint.key else None
         reach = reach_of(endpoint.api_base) if endpoint else self.config.reach
         return words.told(error, backend=self.id, name=self.name, url=url, model=model, reach=reach, key=key)
-
-
-def roots_of(config: BackendConfig) -> tuple[str, str]:
-    """A server's root and its API base, from either of them. ("", "") without an address."""
-    if not config.url:
-        return "", ""
-    api_path = IDENTITIES[config.id].api_path
-    url = normalise_url(config.url)
-    if parse_url(url).path:
-        return url.removesuffix(api_path), url
-    return url, url + api_path

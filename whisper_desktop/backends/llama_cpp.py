@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from whisper_desktop.backends import replay
 from whisper_desktop.backends.base import BackendConfig, KeySource
-from whisper_desktop.backends.http_backend import Call, Endpoint, Question
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 from whisper_desktop.backends.options import FLAG, Kind
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.errors import BackendError, WhisperError
 from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach
 from whisper_desktop.wire import fields

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from whisper_desktop.backends.base import BackendConfig, KeySource
-from whisper_desktop.backends.http_backend import Call, Endpoint, Question
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 from whisper_desktop.backends.options import SECONDS, TOKENS, Kind
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import lm_studio
 from whisper_desktop.discovery.answers import Answer, objects, text, texts
 from whisper_desktop.errors import BackendError

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 from whisper_desktop.backends.base import BackendConfig, KeySource
-from whisper_desktop.backends.http_backend import Call, Endpoint, HttpBackend, Question
+from whisper_desktop.backends.http_backend import HttpBackend
 from whisper_desktop.backends.options import TEXT, TOKENS, Kind, read_duration
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import ollama
 from whisper_desktop.discovery.answers import Answer
 from whisper_desktop.errors import BackendError

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from whisper_desktop.backends.http_backend import Call, Endpoint, HttpBackend, Question
+from whisper_desktop.backends.http_backend import HttpBackend
 from whisper_desktop.backends.options import TEXT, Kind
+from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.values import Embeddings, ModelInfo, Reach
 from whisper_desktop.wire.openai import (
     ChatDecoder,

@@ -56,9 +56,9 @@ class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
         named = model or self._model
         if set_here is not None or named is None:
             return set_here
-        if self._listing is None:
+        if not self._listing.is_known:
             await self.list_models()
-        prices = {entry.id: entry.price for entry in (self._listing.models if self._listing else ())}
+        prices = {entry.id: entry.price for entry in self._listing.models}
         if named in prices:
             return prices[named]
         if named.endswith(_FREE):

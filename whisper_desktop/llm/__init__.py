@@ -1,7 +1,8 @@
 """The chain: finds a backend that answers, within the reach that is allowed, and says which one did."""
 
 from whisper_desktop.llm.client import AnswerStream, GuideClient, LLMClient
+from whisper_desktop.llm.hooks import Hook, HookRequest
 from whisper_desktop.llm.inference import InferenceEngine
 from whisper_desktop.llm.shared import Shared
 
-__all__ = ["AnswerStream", "GuideClient", "InferenceEngine", "LLMClient", "Shared"]
+__all__ = ["AnswerStream", "GuideClient", "Hook", "HookRequest", "InferenceEngine", "LLMClient", "Shared"]
