@@ -25,7 +25,7 @@ _IDLE_PLACES_KEPT = 256
 class _Waiter:
     """A question in a queue. `granted` is True from the moment when a place is its own."""
 
-    __slots__ = ("arrival", "batch", "future", "granted", "place", "since")
+    __slots__ = ("arrival", "batch", "future", "granted", "place", "round", "since")
 
     def __init__(
         self, place: "_Place", arrival: int, since: float, batch: bool, future: "asyncio.Future[bool]"
@@ -36,16 +36,17 @@ class _Waiter:
         self.batch = batch
         self.future = future
         self.granted = False
+        self.round = 0
 
 
 class _Place:
     """The answers and the queues (interactive, batch) of one place.
 
-    `given` is the limit that callers name, `learnt` the one that stands over it after a 429. `settling`
-    counts the answers that began before the last 429 and still run.
+    `given` is the limit that callers name, `learnt` the one that stands over it after a 429. Each
+    429 that counts begins a new round; `settling` counts the answers of earlier rounds that still run.
     """
 
-    __slots__ = ("active", "given", "key", "learnt", "queues", "settling", "successes")
+    __slots__ = ("active", "given", "key", "learnt", "queues", "round", "settling", "successes")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -53,6 +54,7 @@ class _Place:
         self.given: int | None = None
         self.learnt: int | None = None
         self.successes = 0
+        self.round = 0
         self.settling = 0
         self.queues: tuple[OrderedDict[_Waiter, None], OrderedDict[_Waiter, None]] = (
             OrderedDict(),
@@ -137,6 +139,7 @@ class Limiter:
         running = place.active if place.limit is None else place.limit
         place.learnt = max(1, running // 2)
         place.successes = 0
+        place.round += 1
         place.settling = place.active
 
     def faster(self, place_key: str) -> None:
@@ -154,7 +157,8 @@ class Limiter:
 
     async def _take(
         self, place_key: str, limit: int | None, batch: bool, on_wait: Callable[[int], None] | None
-    ) -> _Place:
+    ) -> tuple[_Place, int]:
+        """The place, and the round in which it was taken."""
         place = self._places.get(place_key) or self._new_place(place_key)
         if limit is not None and limit != place.given:
             place.given = limit
@@ -163,11 +167,10 @@ class Limiter:
         if self._active < self._total and not place.full:
             self._active += 1
             place.active += 1
-        else:
-            await self._wait(place, batch, on_wait)
-        return place
+            return place, place.round
+        return place, await self._wait(place, batch, on_wait)
 
-    async def _wait(self, place: _Place, batch: bool, on_wait: Callable[[int], None] | None) -> None:
+    async def _wait(self, place: _Place, batch: bool, on_wait: Callable[[int], None] | None) -> int:
         if on_wait is not None:
             on_wait(self._ahead(place, batch))
         loop = asyncio.get_running_loop()
@@ -180,7 +183,7 @@ class Limiter:
             await waiter.future
         except BaseException:
             if waiter.granted:
-                self._give_back(place)
+                self._give_back(place, waiter.round)
             raise
         finally:
             if timer is not None:
@@ -188,11 +191,12 @@ class Limiter:
             self._unqueue(waiter)
         if not waiter.granted:
             raise self._too_long(place)
+        return waiter.round
 
-    def _give_back(self, place: _Place) -> None:
+    def _give_back(self, place: _Place, round: int) -> None:
         self._active -= 1
         place.active -= 1
-        if place.settling:
+        if round < place.round and place.settling:
             place.settling -= 1
         if self._queued:
             self._dispatch()
@@ -207,6 +211,7 @@ class Limiter:
             self._active += 1
             waiter.place.active += 1
             waiter.granted = True
+            waiter.round = waiter.place.round
             waiter.future.set_result(True)
 
     def _next(self) -> _Waiter | None:
@@ -252,7 +257,7 @@ class Limiter:
 class Slot:
     """A place for one answer, held between entering and leaving. Use it once."""
 
-    __slots__ = ("_batch", "_limit", "_limiter", "_on_wait", "_place", "_place_key")
+    __slots__ = ("_batch", "_limit", "_limiter", "_on_wait", "_place_key", "_taken")
 
     def __init__(
         self,
@@ -267,10 +272,10 @@ class Slot:
         self._limit = limit
         self._batch = batch
         self._on_wait = on_wait
-        self._place: _Place | None = None
+        self._taken: tuple[_Place, int] | None = None
 
     async def __aenter__(self) -> None:
-        self._place = await self._limiter._take(self._place_key, self._limit, self._batch, self._on_wait)
+        self._taken = await self._limiter._take(self._place_key, self._limit, self._batch, self._on_wait)
 
     async def __aexit__(
         self,
@@ -278,9 +283,9 @@ class Slot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        place, self._place = self._place, None
-        if place is not None:
-            self._limiter._give_back(place)
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._limiter._give_back(*taken)
 
 
 def _expire(waiter: _Waiter) -> None:
