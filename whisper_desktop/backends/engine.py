@@ -107,9 +107,12 @@ class EngineBackend(LlamaCppBackend):
         self._model = address.model
         return Endpoint(f"{address.url}/v1", Secret(address.api_key) if address.api_key else None)
 
-    async def _explained(self, error: BackendError, model: str | None) -> BackendError:
+    async def _failure(
+        self, error: BackendError, endpoint: Endpoint | None, model: str | None
+    ) -> BackendError:
+        told = await super()._failure(error, endpoint, model)
         if error.kind not in _PROCESS_MAY_HAVE_ENDED or not (why := await self._why_it_ended()):
-            return error
+            return told
         return BackendError(
             error.kind, f"The engine's process ended: {why}", "", "Ask again: it is started anew."
         )
