@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,10 +15,18 @@ from whisper_desktop.values import Completion, Deadlines, Reach, StreamEvent
 from whisper_desktop.wire.http import Http
 
 PATIENCE_S = 5.0
+_SERVING = ("converse", "_accept_connection2")
 _SMALL_BUFFER = 4096
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ANSWER = b'data: {"choices":[{"index":0,"delta":{"content":"Fine."},"finish_reason":"stop"}]}\n\n'
 _DONE = b"data: [DONE]\n\n"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns once it is so: for what no event tells, but a server's log or a counter."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 class Question:
@@ -40,10 +48,10 @@ class Question:
         """What has come of the answer."""
         return "".join(event.text for event in self.events)
 
-    async def until(self, shown: Callable[["Question"], bool]) -> None:
+    async def until(self, shown: Callable[[], bool]) -> None:
         """Returns once enough has come. The question has then gone on to where it waits next."""
         async with asyncio.timeout(PATIENCE_S):
-            while not shown(self):
+            while not shown():
                 self._news.clear()
                 await self._news.wait()
 
@@ -54,13 +62,13 @@ class Question:
         return self.task.cancelled()
 
 
+@dataclass
 class Witness:
     """A hook that remembers which attempts began, and how each ended."""
 
-    def __init__(self) -> None:
-        self.begun: Counter[tuple[str, str, int]] = Counter()
-        self.answered: Counter[tuple[str, str, int]] = Counter()
-        self.cancelled_ones: Counter[tuple[str, str, int]] = Counter()
+    begun: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    answered: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    stopped: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
     async def before(self, request: HookRequest) -> HookRequest | None:
         """One begins."""
@@ -69,16 +77,24 @@ class Witness:
 
     async def after(self, request: HookRequest, completion: Completion) -> None:
         """One was answered."""
+        await _a_moment()
         self.answered[_which(request)] += 1
 
     async def cancelled(self, request: HookRequest) -> None:
         """One ended without an answer."""
-        self.cancelled_ones[_which(request)] += 1
+        await _a_moment()
+        self.stopped[_which(request)] += 1
 
     @property
     def each_ended_once(self) -> bool:
         """Whether every attempt that began has ended, and one way only."""
-        return self.begun == self.answered + self.cancelled_ones
+        return self.begun == self.answered + self.stopped
+
+
+async def _a_moment() -> None:
+    """What it takes to write something down."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _which(request: HookRequest) -> tuple[str, str, int]:
@@ -93,22 +109,26 @@ class HoldingServer:
 
     holds: str
     url: str = ""
-    holding: asyncio.Event = field(default_factory=asyncio.Event)
-    reads_on: asyncio.Event = field(default_factory=asyncio.Event)
-    left: "asyncio.Queue[float]" = field(default_factory=asyncio.Queue)
+    held: int = 0
+    _reads_on: asyncio.Event = field(default_factory=asyncio.Event)
+    _left: "asyncio.Queue[float]" = field(default_factory=asyncio.Queue)
 
-    def backend(self, http: Http, deadlines: Deadlines) -> Backend:
+    def backend(self, http: Http, deadlines: Deadlines, reach: Reach = Reach.THIS_MACHINE) -> Backend:
         """One that asks this server, and nothing before the question."""
         config = BackendConfig(
-            "openai_compatible", "Holding server", self.url, "m", Reach.THIS_MACHINE, as_given=True
+            "openai_compatible", "Holding server", self.url, "m", reach, as_given=True
         )
         return create_backend(config, http=http, deadlines=deadlines)
 
     async def closed_at(self) -> float:
         """When the next client that was held has left, as `time.time` has it."""
-        self.reads_on.set()
+        self.let_go()
         async with asyncio.timeout(PATIENCE_S):
-            return await self.left.get()
+            return await self._left.get()
+
+    def let_go(self) -> None:
+        """Read on, wherever it was holding."""
+        self._reads_on.set()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection."""
@@ -130,26 +150,27 @@ class HoldingServer:
             writer.close()
 
     async def _hold(self, reader: asyncio.StreamReader) -> None:
-        self.reads_on.clear()
-        self.holding.set()
-        # A socket that nobody reads from does not tell that its other end was closed.
-        await self.reads_on.wait()
+        self.held += 1
+        if self.holds == "body":
+            # A socket that nobody reads from does not tell either that its other end was closed.
+            self._reads_on.clear()
+            await self._reads_on.wait()
         try:
             while await reader.read(2**20):
                 pass
         except ConnectionError:
             pass
-        self.left.put_nowait(time.time())
+        self._left.put_nowait(time.time())
 
 
 @asynccontextmanager
-async def holding_server(holds: str) -> AsyncIterator[HoldingServer]:
+async def holding_server(holds: str = "") -> AsyncIterator[HoldingServer]:
     """A server that lives as long as the block."""
     served = HoldingServer(holds)
-    conversations: set[asyncio.Task[None]] = set()
+    conversations: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversations.add(asyncio.create_task(served.converse(reader, writer)))
+        conversations[writer] = asyncio.create_task(served.converse(reader, writer))
 
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
@@ -159,9 +180,15 @@ async def holding_server(holds: str) -> AsyncIterator[HoldingServer]:
         try:
             yield served
         finally:
-            for conversation in conversations:
-                conversation.cancel()
-            await asyncio.gather(*conversations, return_exceptions=True)
+            served.let_go()
+            for writer in conversations:
+                writer.transport.abort()
+            await asyncio.gather(*conversations.values())
+
+
+def client_tasks() -> set[asyncio.Task[object]]:
+    """The tasks of this loop without those that serve."""
+    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") not in _SERVING}
 
 
 def _chunk(data: bytes) -> bytes:

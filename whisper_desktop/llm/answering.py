@@ -30,6 +30,7 @@ from whisper_desktop.llm.decisions import (
     may_hedge,
     reason_for,
 )
+from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.health import Shut
 from whisper_desktop.llm.messages import estimate_tokens
 from whisper_desktop.llm.places import place_of
@@ -214,8 +215,7 @@ class Answering:
         finally:
             self._side_by_side = False
             self._winner = race.won.won if race.won is not None else None
-            for loser in race.lost:
-                await loser.close()
+            await to_the_end(*(loser.close() for loser in race.lost))
         for loser in race.lost:
             yield AttemptFailed(self._record(loser.backend, failures.slower(loser.backend), loser.seconds))
 

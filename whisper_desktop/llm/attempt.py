@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, ReachError
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
+from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.health import Permit, Place, Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
@@ -156,7 +157,7 @@ class Attempting:
         self._shared.health.learn(self._asked_place, ttft=self.ttft, prompt_tokens_per_second=speed)
         if self._hooked is not None:
             hooked, self._hooked = self._hooked, None
-            await self._shared.hooks.after(hooked, completion)
+            await to_the_end(self._shared.hooks.after(hooked, completion))
 
     def failed(self, error: BackendError | ReachError) -> None:
         """It went wrong: what the breaker and the limits are told."""
@@ -184,7 +185,7 @@ class Attempting:
             await self._holds.aclose()
             if self._hooked is not None:
                 hooked, self._hooked = self._hooked, None
-                await self._shared.hooks.cancelled(hooked)
+                await to_the_end(self._shared.hooks.cancelled(hooked))
 
     # --- on the way ---------------------------------------------------------------------------------------
 

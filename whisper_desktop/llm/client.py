@@ -41,19 +41,14 @@ class AnswerStream:
     """
 
     def __init__(self, batches: AsyncGenerator[Sequence[StreamEvent], None]) -> None:
-        self.completion: Completion | None = None
         self._batches = batches
-        self._events = self._one_by_one()
+        self._finished: list[Completion] = []
+        self._events = _one_by_one(batches, self._finished)
 
-    async def _one_by_one(self) -> AsyncGenerator[StreamEvent, None]:
-        try:
-            async for batch in self._batches:
-                for event in batch:
-                    if type(event) is AnswerFinished:
-                        self.completion = event.completion
-                    yield event
-        finally:
-            await self._batches.aclose()
+    @property
+    def completion(self) -> Completion | None:
+        """The whole answer, once it is there."""
+        return self._finished[0] if self._finished else None
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         return self._events
@@ -240,6 +235,22 @@ class GuideClient(LLMClient):
         self, guide: Backend, *, shared: Shared | None = None, deadlines: Deadlines | None = None
     ) -> None:
         super().__init__([guide], shared=shared, deadlines=deadlines)
+
+
+async def _one_by_one(
+    batches: AsyncGenerator[Sequence[StreamEvent], None], finished: list[Completion]
+) -> AsyncGenerator[StreamEvent, None]:
+    """The events of the batches. It knows nothing of its `AnswerStream`: in a circle of references both would
+    live, and the server go on, until the garbage is collected some day.
+    """
+    try:
+        async for batch in batches:
+            for event in batch:
+                if type(event) is AnswerFinished:
+                    finished.append(event.completion)
+                yield event
+    finally:
+        await batches.aclose()
 
 
 def _generation(config: GenerationConfig | None, options: Mapping[str, object]) -> GenerationConfig:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
+from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.values import Phase, Progress, StreamEvent
 
 
@@ -86,7 +87,7 @@ class Race(Generic[C]):
 
     async def _stop_all(self) -> None:
         running, self._running = self._running, {}
+        self.lost = [contender for contender in running.values() if contender is not self.won]
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        self.lost = [contender for contender in running.values() if contender is not self.won]
+        await to_the_end(*running)
