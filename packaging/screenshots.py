@@ -159,6 +159,25 @@ def chat(studio: Studio) -> None:
         studio.window(program, "chat", "chat")
 
 
+def restart(studio: Studio) -> None:
+    """An answer that broke off and was begun anew elsewhere, with what came first opened."""
+    studio.setup_is_done()
+    short, _table, _rest = ANSWER.partition("\n\n| Train")
+    pace = ("--answer", short, "--token-delay", "0.03")
+    with (
+        start("ollama", *pace, "--fault", "die_mid_stream:20", models=[MODEL]) as breaks,
+        start("lm_studio", *pace, models=[MODEL]) as goes_on,
+    ):
+        studio.env["OLLAMA_HOST"] = f"127.0.0.1:{breaks.port}"
+        studio.env["WHISPER_LLM__LMSTUDIO__PORT"] = str(goes_on.port)
+        studio.env["WHISPER_LLM_FALLBACK_CHAIN"] = "ollama,lm_studio"
+        with studio.app() as program:
+            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
+            answered(program, "chat", 2)
+            studio.screen.keys("shift+Tab", "Down", "Return")  # to the answer; what it keeps folded opens
+            studio.window(program, "chat", "chat-restarted")
+
+
 def guide(studio: Studio) -> None:
     """Nothing answers, so the guide does: the failure, then a conversation with the real demo model."""
     studio.setup_is_done()
@@ -198,6 +217,7 @@ SHOTS: dict[str, Callable[[Studio], None]] = {
     "wizard-test": with_server(wizard_test, "Hello! I am ready to help."),
     "tray": with_server(tray, ANSWER),
     "chat": with_server(chat, ANSWER),
+    "restart": restart,
     "guide": guide,
     "windows": windows,
 }

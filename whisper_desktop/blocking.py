@@ -103,10 +103,9 @@ class BlockingBackend:
         """What it may be asked for; see `Backend`."""
         return self._backend.capabilities
 
-    @property
-    def paid(self) -> bool:
-        """Whether an answer costs money."""
-        return self._backend.paid
+    def is_paid(self, model: str | None = None) -> bool:
+        """Whether an answer of a model costs money."""
+        return self._backend.is_paid(model)
 
     def setup(self) -> None:
         """Prepare for the first request, without sending anything."""

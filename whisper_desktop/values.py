@@ -454,6 +454,7 @@ class Phase(StrEnum):
     QUEUED = "queued"
     LOADING = "loading"
     READING = "reading"
+    CALLING = "calling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +462,7 @@ class Progress(_Event):
     """The answer has not begun, but it is under way: `done` (0 to 1, None unknown) of what `phase` names.
 
     LOADING is the model, READING the prompt; QUEUED waits for a free place, with `ahead` others before it.
+    CALLING: the model writes the arguments of a function call, which is handed out when it is complete.
     """
 
     phase: Phase

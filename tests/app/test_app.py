@@ -187,6 +187,27 @@ async def test_a_missing_model_file_fails_its_own_step_and_not_the_chain(servers
         assert "not there" in provenance.attempts[0].detail
 
 
+async def test_a_slip_in_the_settings_of_one_backend_fails_its_own_step_and_not_the_chain(
+    servers: ServerFactory,
+) -> None:
+    lm_studio, ollama = servers("lm_studio", models=[MODEL]), servers("ollama", models=["llama3.2:3b"])
+    async with world(
+        lm_studio=lm_studio.url,
+        ollama=ollama.url,
+        llm__lmstudio__ttl="soon",
+        llm__fallback_chain=("lm_studio", "ollama"),
+    ) as app:
+        session = app.open_session()
+        async for _ in session.send("Hello?"):
+            pass
+        provenance = session.turns[0].provenance
+        assert provenance is not None
+        assert provenance.backend == "ollama"
+        (failed,) = [each for each in provenance.attempts if each.backend == "lm_studio"]
+        assert failed.kind is ErrorKind.NOT_CONFIGURED
+        assert "llm.lm_studio.ttl cannot be used" in failed.detail
+
+
 async def test_stopping_twice_is_harmless_and_an_unreachable_address_is_told() -> None:
     async with world(llm__base_url=f"http://127.0.0.1:{closed_port()}/v1") as app:
         report = await app.test_connection(None)

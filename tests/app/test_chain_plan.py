@@ -185,6 +185,18 @@ def test_where_nothing_was_seen_a_named_server_counts_as_this_computers() -> Non
     assert (step.url, step.reach) == ("http://127.0.0.1:8080", Reach.THIS_MACHINE)
 
 
+@pytest.mark.parametrize("backend", ["llama_swap", "jan", "localai", "lemonade", "gpt4all"])
+def test_a_named_server_that_may_pass_prompts_on_counts_as_what_the_person_said_or_as_unknown(
+    backend: str,
+) -> None:
+    for wishes in (ChainWishes(backend=backend), ChainWishes(fallback_chain=(backend,))):
+        (step,) = plan_chain(wishes, [])
+        assert (step.reach, step.as_given) == (None, False)
+        origin = step.url.removesuffix("/v1").removesuffix("/api")
+        said = replace(wishes, server_reach={origin: Reach.THIS_MACHINE})
+        assert plan_chain(said, [])[0].reach is Reach.THIS_MACHINE
+
+
 @pytest.mark.parametrize("path", ["", "/v1"])
 @pytest.mark.parametrize("model", [None, "big-cloud"])
 def test_a_written_address_does_not_hide_that_ollama_passes_the_model_on(

@@ -144,21 +144,21 @@ async def test_unloading_stops_the_engine_and_shutting_down_the_backend_does_not
 async def test_starting_the_engine_is_told_before_it_is_waited_for(
     engine: ServerAsEngine, backend: Backend
 ) -> None:
-    readiness = [backend.ready]
+    readiness = [backend.is_ready(None)]
     async with aclosing(backend.generate_stream(ASK)) as events:
         assert await anext(events) == Progress(Phase.LOADING)
         assert engine.starts == 0
     await backend.generate_text(ASK)
-    readiness.append(backend.ready)
+    readiness.append(backend.is_ready(None))
     assert readiness == [False, True]
     async with aclosing(backend.generate_stream(ASK)) as events:
         assert (await anext(events)) != Progress(Phase.LOADING)
 
 
 async def test_its_context_and_slots_are_known_once_it_ran(engine: ServerAsEngine, backend: Backend) -> None:
-    assert (backend.context_length, backend.slots) == (None, None)
+    assert (backend.context_of(None), backend.slots) == (None, None)
     await backend.generate_text(ASK)
-    assert (backend.context_length, backend.slots) == (4096, 4)
+    assert (backend.context_of(None), backend.slots) == (4096, 4)
 
 
 async def test_an_answer_of_the_engine_goes_on_after_a_cut(engine: ServerAsEngine, backend: Backend) -> None:
@@ -274,7 +274,8 @@ async def test_a_real_server_tells_its_context_its_slots_and_how_far_it_has_read
         read = [event async for event in events if isinstance(event, Progress)]
     assert read[-1] == Progress(Phase.READING, 1.0)
     assert backend.slots == 2
-    assert backend.context_length is not None
-    assert backend.context_length >= 4096
+    context = backend.context_of(None)
+    assert context is not None
+    assert context >= 4096
     (model,) = await backend.list_models()
-    assert (model.loaded, model.context_length) == (True, backend.context_length)
+    assert (model.loaded, model.context_length) == (True, context)

@@ -76,6 +76,15 @@ def test_an_address_that_is_written_counts_as_what_it_says() -> None:
     assert create_backend({"backend": "ollama"}, http=Http()).config.reach is Reach.THIS_MACHINE
 
 
+@pytest.mark.parametrize("backend", ["llama_swap", "jan", "localai", "lemonade", "gpt4all"])
+def test_a_server_that_may_pass_prompts_on_is_this_computer_only_by_a_written_address(backend: str) -> None:
+    url = "http://127.0.0.1:8080"
+    for named in ({}, {"url": None}, {"url": ""}, {"url": url, "as_given": False}):
+        assert create_backend({"backend": backend, **named}, http=Http()).config.reach is None
+    for written in ({"url": url}, {"reach": "this_machine"}):
+        assert create_backend({"backend": backend, **written}, http=Http()).config.reach is Reach.THIS_MACHINE
+
+
 def test_an_address_that_cannot_be_used_is_a_kind_error() -> None:
     with pytest.raises(SettingsError):
         create_backend({"backend": "vllm", "url": "ftp://x"}, http=Http())

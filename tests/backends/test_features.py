@@ -65,8 +65,8 @@ async def test_a_service_in_the_cloud_answers_with_its_key(start: Start, backend
     assert answer.text == "You said: Hello there"
     assert answer.usage.completion_tokens
     assert answer.model == backend.model_id
-    assert backend.ready
-    assert backend.paid
+    assert backend.is_ready(None)
+    assert backend.is_paid(None)
     assert await backend.list_models()
     assert await backend.is_healthy()
 

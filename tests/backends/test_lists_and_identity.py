@@ -52,12 +52,12 @@ async def test_a_list_is_not_believed_after_the_server_was_gone(
     server = servers("lm_studio", models=["m"])
     backend = make(server, "m")
     await backend.generate_text(ASK)
-    assert (backend.ready, backend.context_length) == (True, 4096)
+    assert (backend.is_ready(None), backend.context_of(None)) == (True, 4096)
     server.kill()
     with pytest.raises(BackendError) as caught:
         await backend.generate_text(ASK)
     assert caught.value.kind is ErrorKind.CONNECT_REFUSED
-    assert (backend.ready, backend.context_length) == (None, None)
+    assert (backend.is_ready(None), backend.context_of(None)) == (None, None)
     again = servers("lm_studio", port=server.port, models=["m"])
     await backend.generate_text(ASK)
     assert paths(again) == [NATIVE, f"POST {CHAT}"]

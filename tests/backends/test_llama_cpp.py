@@ -47,9 +47,9 @@ async def test_its_real_context_and_its_slots_are_known_after_the_first_answer(
 ) -> None:
     server = servers("llama_cpp", models=[{"id": "tiny", "context_length": 512}])
     backend = make(server, "tiny")
-    assert (backend.context_length, backend.slots) == (None, None)
+    assert (backend.context_of(None), backend.slots) == (None, None)
     await backend.generate_text(ASK)
-    assert (backend.context_length, backend.slots) == (512, 4)
+    assert (backend.context_of(None), backend.slots) == (512, 4)
     await backend.generate_text(ASK)
     assert paths(server) == ["GET /props", f"POST {CHAT}", f"POST {CHAT}"]
 

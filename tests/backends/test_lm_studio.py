@@ -165,14 +165,14 @@ async def test_a_model_that_has_to_be_loaded_first_is_told_before_anything_else(
 ) -> None:
     server = servers("lm_studio", models=[{"id": "idle", "loaded": False}])
     backend = make(server, ttl=300)
-    assert backend.ready is None
+    assert backend.is_ready(None) is None
     async with aclosing(backend.generate_stream(ASK)) as stream:
         events = [event async for event in stream]
     assert events[0] == Progress(Phase.LOADING)
     assert server.requests(CHAT)[0]["body"]["ttl"] == 300
     async with aclosing(backend.generate_stream(ASK)) as stream:
         assert not isinstance(await anext(stream), Progress)
-    assert backend.ready
+    assert backend.is_ready(None)
 
 
 async def test_a_larger_context_is_loaded_once_and_the_smaller_instance_stays(
@@ -185,7 +185,7 @@ async def test_a_larger_context_is_loaded_once_and_the_smaller_instance_stays(
     (load,) = server.requests(LOAD)
     assert load["body"] == {"model": "m", "context_length": 16384}
     assert {request["body"]["model"] for request in server.requests(CHAT)} == {"m:2"}
-    assert backend.context_length == 16384
+    assert backend.context_of(None) == 16384
     await backend.unload_model()
     assert [request["body"] for request in server.requests(UNLOAD)] == [{"instance_id": "m:2"}]
     assert [model.id for model in await backend.list_models() if model.loaded] == ["m"]

@@ -81,7 +81,7 @@ async def test_a_request_chooses_its_context_window_and_how_long_the_model_stays
     await backend.generate_text(ASK)
     body = server.requests(CHAT)[0]["body"]
     assert (body["options"]["num_ctx"], body["keep_alive"]) == (8192, "10m")
-    assert backend.context_length == 8192
+    assert backend.context_of(None) == 8192
     await backend.generate_text(ASK, GenerationConfig(context_length=2048))
     # Less than what is loaded would only make Ollama load the model anew.
     assert server.requests(CHAT)[1]["body"]["options"]["num_ctx"] == 8192
@@ -102,7 +102,7 @@ async def test_a_model_that_has_to_be_loaded_first_is_told(servers: ServerFactor
         assert await anext(stream) == Progress(Phase.LOADING)
     server.set_models([{"id": "m:latest", "context_length": 4096}])
     await backend.list_models()
-    assert backend.ready
+    assert backend.is_ready(None)
     async with aclosing(backend.generate_stream(ASK, GenerationConfig(context_length=9000))) as stream:
         assert await anext(stream) == Progress(Phase.LOADING)  # a larger window is a new load
 

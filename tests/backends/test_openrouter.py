@@ -114,7 +114,7 @@ async def test_prices_come_from_the_list_and_what_is_not_known_is_unknown(
     server = servers("openrouter")
     backend = make(server, model, key=KEY)
     assert await backend.price() == price
-    assert backend.paid is not model.endswith(":free")
+    assert backend.is_paid(None) is not model.endswith(":free")
     assert await make(server, model, key=KEY, price={"prompt": 3, "completion": 15}).price() == Price(
         3e-6, 15e-6
     )
@@ -124,7 +124,7 @@ async def test_a_variant_has_the_context_of_its_model(servers: ServerFactory, ma
     models = [{"id": "openai/gpt-4o-mini", "context_length": 128000}]
     backend = make(servers("openrouter", models=models), "openai/gpt-4o-mini:nitro", key=KEY)
     await backend.list_models()
-    assert backend.context_length == 128000
+    assert backend.context_of(None) == 128000
 
 
 async def test_the_models_to_fall_back_on_are_the_chains_affair(

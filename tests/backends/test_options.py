@@ -2,8 +2,11 @@
 
 import pytest
 
+from tests.backends.conftest import ASK
 from whisper_desktop.backends import BACKENDS, Backend, BackendConfig, create_backend
-from whisper_desktop.errors import SettingsError
+from whisper_desktop.backends.unusable import UnusableBackend
+from whisper_desktop.errors import BackendError, SettingsError
+from whisper_desktop.values import Deadlines, ErrorKind
 from whisper_desktop.wire.http import Http
 
 URLS = {"openai_compatible": "http://127.0.0.1:9/v1", "llama_swap": "http://127.0.0.1:9"}
@@ -80,3 +83,16 @@ def test_a_key_in_the_settings_is_sent_to_the_keyring_and_not_shown(name: str) -
         create_backend(config, http=Http())
     assert "keys set" in caught.value.next_step
     assert "sk-secret" not in str(caught.value) + repr(caught.value)
+
+
+async def test_a_step_of_a_chain_with_such_settings_says_so_when_it_is_asked() -> None:
+    with pytest.raises(SettingsError) as caught:
+        build("ollama", numctx=8192)
+    config = BackendConfig("ollama", "Ollama", "http://127.0.0.1:9")
+    step = UnusableBackend(config, caught.value, deadlines=Deadlines())
+    for ask in (step.generate_text(ASK), step.list_models(), step.load_model(), step.embed(["x"])):
+        with pytest.raises(BackendError) as told:
+            await ask
+        assert str(told.value) == str(caught.value)
+        assert (told.value.kind, told.value.request_sent) == (ErrorKind.NOT_CONFIGURED, False)
+    assert not await step.is_healthy()

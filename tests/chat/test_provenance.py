@@ -69,6 +69,8 @@ def test_each_attempt_says_how_it_went() -> None:
     assert attempt_line(REFUSED) == "LM Studio: Nothing listens there (12 ms)"
     told = replace(REFUSED, detail="LM Studio is not running.")
     assert attempt_line(told) == "LM Studio is not running (12 ms)"
+    told = replace(REFUSED, model="m", detail="What answers at 127.0.0.1:1 is not LM Studio. It sent a page.")
+    assert attempt_line(told) == "What answers at 127.0.0.1:1 is not LM Studio. It sent a page (12 ms)"
     assert attempt_line(replace(REFUSED, detail="")) == "LM Studio: connect refused (12 ms)"
     left_out = replace(REFUSED, detail="It did not answer 3 s ago.", skipped=True)
     assert attempt_line(left_out) == "LM Studio: It did not answer 3 s ago"

@@ -1,10 +1,22 @@
 """The words for breaks, waiting and failures, the same in every front end."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_desktop.chat import SetAside, failure_of, tool_call_line, waiting_line
+from whisper_desktop.chat import (
+    Advice,
+    SetAside,
+    advice_on,
+    failed_line,
+    failure_of,
+    tool_call_line,
+    tries_besides,
+    waiting_line,
+    with_time,
+)
 from whisper_desktop.chat.breaks import Seam, marked, parts, restart_lines
 from whisper_desktop.errors import (
     BackendError,
@@ -15,7 +27,16 @@ from whisper_desktop.errors import (
     SettingsError,
     WhisperError,
 )
-from whisper_desktop.values import Attempt, ErrorKind, Phase, Progress, Reach, SetupGuidance, ToolCall
+from whisper_desktop.values import (
+    Attempt,
+    DownloadLink,
+    ErrorKind,
+    Phase,
+    Progress,
+    Reach,
+    SetupGuidance,
+    ToolCall,
+)
 
 
 def broke(name: str) -> Attempt:
@@ -28,13 +49,36 @@ def broke(name: str) -> Attempt:
         (Progress(Phase.LOADING, 0.4), "Loading the model… 40 %"),
         (Progress(Phase.LOADING), "Loading the model…"),
         (Progress(Phase.READING, 0.309), "Reading the prompt… 31 %"),
-        (Progress(Phase.READING, 7.0), "Reading the prompt… 100 %"),
+        (Progress(Phase.READING, 0.996), "Reading the prompt… 100 %"),
+        (Progress(Phase.READING, 1.0), ""),  # it has been read, and a short one is not told at all
+        (Progress(Phase.CALLING), "Preparing a function call…"),
         (Progress(Phase.QUEUED, ahead=2), "Waiting for a free place; 2 before you"),
         (Progress(Phase.QUEUED), "Waiting for a free place"),
     ],
 )
 def test_waiting_says_what_for(progress: Progress, line: str) -> None:
     assert waiting_line(progress) == line
+
+
+def test_waiting_is_counted_from_two_seconds_on() -> None:
+    assert with_time("Loading the model…", 1.9) == "Loading the model…"
+    assert with_time("Loading the model…", 7.4) == "Loading the model… 7 s"
+    assert with_time("Loading the model… 40 %", 7) == "Loading the model… 40 % · 7 s"
+    assert with_time("", 7) == ""
+
+
+def test_a_failed_try_says_what_happened_and_that_it_goes_on() -> None:
+    refused = replace(broke("Ollama"), detail="Ollama is not running. Nothing answers at 127.0.0.1:11434.")
+    assert failed_line(refused) == "Ollama is not running. Going on…"
+    assert failed_line(replace(refused, detail="It is 2.5 times too long. So.")) == (
+        "Ollama: It is 2.5 times too long. Going on…"
+    )
+
+
+def test_nothing_is_said_of_who_was_not_waited_for() -> None:
+    """A step that is left out takes no time, and the slower one of two is told when the other speaks."""
+    assert failed_line(replace(broke("Ollama"), skipped=True)) == ""
+    assert failed_line(replace(broke("Ollama"), kind=ErrorKind.CANCELLED)) == ""
 
 
 def test_a_new_beginning_says_who_stopped_and_who_answers_now() -> None:
@@ -99,3 +143,56 @@ def test_what_is_known_of_a_failure_does_not_depend_on_its_type(
     failure = failure_of(error)
     assert (failure.attempts, failure.guidance) == (attempts, guidance)
     assert failure.consent is (CONSENT if asks else None)
+
+
+LINK = DownloadLink("Get it", "https://example.org/get")
+ONE_STEP = SetupGuidance("X did not answer.", ("Set X up.",), (LINK,))
+STEPS = SetupGuidance("Neither X nor Y answered.", ("Start X.", "Wait for Y."), (LINK,))
+
+
+def failed(kind: ErrorKind, guidance: SetupGuidance | None) -> LLMConnectionError:
+    return LLMConnectionError("No.", "", "Wait 40 s.", kind=kind, setup_guidance=guidance)
+
+
+@pytest.mark.parametrize(
+    ("kind", "guidance", "advice"),
+    [
+        # It was there, and knows best: nothing is to be set up, downloaded or asked of the guide.
+        (ErrorKind.RATE_LIMITED, ONE_STEP, Advice("Wait 40 s.")),
+        (ErrorKind.BUDGET, ONE_STEP, Advice("Wait 40 s.")),
+        (ErrorKind.AUTH, ONE_STEP, Advice("Wait 40 s.", links=(LINK,))),
+        # It is not there yet: how to get it comes in place of "start it".
+        (ErrorKind.CONNECT_REFUSED, ONE_STEP, Advice("Set X up.", links=(LINK,), guide=True)),
+        # Several were asked: one step for each.
+        (
+            ErrorKind.RATE_LIMITED,
+            STEPS,
+            Advice("", "Neither X nor Y answered.", STEPS.steps, (LINK,), guide=True),
+        ),
+        (ErrorKind.SERVER_ERROR, None, Advice("Wait 40 s.")),
+        (ErrorKind.SERVER_ERROR, SetupGuidance("X did not answer."), Advice("Wait 40 s.")),
+    ],
+)
+def test_what_to_do_is_said_once_by_who_knows_it_best(
+    kind: ErrorKind, guidance: SetupGuidance | None, advice: Advice
+) -> None:
+    assert advice_on(failed(kind, guidance)) == advice
+
+
+def test_a_question_keeps_its_own_words_before_what_else_can_be_done() -> None:
+    asks = ConsentRequired("Far.", "", "Allow it.", needed=Reach.CLOUD, setup_guidance=STEPS)
+    assert (advice_on(asks).first, advice_on(asks).steps) == ("Allow it.", STEPS.steps)
+    alone = ConsentRequired("Far.", "", "Allow it.", needed=Reach.CLOUD, setup_guidance=ONE_STEP)
+    assert advice_on(alone) == Advice("Allow it.")
+
+
+def test_a_try_is_not_told_twice() -> None:
+    far = Attempt("openrouter", "OpenRouter", "", None, ErrorKind.CONSENT_REQUIRED, "Far. Not sent.", 0.0)
+    asks = ConsentRequired("Far.", "Not sent.", needed=Reach.CLOUD)
+    for attempts, told in (((far,), ()), ((far, far), ()), ((TRIED[0], far), TRIED)):
+        asks.attempts = attempts
+        assert tries_besides(asks) == told
+    both = (replace(TRIED[0], detail="X failed (500)."), TRIED[0])
+    assert tries_besides(LLMConnectionError("X failed (500).", attempts=both)) == both
+    assert tries_besides(LLMConnectionError("X failed (500).", attempts=both[:1] * 2)) == ()
+    assert tries_besides(Interrupted("It stopped.", attempts=TRIED)) == ()

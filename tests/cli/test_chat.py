@@ -101,7 +101,7 @@ def test_a_conversation_in_a_terminal(program: Program, servers: ServerFactory) 
 
     server.set_fault("error_500", on="chat")
     chat.type("Again\r")
-    chat.expect("whisper-desktop chat --guide")
+    chat.expect("Try again")
     chat.expect("> ")
 
     server.set_fault("none")
@@ -119,6 +119,18 @@ def test_a_conversation_in_a_terminal(program: Program, servers: ServerFactory) 
     chat.type("\x04")
     chat.rest()
     assert chat.wait() == 0
+
+
+def test_a_terminal_says_what_it_waits_for_and_after_two_seconds_for_how_long(
+    program: Program, servers: ServerFactory
+) -> None:
+    server = servers("openai_compatible", "--first-token-delay", "60", models=[CHAT_MODEL])
+    chat = program.terminal("chat", "Hello", env={"LLM_CHAT_API_URL": f"{server.url}/v1"})
+    assert " s" not in chat.expect("Waiting for the first word…\r")
+    chat.expect("Waiting for the first word… 2 s")
+    chat.type("\x03")
+    chat.rest()
+    assert chat.wait() == 130
 
 
 def test_ctrl_c_at_the_prompt_ends_cleanly(program: Program) -> None:

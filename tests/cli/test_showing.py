@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ from whisper_desktop.values import (
     AnswerRestarted,
     AnswerStarted,
     Attempt,
+    AttemptFailed,
     Completion,
     ErrorKind,
     Message,
@@ -98,6 +100,17 @@ async def test_a_continued_text_has_a_seam_line_where_somebody_else_goes_on(
         finished("one two", seams=(6,)),
     )
     assert out.splitlines()[:3] == ["one tw", "[LM Studio stopped here; Ollama went on.]", "o"]
+
+
+async def test_who_did_not_answer_is_told_when_somebody_does_and_not_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refused = replace(BROKE, detail="LM Studio is not running.", seconds=0.01)
+    failed = (AttemptFailed(refused), AttemptFailed(FAR))
+    _out, err, _session = await printed(capsys, *failed, OLLAMA_SPEAKS, TextDelta("Hi"), finished("Hi"))
+    assert err.splitlines() == ["LM Studio is not running (10 ms)", "OpenRouter: Far"]
+    _out, err, _session = await printed(capsys, *failed, LLMConnectionError("Nobody answered."))
+    assert err == ""  # the error tells them
 
 
 async def test_a_break_is_marked_whatever_follows_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +201,24 @@ def test_a_question_and_a_failed_chain_are_told_alike(
         "  1. Start LM Studio.",
         "  2. Load a model.",
         "  Or ask the guide about this app: whisper-desktop chat --guide",
+    ]
+
+
+def test_one_failure_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = replace(BROKE, detail="LM Studio asks to slow down (429). It says: “Wait.”")
+    error = LLMConnectionError(
+        "LM Studio asks to slow down (429).",
+        "It says: “Wait.”",
+        "Try again in 40 s.",
+        kind=ErrorKind.RATE_LIMITED,
+        attempts=(slow,),
+        setup_guidance=SetupGuidance("LM Studio did not answer.", ("Wait a while.",)),
+    )
+    output.say_error(error)
+    assert capsys.readouterr().err.splitlines() == [
+        "LM Studio asks to slow down (429).",
+        "  It says: “Wait.”",
+        "  Try again in 40 s.",
     ]
 
 

@@ -60,16 +60,17 @@ async def test_every_server_is_recognised_by_what_it_says_at_a_port_where_nobody
         ("llama_cpp", ("llama_cpp", []), "b1-1652066", Reach.THIS_MACHINE),
         ("llama_cpp", ("llama_cpp", ["--router"]), None, Reach.THIS_MACHINE),
         ("koboldcpp", ("koboldcpp", []), "1.115.2", Reach.THIS_MACHINE),
-        ("localai", ("localai", []), "v4.9.0", Reach.THIS_MACHINE),
-        ("localai", ("localai", ["--old"]), "v4.9.0", Reach.THIS_MACHINE),
-        ("lemonade", ("lemonade", []), "9.3.3", Reach.THIS_MACHINE),
         ("textgen", ("textgen", []), None, Reach.THIS_MACHINE),
-        ("jan", ("jan", []), None, Reach.THIS_MACHINE),
-        ("gpt4all", ("gpt4all", []), None, Reach.THIS_MACHINE),
         ("docker_model_runner", ("docker_model_runner", []), None, Reach.THIS_MACHINE),
         ("vllm", ("openai_compatible", ["--flavor", "vllm"]), "0.11.2", Reach.THIS_MACHINE),
         ("sglang", ("openai_compatible", ["--flavor", "sglang"]), None, Reach.THIS_MACHINE),
-        # Proxies, and servers that nobody can place: the person is asked how far a prompt may go.
+        # Servers that also pass prompts on, proxies, and servers that nobody can place: the person is asked
+        # how far a prompt may go.
+        ("localai", ("localai", []), "v4.9.0", None),
+        ("localai", ("localai", ["--old"]), "v4.9.0", None),
+        ("lemonade", ("lemonade", []), "9.3.3", None),
+        ("jan", ("jan", []), None, None),
+        ("gpt4all", ("gpt4all", []), None, None),
         ("llama_swap", ("openai_compatible", ["--flavor", "llama_swap"]), None, None),
         ("openai_compatible", ("openai_compatible", ["--flavor", "mlx"]), None, None),
         ("openai_compatible", ("openai_compatible", ["--flavor", "generic"]), None, None),

@@ -281,7 +281,7 @@ async def test_an_answer_can_be_cancelled_wherever_it_is(
 async def test_there_is_no_wrong_moment_to_cancel(
     stage: Stage, chain: str, cancel: Callable[[Question], Awaitable[None]]
 ) -> None:
-    """C37: at any turn of the loop from the question to the answer; also where two begin to answer at once."""
+    """C37: at any turn of the loop between question and answer, and also where two begin to answer at once."""
     near, far = [await stage.stack.enter_async_context(holding_server()) for _ in range(2)]
     answering = near.backend(stage.http, TIMES)
     beside = far.backend(stage.http, TIMES, Reach.MY_NETWORK)
@@ -388,28 +388,29 @@ async def test_whoever_stops_reading_stops_the_server(
     await leave(client)
     left_at = time.time()
     assert await closed_at(server, 1) - left_at <= 1
-    assert counters(client, stage.http) == before
+    await until(lambda: counters(client, stage.http) == before)
     assert stage.witness.each_ended_once
 
 
 @pytest.mark.usefixtures("no_collector")
 async def test_whoever_leaves_while_two_are_asked_stops_both(stage: Stage) -> None:
     """C38: before there is any text."""
-    first = stage.servers("llama_cpp", "--prompt-seconds", "0.2", "--fault", "stall_reading:8")
-    second = stage.servers("openai_compatible", "--fault", "hang@chat")
+    first = stage.servers("openai_compatible", "--fault", "hang@chat")
+    second = stage.servers("llama_cpp", "--prompt-seconds", "0.01", "--fault", "stall_reading:3")
     client = stage.client(stage.step(first), stage.step(second, reach=Reach.MY_NETWORK))
     before = counters(client, stage.http)
 
-    async def leave_once_both_are_asked() -> None:
-        async for _ in client.stream("Hi"):
-            if hits(second):
-                break
+    async def leave_once_the_second_says_something() -> None:
+        async for event in client.stream("Hi"):
+            assert isinstance(event, Progress)
+            break
 
-    await leave_once_both_are_asked()
+    await leave_once_the_second_says_something()
+    assert hits(first) == hits(second) == 1
     left_at = time.time()
     for server in (first, second):
         assert await closed_at(server, 1) - left_at <= 1
-    assert counters(client, stage.http) == before
+    await until(lambda: counters(client, stage.http) == before)
     assert stage.witness.each_ended_once
 
 
@@ -448,8 +449,9 @@ async def test_who_reads_slowly_gets_everything_and_holds_the_server_back(stage:
                     await asyncio.sleep(pauses.pop())
                     paused += 1
                     kept = tracemalloc.get_traced_memory()[0] - began_with - read
-                    assert kept < MEBIBYTE
-                    assert server.log("response") == [], "it would have sent everything by now"
+                    assert kept < 2 * MEBIBYTE
+                    sent = [each for each in server.log("response") if each["method"] == "POST"]
+                    assert sent == [], "it would have sent everything by now"
     finally:
         tracemalloc.stop()
     assert not pauses

@@ -19,7 +19,7 @@ SOON = replace(QUICK, hedge=0.2)
 async def knows_its_model(backend: Backend) -> Backend:
     """The backend, after it has seen that its model is loaded."""
     await backend.load_model()
-    assert backend.ready is True
+    assert backend.is_ready(None) is True
     return backend
 
 

@@ -126,3 +126,23 @@ async def test_a_provider_that_keeps_up_is_asked_four_at_once_to_begin_with(
     client = LLMClient([cloud], reach="cloud", shared=Shared(QUICK, at_once=10))
     await InferenceEngine(client).generate_batch(["Hi"] * 10)
     assert most_at_once(server, "/api/v1/chat/completions") == 4
+
+
+@pytest.mark.parametrize(
+    ("prompts", "error"), [(["a", []], ValueError), (["a", b"b"], TypeError), ("abc", TypeError)]
+)
+async def test_nothing_of_a_batch_is_sent_where_a_prompt_is_none(
+    servers: ServerFactory, step: MakeStep, prompts: list[str], error: type[Exception]
+) -> None:
+    server = servers("openai_compatible")
+    asked = engine(step(server))
+    with pytest.raises(error):
+        await asked.generate_batch(prompts)
+    assert server.requests() == []
+    assert asked.get_performance_stats().total == 0
+
+
+async def test_a_script_that_says_nothing_asks_ten_at_once(servers: ServerFactory, step: MakeStep) -> None:
+    server = servers("openai_compatible", "--token-delay", "0.02")
+    await InferenceEngine(LLMClient([step(server)])).generate_batch(["Hi"] * 30)
+    assert most_at_once(server) == 10

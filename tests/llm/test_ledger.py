@@ -9,6 +9,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -473,6 +476,72 @@ async def test_what_was_counted_before_there_was_a_loop_is_written_too(path: Pat
     await asyncio.to_thread(spend, ledger, 0.25)
     await ledger.flush()
     assert await _answers(path) == 1
+
+
+def test_nothing_is_lost_where_a_loop_is_being_closed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What comes while the first is written, and what comes when no thread can be had any more."""
+    ledger = Ledger(path)
+
+    async def last_words() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            loop = asyncio.get_running_loop()
+            await loop.shutdown_default_executor()
+            spend(ledger, 0.25)
+
+    async def main() -> None:
+        for _ in range(5):
+            spend(ledger, 0.25)
+        left_open.append(last_words())
+        await anext(left_open[0])
+
+    left_open: list[AsyncGenerator[None, None]] = []
+    asyncio.run(main())
+    assert written(path) == 6
+    spend(ledger, 0.25)
+    assert written(path) == 7, "there is no loop at all"
+    assert ledger.today().total.answers == 7
+    assert not caplog.records
+
+
+def test_a_loop_that_was_closed_too_early_takes_nothing_along(path: Path) -> None:
+    """Its thread writes to the end; the next loop goes on from there."""
+    ledger = Ledger(path)
+
+    async def spend_once() -> None:
+        spend(ledger, 0.25)
+
+    path.parent.mkdir()
+    loop = asyncio.new_event_loop()
+    threads = ThreadPoolExecutor(1)
+    loop.set_default_executor(threads)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        loop.run_until_complete(spend_once())
+        loop.close()
+    threads.shutdown()
+    asyncio.run(two_more(ledger))
+    assert ledger.today().total.answers == written(path) == 3
+
+
+async def two_more(ledger: Ledger) -> None:
+    spend(ledger, 0.25)
+    spend(ledger, 0.25)
+    await ledger.flush()
+
+
+def written(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        (answers,) = database.execute("SELECT sum(answers) FROM spent").fetchone()
+    return int(answers)
+
+
+async def test_half_a_character_in_a_models_name_breaks_nothing(path: Path) -> None:
+    ledger = Ledger(path)
+    spend(ledger, 0.25, "big \ud83d")
+    await ledger.flush()
+    assert written(path) == 1
 
 
 async def test_the_file_is_not_kept_for_ever(path: Path, calendar: Calendar) -> None:

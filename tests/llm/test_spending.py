@@ -1,5 +1,8 @@
 """Paid backends: what an answer cost is said, and limits are kept, also where a price is unknown."""
 
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +10,11 @@ import pytest
 from tests.llm.conftest import KEY, QUICK, MakeStep
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
-from whisper_desktop.errors import LLMConnectionError
+from whisper_desktop.errors import Interrupted, LLMConnectionError
 from whisper_desktop.llm import InferenceEngine, LLMClient, Shared
-from whisper_desktop.llm.ledger import Ledger
-from whisper_desktop.values import Completion, ErrorKind, Reach
+from whisper_desktop.llm.ledger import Count, Ledger
+from whisper_desktop.llm.messages import as_messages
+from whisper_desktop.values import Completion, ErrorKind, GenerationConfig, Reach
 
 MODEL = "openai/gpt-4o"
 
@@ -75,3 +79,100 @@ async def test_many_at_once_do_not_overshoot_the_limit_together(cloud: Backend, 
     assert 0 < len(answered) < 60
     assert ledger.today().total.cost_usd <= cost * 20
     await ledger.flush()
+
+
+@pytest.mark.parametrize("fault", ["error_500", "hang"])
+async def test_a_whole_answer_stands_even_if_nobody_says_what_it_cost(
+    servers: ServerFactory, step: MakeStep, fault: str
+) -> None:
+    server = servers("openai_compatible", "--fault", f"{fault}@/v1/models", models=[MODEL])
+    quick = replace(QUICK, request=0.2)
+    cloud = step(f"{server.url}/v1", "openrouter", reach=Reach.CLOUD, key=KEY, model=MODEL, deadlines=QUICK)
+    ledger = Ledger(None)
+    shared = Shared(quick, ledger=ledger)
+    answer = await LLMClient([cloud], reach="cloud", shared=shared).chat_completion("Hi")
+    assert answer.text == "You said: Hi"
+    assert answer.provenance.cost_usd is None
+    assert ledger.today().total == Count(1, 1, 5, 3, 0)
+
+
+async def test_without_a_limit_no_price_is_asked_for_before_the_answer(cloud: Backend) -> None:
+    shared = Shared(QUICK, ledger=Ledger(None))
+    config = GenerationConfig()
+    assert await shared.leave_to_spend(cloud, MODEL, prompt=as_messages("Hi"), config=config) is None
+
+
+@pytest.mark.parametrize("how", ["cut", "stopped", "cancelled"])
+async def test_an_answer_that_never_became_whole_is_counted_with_what_came_of_it(
+    servers: ServerFactory, step: MakeStep, how: str
+) -> None:
+    fault = "cut_mid_stream:3" if how == "cut" else "stall_mid_stream:3"
+    server = servers("openrouter", "--tokens", "50", "--fault", fault, models=[MODEL])
+    ledger = Ledger(None)
+    asked = client(ledger, step(server, reach=Reach.CLOUD, key=KEY, model=MODEL))
+    came = asyncio.Event()
+
+    async def read() -> None:
+        async with asked.stream("Hi " * 40) as events:
+            async for event in events:
+                if "word2" in event.text:
+                    came.set()
+                    if how == "stopped":
+                        return
+
+    reading = asyncio.create_task(read())
+    await came.wait()
+    if how == "cancelled":
+        reading.cancel()
+    with suppress(Interrupted, asyncio.CancelledError):
+        await reading
+    count = ledger.today().by_model[("openrouter", MODEL)]
+    assert (count.answers, count.unpriced, count.prompt_tokens) == (1, 0, 30)
+    assert 0 < count.completion_tokens < 50
+    assert count.nanodollars > 0
+
+
+async def test_what_was_never_sent_costs_nothing(step: MakeStep, unused_tcp_port: int) -> None:
+    ledger = Ledger(None)
+    nowhere = f"http://127.0.0.1:{unused_tcp_port}/api/v1"
+    with pytest.raises(LLMConnectionError):
+        await client(
+            ledger, step(nowhere, "openrouter", reach=Reach.CLOUD, key=KEY, model=MODEL)
+        ).chat_completion("Hi")
+    assert ledger.today().total == Count()
+
+
+async def test_an_answer_in_vain_is_counted_even_if_nobody_waits_for_its_price(
+    servers: ServerFactory, step: MakeStep
+) -> None:
+    server = servers("openai_compatible", "--fault", "hang@/v1/models")
+    cloud = step(f"{server.url}/v1", "openrouter", reach=Reach.CLOUD, key=KEY, model=MODEL)
+    ledger = Ledger(None)
+    shared = Shared(QUICK, ledger=ledger)
+    counting = asyncio.create_task(shared.spent_in_vain(cloud, MODEL, prompt_tokens=7, completion_tokens=2))
+    await asyncio.to_thread(server.wait_for, "request", 1)
+    counting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await counting
+    assert ledger.today().total == Count(1, 1, 7, 2, 0)
+
+
+async def test_a_script_that_closes_its_client_has_its_costs_written_down(
+    cloud: Backend, tmp_path: Path
+) -> None:
+    path = tmp_path / "spent.db"
+    async with client(Ledger(path), cloud) as asked:
+        await asyncio.gather(*(asked.chat_completion("Hi") for _ in range(5)))
+    read = Ledger(path)
+    await read.refresh()
+    assert read.today().total.answers == 5
+
+
+async def test_the_whole_prompt_counts_against_a_limit(cloud: Backend) -> None:
+    price = await cloud.price(MODEL)
+    assert price is not None
+    cap = 1900 * price.prompt + price.completion
+    await client(Ledger(None, daily_cap=cap), cloud).chat_completion("x" * 1800, max_tokens=1)
+    with pytest.raises(LLMConnectionError) as caught:
+        await client(Ledger(None, daily_cap=cap), cloud).chat_completion("字" * 700, max_tokens=1)
+    assert caught.value.kind is ErrorKind.BUDGET

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from tests.ui.conftest import WAIT, Shown, answering, completion, failing
 from whisper_desktop.app import App, AppState, BackendChoice
 from whisper_desktop.chat import GUIDE_LABEL, Session
-from whisper_desktop.errors import ConsentRequired, Interrupted, LLMConnectionError
+from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.rows import Kind, who_line
 from whisper_desktop.ui.chat.window import GUIDE_STARTERS, STARTERS, ChatWindow
@@ -46,6 +46,17 @@ def opened(bridge: Bridge, shown: Shown) -> Opener:
 
 def settled(window: ChatWindow, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: not window.conversation.busy, timeout=WAIT)
+
+
+def card_button(window: ChatWindow, number: int, label: str) -> QPushButton:
+    """A button of the failure in this row."""
+    card = window.view.indexWidget(window.model.index(number))
+    return next(each for each in card.findChildren(QPushButton) if each.text() == label)
+
+
+def card_buttons(window: ChatWindow, number: int) -> list[str]:
+    card = window.view.indexWidget(window.model.index(number))
+    return [each.text() for each in card.findChildren(QPushButton)]
 
 
 async def endless(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
@@ -167,8 +178,50 @@ def test_a_consent_widens_this_chat_only(opened: Opener, qtbot: QtBot) -> None:
     assert window.model.row(1).kind is Kind.ANSWER
 
 
-@pytest.mark.parametrize("action", ["guide", "setup"])
-def test_a_failure_leads_to_the_guide_and_to_setup(action: str, opened: Opener, qtbot: QtBot) -> None:
+def test_a_declined_message_goes_back_to_where_it_was_written(opened: Opener, qtbot: QtBot) -> None:
+    declined = BackendError(ErrorKind.CONTENT_FILTER, "It was declined.")
+
+    async def second_declined(
+        session: Session, messages: Sequence[Message]
+    ) -> AsyncGenerator[StreamEvent, None]:
+        if messages[-1].content != "First":
+            raise declined
+        yield TextDelta("Fine.")
+        yield AnswerFinished(completion("Fine."))
+
+    session = Session(second_declined)
+    window = opened(session)
+    for question in ("First", "A bad word"):
+        window.ask(question)
+        settled(window, qtbot)
+    window.composer.editor.setPlainText("and more")
+    card_button(window, 3, "Change the message").click()
+    assert window.composer.editor.toPlainText() == "A bad word\nand more"
+    assert [window.model.row(number).text for number in range(window.model.rowCount())] == ["First", "Fine."]
+    assert [turn.question for turn in session.turns] == ["First"]
+
+
+def test_a_first_message_that_is_taken_back_leaves_a_new_chat(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(failing(BackendError(ErrorKind.CONTENT_FILTER, "It was declined."))))
+    window.ask("A bad word")
+    settled(window, qtbot)
+    card_button(window, 1, "Change the message").click()
+    assert window.empty.isVisible()
+    assert window.windowTitle().startswith("New chat")
+    assert window.composer.editor.toPlainText() == "A bad word"
+
+
+def test_only_the_last_failure_can_be_tried_again(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(failing(LLMConnectionError("Nobody answered."))))
+    for question in ("First", "Second"):
+        window.ask(question)
+        settled(window, qtbot)
+    assert card_buttons(window, 1) == ["Ask the guide", "Open setup"]
+    assert card_buttons(window, 3) == ["Try again", "Ask the guide", "Open setup"]
+
+
+@pytest.mark.parametrize("action", ["guide", "setup", "settings", "chat"])
+def test_a_failure_leads_to_the_window_that_helps(action: str, opened: Opener, qtbot: QtBot) -> None:
     window = opened(Session(failing(LLMConnectionError("Nobody answered."))))
     window.ask("Hello?")
     settled(window, qtbot)

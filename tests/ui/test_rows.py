@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.ui.conftest import completion
-from whisper_desktop.chat import GUIDE_LABEL
-from whisper_desktop.errors import ConsentRequired, Interrupted, LLMConnectionError
+from whisper_desktop.chat import GUIDE_LABEL, WAITING
+from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.failure import actions_for
 from whisper_desktop.values import (
@@ -48,7 +50,8 @@ def test_an_answer_grows_and_ends_with_who_gave_it() -> None:
 
 def test_a_failover_is_told_while_it_happens_and_afterwards() -> None:
     row = rows.with_event(rows.waiting(guide=False), AttemptFailed(REFUSED))
-    assert row.note == "LM Studio did not answer. Trying the next one…"
+    assert row.note == "LM Studio: nothing listens there. Going on…"
+    assert rows.with_event(row, AttemptFailed(replace(REFUSED, skipped=True))) == row
     reason = "LM Studio did not answer, so Ollama did."
     row = rows.with_event(row, AnswerFinished(completion("Hi", REFUSED, ANSWERED, reason=reason)))
     assert rows.why_line(row) == reason
@@ -117,7 +120,30 @@ def test_a_failure_of_the_guide_does_not_offer_the_guide() -> None:
 def test_a_missing_consent_is_offered_first_also_inside_a_chain() -> None:
     consent = ConsentRequired("OpenRouter is in the cloud.", needed=Reach.CLOUD)
     for error in (consent, LLMConnectionError("Nobody answered.", last_error=consent)):
-        assert actions_for(error, guide=False)[0] == ("allow", "Allow cloud in this chat")
+        assert actions_for(error, guide=False)[0] == ("allow", "Allow the cloud in this chat")
+
+
+@pytest.mark.parametrize(
+    ("kind", "actions"),
+    [
+        (ErrorKind.CONTENT_FILTER, ["edit", "retry"]),
+        (ErrorKind.CONTEXT_OVERFLOW, ["chat", "edit", "retry"]),
+        (ErrorKind.BUDGET, ["settings", "retry"]),
+        (ErrorKind.AUTH, ["setup", "retry"]),
+        (ErrorKind.RATE_LIMITED, ["retry", "guide", "setup"]),
+    ],
+)
+def test_what_removes_the_cause_comes_before_trying_again(kind: ErrorKind, actions: list[str]) -> None:
+    assert [action for action, _label in actions_for(BackendError(kind, "No."), guide=False)] == actions
+
+
+def test_a_question_can_also_be_answered_by_setting_up_a_model_here() -> None:
+    consent = ConsentRequired("It is in your network.", needed=Reach.MY_NETWORK)
+    assert actions_for(consent, guide=False) == (
+        ("allow", "Allow my network in this chat"),
+        ("retry", "Try again"),
+        ("setup", "Open setup"),
+    )
 
 
 BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
@@ -136,15 +162,18 @@ def test_waiting_says_what_for_and_the_first_word_ends_it() -> None:
     row = after(Progress(Phase.LOADING, 0.4))
     assert rows.note_line(row) == "Loading the model… 40 %"
     assert rows.note_line(replace(row, waited=7)) == "Loading the model… 40 % · 7 s"
+    assert rows.with_event(row, Progress(Phase.READING, 1.0)) == row
+    assert rows.with_event(replace(row, waited=7), AttemptFailed(REFUSED)).waited == 7  # in all
+    assert rows.with_event(replace(row, waited=7), TextDelta("Hi")).waited == 0
     assert rows.with_event(row, TextDelta("Hi")).note == ""
 
 
 def test_a_restart_sets_the_beginning_aside_and_says_so_in_one_line() -> None:
     before = (ReasoningDelta("Hm."), TextDelta("one two "), TextDelta("three"))
     broke = after(*before, AttemptFailed(BROKE))
-    assert (broke.text, broke.note) == ("one two three", "LM Studio stopped. Trying the next one…")
+    assert (broke.text, broke.note) == ("one two three", "LM Studio: The connection broke. Going on…")
     row = rows.with_event(broke, AnswerRestarted(BROKE, "one two three", "Hm."))
-    assert (row.text, row.reasoning, row.note) == ("", "", rows.WAITING)
+    assert (row.text, row.reasoning, row.note) == ("", "", WAITING)
     assert rows.aside_lines(row) == ("LM Studio stopped after 3 words; the answer begins anew.",)
     for event in (OLLAMA_SPEAKS, TextDelta("uno "), TextDelta("dos")):
         row = rows.with_event(row, event)
@@ -167,7 +196,7 @@ def test_a_new_beginning_that_fails_too_keeps_what_came_first_and_offers_what_ca
     consent = ConsentRequired("OpenRouter could go on, but is in the cloud.", needed=Reach.CLOUD)
     row = rows.broken(started, consent)
     assert (row.kind, row.set_aside[0].text) == (rows.Kind.ANSWER, "one two")
-    assert rows.offers(row) == (("allow", "Allow cloud in this chat"), ("retry", "Try again"))
+    assert rows.offers(row) == (("allow", "Allow the cloud in this chat"), ("retry", "Try again"))
 
 
 def test_reasoning_and_calls_stay_when_nothing_else_had_come() -> None:

@@ -255,16 +255,23 @@ def test_try_again_stands_under_a_break_where_the_text_begins(
     assert again.rect.left() == laid.style.column[0]
 
 
-def test_a_long_model_name_gives_way_before_the_numbers_do(
-    view: TranscriptView, model: TranscriptModel
+@pytest.mark.parametrize("times", [1, 8])
+def test_a_long_model_name_takes_a_line_of_its_own_before_any_of_it_is_left_out(
+    times: int, view: TranscriptView, model: TranscriptModel
 ) -> None:
     done = completion("Hi")
-    long = replace(done.provenance, model="hf.co/somebody/" + "a-very-long-name-" * 8 + "GGUF:Q4_K_M")
+    name = "hf.co/somebody/" + "a-long-name-" * times + "of-twenty-letters-GGUF:Q4_K_M"
+    long = replace(done.provenance, model=name)
     row = rows.with_event(rows.waiting(guide=False), AnswerFinished(replace(done, provenance=long)))
     model.append(row)
     shown = next(spot.text for spot in layout(view, 0).spots if spot.action == "details")
-    assert shown.endswith("Ollama · this computer · 0.6 s · 31 tok/s")
-    assert shown.startswith("hf.co")
+    first, second = shown.split("\n")
+    if times == 1:
+        assert f"{first} · {second}" == rows.who_line(row)
+    else:
+        assert first.startswith("hf.co/somebody")
+        assert first.endswith("Q4_K_M")
+        assert second == "Ollama · this computer · 0.6 s · 31 tok/s"
 
 
 BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
@@ -302,6 +309,21 @@ def test_an_answer_that_began_anew_says_so_and_shows_what_came_first_on_a_click(
     assert not view.grab().isNull()
 
 
+def test_what_came_first_opens_below_the_place_that_was_clicked_and_looks_like_an_answer(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    row = after(TextDelta("a **bold** one"), AnswerRestarted(BROKE, "a **bold** one"), TextDelta("uno"))
+    model.append(rows.with_event(row, AnswerRestarted(replace(BROKE, server_name="Ollama"), "uno")))
+    folded = spot(view, 0, "aside")
+    click(view, qtbot, 0, folded)
+    opened = layout(view, 0)
+    assert spot(view, 0, "aside").y() == folded.y()
+    assert all(piece.origin.y() > folded.y() for piece in opened.pieces)
+    assert shown_texts(view, 0) == ["a bold one", "uno"]
+    for name in ("LM Studio", "Ollama"):  # whose text it is stands above it, where there are several
+        assert sum(line.startswith(name) for line in shown_lines(view, 0)) == 2
+
+
 def test_the_keyboard_and_the_menu_show_and_copy_what_came_first(
     view: TranscriptView, model: TranscriptModel
 ) -> None:
@@ -334,6 +356,18 @@ def test_a_continued_answer_has_a_seam_and_every_character(
     assert "[LM Studio stopped here; Ollama went on.]" in QGuiApplication.clipboard().text()
 
 
+def test_a_list_stays_a_list_on_both_sides_of_a_seam(view: TranscriptView, model: TranscriptModel) -> None:
+    before, rest = "1. one\n2. tw", "o\n3. three\n4. four"
+    grown = after(TextDelta(before), AnswerContinued(BROKE, len(before)), OLLAMA_SPEAKS)
+    model.append(grown)
+    for letter in rest:  # as it streams, and not only at the end
+        model.replace(0, rows.with_event(model.row(0), TextDelta(letter)))
+    for _active in (True, False):
+        assert shown_texts(view, 0) == ["one\ntw", "o", "three\nfour"]
+        assert layout(view, 0).pieces[-1].document.firstBlock().textList() is not None
+        model.replace(0, rows.with_event(model.row(0), AnswerFinished(completion("x"))))
+
+
 def test_code_stays_code_on_both_sides_of_a_seam(view: TranscriptView, model: TranscriptModel) -> None:
     first = "See:\n\n```python\nprint(1)\n"
     for active in (True, False):
@@ -353,7 +387,7 @@ def test_a_break_with_a_consent_offers_both_below_what_is_kept(
 ) -> None:
     consent = ConsentRequired("OpenRouter is in the cloud.", needed=Reach.CLOUD)
     model.append(rows.broken(after(TextDelta("one"), AnswerRestarted(BROKE, "one")), consent))
-    for action, label in (("allow", "Allow cloud in this chat"), ("retry", "Try again")):
+    for action, label in (("allow", "Allow the cloud in this chat"), ("retry", "Try again")):
         with qtbot.waitSignal(view.failure_action) as said:
             click(view, qtbot, 0, spot(view, 0, action))
         assert said.args == [0, action]
@@ -363,25 +397,28 @@ def test_a_break_with_a_consent_offers_both_below_what_is_kept(
 def test_a_chain_that_stopped_to_ask_is_shown_as_a_question(
     view: TranscriptView, model: TranscriptModel
 ) -> None:
+    asks = "OpenRouter could answer, but it is in the cloud."
+    far = replace(BROKE, server_name="OpenRouter", kind=ErrorKind.CONSENT_REQUIRED, detail=asks, skipped=True)
     error = ConsentRequired(
-        "OpenRouter could answer, but it is in the cloud.",
+        asks,
         "LM Studio did not answer.",
         "Allow the cloud for this conversation.",
         needed=Reach.CLOUD,
-        attempts=(BROKE,),
-        setup_guidance=SetupGuidance("Or stay here.", ("Start LM Studio.",)),
+        attempts=(BROKE, far),
+        setup_guidance=SetupGuidance("Or stay here.", ("Start LM Studio.", "Load a model.")),
     )
     model.append(rows.broken(rows.waiting(guide=False), error))
     card = view.indexWidget(model.index(0))
     assert isinstance(card, FailureCard)
     buttons = [button.text() for button in card.findChildren(QPushButton)]
-    assert buttons == ["Allow cloud in this chat", "Try again", "Ask the guide", "Open setup"]
+    assert buttons == ["Allow the cloud in this chat", "Try again", "Open setup"]
     words = {label.text() for label in card.findChildren(QLabel) if label.isVisible()}
     assert {
         "?  OpenRouter could answer, but it is in the cloud.",
         "LM Studio did not answer.",
         "Allow the cloud for this conversation.",
         "Or stay here.",
-        "Start LM Studio.",
+        "1. Start LM Studio.",
+        "2. Load a model.",
         "LM Studio (m): The connection broke (3.0 s)",
     } <= words

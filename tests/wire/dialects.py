@@ -9,6 +9,8 @@ from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
     BackendEvent,
     ErrorKind,
+    Phase,
+    Progress,
     ReasoningDelta,
     StreamEnd,
     TextDelta,
@@ -22,6 +24,11 @@ Json = dict[str, object]
 def events_of(decoder: StreamDecoder, *pieces: bytes) -> list[BackendEvent]:
     """All events of an answer that arrives in these pieces."""
     return [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
+
+
+def without_calling(events: Sequence[BackendEvent]) -> list[BackendEvent]:
+    """The events that do not depend on how the bytes of an answer were cut."""
+    return [event for event in events if event != Progress(Phase.CALLING)]
 
 
 def text_of(events: Sequence[BackendEvent]) -> str:

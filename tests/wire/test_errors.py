@@ -245,6 +245,8 @@ def google(text: str, status: str, *details: object) -> dict[str, object]:
         (500, message("tools param requires --jinja flag", type="server_error"), Kind.UNSUPPORTED),
         (500, message("image input is not supported - hint: you may need the mmproj"), Kind.UNSUPPORTED),
         (400, message("Assistant response prefill is incompatible with enable_thinking."), Kind.UNSUPPORTED),
+        (400, message("Unrecognized request argument: continue_final_message"), Kind.UNSUPPORTED),
+        (422, message("add_generation_prompt: extra inputs are not permitted"), Kind.UNSUPPORTED),
         (400, message("failed to parse grammar", type="invalid_request_error"), Kind.UNSUPPORTED),
         (403, message("this feature is disabled", type="feature_disabled"), Kind.UNSUPPORTED),
         (400, {"error": '"m" does not support tools'}, Kind.UNSUPPORTED),

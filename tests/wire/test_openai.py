@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wire.dialects import calls_of, cut, end_of, events_of, json_of, places, reasoning_of, text_of
+from tests.wire.dialects import (
+    calls_of,
+    cut,
+    end_of,
+    events_of,
+    json_of,
+    places,
+    reasoning_of,
+    text_of,
+    without_calling,
+)
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
     BackendEvent,
@@ -493,6 +503,21 @@ def test_a_call_is_handed_out_when_the_next_one_begins_and_not_before() -> None:
     assert decoder.feed(stream(DONE)) == decoder.close() == []
 
 
+def test_a_call_whose_arguments_take_long_is_told_once_for_each_piece_and_not_when_it_is_whole() -> None:
+    decoder = ChatDecoder()
+    assert decoder.feed(stream(called(part("", index=0, id="a", name="add")))) == []
+    fragments = [called(part(piece, index=0)) for piece in ('{"x', '": [', "1")]
+    assert decoder.feed(stream(*fragments)) == [Progress(Phase.CALLING)]
+    assert decoder.feed(stream(called(part(", 2", index=0)))) == [Progress(Phase.CALLING)]
+    assert decoder.feed(stream(called(part("]}", index=0)))) == []
+    assert decoder.feed(stream(called(part('{"y": ', index=1, id="b", name="add")))) == [
+        ToolCallDelta(ToolCall("a", "add", '{"x": [1, 2]}')),
+        Progress(Phase.CALLING),
+    ]
+    last = stream(called(part("3", index=1)), called(part("}", index=1)), chunk({}, "tool_calls"), DONE)
+    assert decoder.feed(last) == [ToolCallDelta(ToolCall("b", "add", '{"y": 3}'))]
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_the_end_says_that_functions_were_called_however_it_comes(end: list[str]) -> None:
     assert decode(called(part("{}", index=0, id="a", name="f")), *end)[2].finish_reason == "tool_calls"
@@ -696,7 +721,7 @@ REAL = stream(
 
 def _decoded(*pieces: bytes) -> tuple[list[BackendEvent], StreamEnd | ErrorKind]:
     decoder = ChatDecoder()
-    return events_of(decoder, *pieces), end_of(decoder)
+    return without_calling(events_of(decoder, *pieces)), end_of(decoder)
 
 
 @given(places, st.sampled_from([b"\n", b"\r\n", b"\r"]))

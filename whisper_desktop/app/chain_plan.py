@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from whisper_desktop.backends import BACKENDS, BackendConfig
+from whisper_desktop.discovery.known import reach_at
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus, canonical_id
 from whisper_desktop.wire.address import parse_url, reach_of
@@ -36,7 +37,8 @@ class ChainWishes:
     """What the settings and the person say about the chain.
 
     `keyed` are the services in the cloud that a key is kept for. `context_window` is how many tokens to count
-    on where a server does not say. `options` gives a backend's own settings.
+    on where a server does not say. `server_reach` has what the person said about addresses that nobody else
+    can place, by origin. `options` gives a backend's own settings.
     """
 
     stub: bool = False
@@ -50,6 +52,7 @@ class ChainWishes:
     context_window: int | None = None
     openrouter_url: str = OPENROUTER_URL
     ports: Mapping[str, int] = field(default_factory=dict)
+    server_reach: Mapping[str, Reach] = field(default_factory=dict)
     options: Callable[[str], Mapping[str, object]] = lambda backend: {}
 
 
@@ -127,7 +130,7 @@ def _step_for(
         return _from_server(found, model)
     port = wishes.ports.get(backend, IDENTITIES[backend].port)
     url = f"http://127.0.0.1:{port}" if port else ""
-    return _plain(backend, url, model, _reach_at(port, backend, servers))
+    return _plain(backend, url, model, _reach_at(url, backend, wishes, servers))
 
 
 def _own_model(wishes: ChainWishes, backend: str) -> str | None:
@@ -136,20 +139,26 @@ def _own_model(wishes: ChainWishes, backend: str) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _reach_at(port: int | None, backend: str, servers: Sequence[ServerInfo]) -> Reach | None:
-    """How far a question to the usual port of a backend goes that was not found there.
+def _reach_at(
+    url: str, backend: str, wishes: ChainWishes, servers: Sequence[ServerInfo]
+) -> Reach | None:
+    """How far a question to the usual place of a backend goes that was not found there.
 
     What was seen there instead may pass it on, so nobody can say; a program that is no model server is
-    noticed by those backends that look first.
+    noticed by those backends that look first. Nor can anybody say it of a backend that passes requests on
+    itself, except the person.
     """
+    if not url:
+        return Reach.THIS_MACHINE
+    usual = parse_url(url)
     for server in servers:
         if server.status is ServerStatus.UNREACHABLE or not server.url:
             continue
         there = parse_url(server.url)
-        if there.port == port and there.reach is Reach.THIS_MACHINE:
+        if there.port == usual.port and there.reach is Reach.THIS_MACHINE:
             harmless = server.status is ServerStatus.SOMETHING_ELSE and backend in _LISTS_FIRST
             return Reach.THIS_MACHINE if harmless else server.reach
-    return Reach.THIS_MACHINE
+    return reach_at(backend, url, as_given=False) or wishes.server_reach.get(usual.origin)
 
 
 def _found(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> list[BackendConfig]:

@@ -18,6 +18,7 @@ from whisper_desktop.errors import (
     DependencyError,
     FeatureNotEnabledError,
     LLMConnectionError,
+    SettingsError,
     WhisperError,
 )
 from whisper_desktop.events import AnswerState, Bus, Notice
@@ -152,7 +153,8 @@ class Talking:
         return plan_chain(replace(wishes, backend=None) if automatic else wishes, self._places.servers)
 
     def _wishes(self, backend: str | None = None, model: str | None = None) -> ChainWishes:
-        llm = self._house.settings().settings.llm
+        settings = self._house.settings().settings
+        llm = settings.llm
         return ChainWishes(
             stub=llm.stub,
             base_url=llm.base_url,
@@ -165,6 +167,7 @@ class Talking:
             openrouter_url=openrouter_url(llm),
             mode=llm.mode if llm.enable_direct or llm.mode == "direct" else "http",
             ports=ports(llm),
+            server_reach=settings.privacy.server_reach,
             options=llm.backend_options,
         )
 
@@ -219,13 +222,17 @@ class Talking:
     def _made(self, config: "BackendConfig") -> "Backend":
         from whisper_desktop.app.lazy_engine import LazyEngine
         from whisper_desktop.backends import create_backend
+        from whisper_desktop.backends.unusable import UnusableBackend
 
         house = self._house
-        if config.id in ("builtin", "guide"):
-            engine = LazyEngine(config.id, lambda: house.engine(config.id))
-            return create_backend(config, http=house.http, engine=engine, deadlines=house.deadlines)
-        key = self._keys.source_for(config.url)
-        return create_backend(config, http=house.http, key=key, deadlines=house.deadlines)
+        try:
+            if config.id in ("builtin", "guide"):
+                engine = LazyEngine(config.id, lambda: house.engine(config.id))
+                return create_backend(config, http=house.http, engine=engine, deadlines=house.deadlines)
+            key = self._keys.source_for(config.url)
+            return create_backend(config, http=house.http, key=key, deadlines=house.deadlines)
+        except SettingsError as wrong:
+            return UnusableBackend(config, wrong, deadlines=house.deadlines)
 
     def _guidance(self, attempts: tuple[Attempt, ...]) -> SetupGuidance:
         from whisper_desktop.advice import setup_guidance

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from whisper_desktop.backends.base import BackendConfig, KeySource
 from whisper_desktop.backends.cloud import CloudBackend
 from whisper_desktop.backends.options import Kind
 from whisper_desktop.backends.request import Call, Endpoint, Question
-from whisper_desktop.values import ModelInfo, Reach
-from whisper_desktop.wire.anthropic import VERSION, ChatDecoder, decode_models, encode_chat
+from whisper_desktop.values import Deadlines, ModelInfo, Reach
+from whisper_desktop.wire.anthropic import (
+    VERSION,
+    ChatDecoder,
+    accepts_prefill,
+    decode_models,
+    encode_chat,
+)
+from whisper_desktop.wire.http import Http
 
 _MOST_MODELS = 1000
 
@@ -18,6 +26,19 @@ class AnthropicBackend(CloudBackend):
     capabilities = frozenset({"completion", "stream", "tools", "vision", "json_schema", "reasoning"})
     extra_headers: ClassVar[Mapping[str, str]] = {"anthropic-version": VERSION}
     known_options: ClassVar[dict[str, Kind]] = {"price": CloudBackend.known_options["price"]}
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        *,
+        http: Http,
+        deadlines: Deadlines,
+        key: KeySource | None = None,
+        owns_http: bool = False,
+    ) -> None:
+        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+        if accepts_prefill(config.model):
+            self.capabilities = self.capabilities | {"prefill"}
 
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         url = f"{endpoint.api_base}/models?limit={_MOST_MODELS}"

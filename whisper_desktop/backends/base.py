@@ -75,13 +75,11 @@ class Backend(ABC):
     how far the prompt may travel; without it, as far as the backend's own address says.
 
     `capabilities` are what it may be asked for: "completion", "stream", "tools", "vision", "json_schema",
-    "prefill" (going on with an assistant's last message), "embedding", "reasoning". A server that turns out
-    not to have one says so with `ErrorKind.UNSUPPORTED`.
+    "prefill" (going on with an assistant's last message without repeating it), "embedding", "reasoning". A
+    server that turns out not to have one says so with `ErrorKind.UNSUPPORTED`.
     """
 
     capabilities: frozenset[str] = frozenset({"completion", "stream"})
-    paid: bool = False
-    """Whether an answer costs money."""
 
     def __init__(self, config: BackendConfig, *, deadlines: Deadlines) -> None:
         self.config = config
@@ -105,23 +103,31 @@ class Backend(ABC):
 
     @property
     def model_id(self) -> str | None:
-        """The model that is configured, else the one that was chosen last."""
+        """The model that is configured, else the one that was chosen last for a question that named none."""
         return self._model
-
-    @property
-    def context_length(self) -> int | None:
-        """The context window, in tokens, that the model would have, as far as it is known without asking."""
-        return self.config.context_length
-
-    @property
-    def ready(self) -> bool | None:
-        """Whether its model is loaded or runs elsewhere, as far as it is known without asking (None: not)."""
-        return None
 
     @property
     def slots(self) -> int | None:
         """How many answers its server generates at once, as far as it is known without asking."""
         return None
+
+    # What is known of a model without asking; None stands for the one that would be chosen.
+
+    def reach_of(self, model: str | None) -> Reach | None:
+        """Where a model runs; None where nobody can say."""
+        return self.config.reach
+
+    def context_of(self, model: str | None) -> int | None:
+        """The context window, in tokens, that a model would have."""
+        return self.config.context_length if model in (None, self._model) else None
+
+    def is_ready(self, model: str | None) -> bool | None:
+        """Whether a model is loaded or runs elsewhere (None: not known)."""
+        return None
+
+    def is_paid(self, model: str | None) -> bool:
+        """Whether an answer of a model costs money."""
+        return False
 
     async def price(self, model: str | None = None) -> Price | None:
         """What a model costs; None where nobody knows."""

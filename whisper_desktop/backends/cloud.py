@@ -30,19 +30,20 @@ class CloudBackend(HttpBackend):
     Option: `price`, its `prompt` and `completion` in US dollars for a million tokens.
     """
 
-    paid = True
     needs_key: ClassVar[bool] = True
     known_options: ClassVar[dict[str, Kind]] = {"price": PRICE, "embedding_model": TEXT}
 
-    @property
-    def context_length(self) -> int | None:
-        """The context window of the model: as much as the list says that it has."""
-        entry = self._known(self._model)
-        return super().context_length or (entry.max_context_length if entry else None)
+    def context_of(self, model: str | None) -> int | None:
+        """The context window of a model: as much as the list says that it has."""
+        entry = self._meant(model)
+        return super().context_of(model) or (entry.max_context_length if entry else None)
 
-    @property
-    def ready(self) -> bool | None:
-        """Whether its model is loaded: always."""
+    def is_ready(self, model: str | None) -> bool | None:
+        """Whether a model is loaded: always."""
+        return True
+
+    def is_paid(self, model: str | None) -> bool:
+        """Whether an answer costs money: as far as is known, all of them do."""
         return True
 
     async def price(self, model: str | None = None) -> Price | None:

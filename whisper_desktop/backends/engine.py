@@ -77,10 +77,13 @@ class EngineBackend(LlamaCppBackend):
         model = self._engine.status().model or self.config.model
         return (ModelInfo(model, loaded=await self.is_healthy()),) if model else ()
 
-    @property
-    def ready(self) -> bool | None:
+    def is_ready(self, model: str | None) -> bool | None:
         """Whether it runs with its model loaded."""
         return self._engine.status().state is EngineState.READY
+
+    def context_of(self, model: str | None) -> int | None:
+        """The context window of its one model, which answers whatever is named."""
+        return super().context_of(None)
 
     async def is_healthy(self) -> bool:
         """Whether it runs and answers now."""
@@ -92,7 +95,7 @@ class EngineBackend(LlamaCppBackend):
 
     @property
     def _must_start(self) -> bool:
-        return not self.ready
+        return not self.is_ready(None)
 
     async def _endpoint(self) -> Endpoint:
         try:

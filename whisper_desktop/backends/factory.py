@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
+from whisper_desktop.discovery.known import reach_at
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach, canonical_id
-from whisper_desktop.wire.address import reach_of
 
 if TYPE_CHECKING:
     from whisper_desktop.backends.engine import EngineLike
@@ -33,7 +33,7 @@ BACKENDS: Mapping[str, str] = {
     "koboldcpp": _GENERIC,
     "textgen": _GENERIC,
     "localai": _GENERIC,
-    "llamafile": "llama_cpp:LlamaCppBackend",
+    "llamafile": "llama_cpp:LlamafileBackend",
     "vllm": _GENERIC,
     "sglang": _GENERIC,
     "lemonade": _GENERIC,
@@ -98,15 +98,21 @@ def config_from(given: Mapping[str, object]) -> BackendConfig:
         raise _unknown(str(renamed.get("id") or "")) from None
     identity = IDENTITIES[backend]
     default = identity.root or (f"http://127.0.0.1:{identity.port}" if identity.port else "")
-    url = _text(renamed, "url") or default
+    written = _text(renamed, "url")
+    url = written or default
+    as_given = bool(renamed.get("as_given", written is not None))
     reach = renamed.get("reach")
+    if reach:
+        reach = Reach(str(reach))
+    else:
+        reach = reach_at(backend, url, as_given=as_given) if url else Reach.THIS_MACHINE
     return BackendConfig(
         id=backend,
         name=_text(renamed, "name") or identity.name,
         url=url,
         model=_text(renamed, "model"),
-        reach=Reach(str(reach)) if reach else reach_of(url) if url else Reach.THIS_MACHINE,
-        as_given=bool(renamed.get("as_given", "url" in renamed)),
+        reach=reach,
+        as_given=as_given,
         context_length=_tokens(renamed.get("context_length")),
         options={name: value for name, value in renamed.items() if name not in _FIELDS},
     )

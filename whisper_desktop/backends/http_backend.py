@@ -20,7 +20,7 @@ from typing import ClassVar, TypeVar
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
 from whisper_desktop.backends.identity import is_still_there
-from whisper_desktop.backends.listing import Listing, find, pick
+from whisper_desktop.backends.listing import Listing, find, pick, preferred
 from whisper_desktop.backends.options import Kind, read_options
 from whisper_desktop.backends.request import Call, Endpoint, Question, Secret, roots_of
 from whisper_desktop.errors import BackendError
@@ -99,16 +99,20 @@ class HttpBackend(Backend):
         """Where the API starts."""
         return self._api_base
 
-    @property
-    def context_length(self) -> int | None:
-        """The context window of the model that would answer, from the server's list or the configuration."""
-        entry = self._known(self._model)
-        return (entry.context_length if entry else None) or self.config.context_length
+    def reach_of(self, model: str | None) -> Reach | None:
+        """Where a model runs: in the cloud where the server only passes it on, else where the server is."""
+        entry = self._meant(model)
+        return Reach.CLOUD if entry is not None and entry.remote else self.config.reach
 
-    @property
-    def ready(self) -> bool | None:
-        """Whether the model is loaded, as the server said last; a model that runs elsewhere always is."""
-        return self._loaded(self._model)
+    def context_of(self, model: str | None) -> int | None:
+        """The context window of a model, from the server's list or the configuration."""
+        entry = self._meant(model)
+        return (entry.context_length if entry else None) or super().context_of(model)
+
+    def is_ready(self, model: str | None) -> bool | None:
+        """Whether a model is loaded, as the server said last; one that runs elsewhere always is."""
+        entry = self._meant(model)
+        return None if entry is None else entry.remote or entry.loaded
 
     async def list_models(self, *, allowed: Reach | None = None) -> tuple[ModelInfo, ...]:
         """The models the server lists now. Raises `BackendError` or `ReachError`."""
@@ -153,12 +157,13 @@ class HttpBackend(Backend):
             endpoint = await self._endpoint()
             reach = self._reach(endpoint, None)
             await self._identify(endpoint, reach)
-            self._model = await self._load(endpoint, await self._choose(endpoint, None, reach), reach)
+            loaded = await self._load(endpoint, await self._choose(endpoint, None, reach), reach)
         except BackendError as error:
             if error.kind is ErrorKind.MODEL_MISSING:
                 return None
             raise await self._failure(error, endpoint, self.config.model) from None
-        return self._model
+        self._remember(None, loaded)
+        return loaded
 
     async def shutdown(self) -> None:
         """Close the connections, where they are this backend's alone."""
@@ -190,7 +195,8 @@ class HttpBackend(Backend):
             call = self._call(question, chosen)
             while True:
                 ended = False
-                self._model = chosen = call.model or self._model
+                chosen = call.model
+                self._remember(model, chosen)
                 decoder = call.decoder
                 try:
                     async with self._http.stream(
@@ -223,7 +229,7 @@ class HttpBackend(Backend):
                         end = decoder.end()
                         ended = True
                         self._answered(call)
-                        yield [end]
+                        yield [end if end.model else replace(end, model=call.model)]
                         return
                 except BackendError as error:
                     call = await self._instead(question, call, error)
@@ -419,6 +425,18 @@ class HttpBackend(Backend):
         """Whether a model is loaded or runs elsewhere, as the server said last."""
         entry = self._known(model)
         return None if entry is None else entry.remote or entry.loaded
+
+    def _remember(self, named: str | None, chosen: str | None) -> None:
+        """Keep the model that was chosen where nobody had a say: not where a question named one."""
+        if named is None and self.config.model is None:
+            self._model = chosen
+
+    def _meant(self, model: str | None) -> ModelInfo | None:
+        """What the last list says about a model that a question names, or would get without naming one."""
+        named = model or self.config.model
+        if named is None:
+            return preferred(self._listing.models)
+        return self._known(named)
 
     def _known(self, model: str | None) -> ModelInfo | None:
         """What the last list says about a model."""

@@ -1,7 +1,7 @@
 """What a server said it has: how long that is believed, and which of its models is meant."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from whisper_desktop.errors import BackendError, ConsentRequired
@@ -59,6 +59,12 @@ def find(named: str, models: Sequence[ModelInfo], same: Same) -> ModelInfo | Non
     return exact or next((model for model in models if same(named, model.id)), None)
 
 
+def preferred(models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """The model to take where none is named: one that answers chats, here if possible, loaded if possible."""
+    able = (model for model in models if model.can_chat)
+    return min(able, key=lambda model: (model.remote, not model.loaded), default=None)
+
+
 def pick(named: str | None, models: Sequence[ModelInfo], allowed: Reach, *, server: str, same: Same) -> str:
     """One of the models that a server lists: the named one, else a loaded one, else the first here.
 
@@ -67,8 +73,7 @@ def pick(named: str | None, models: Sequence[ModelInfo], allowed: Reach, *, serv
     if named is not None:
         found = find(named, models, same)
     else:
-        able = [model for model in models if model.can_chat and (not model.remote or allowed is Reach.CLOUD)]
-        found = min(able, key=lambda model: (model.remote, not model.loaded), default=None)
+        found = preferred(model for model in models if not model.remote or allowed is Reach.CLOUD)
     if found is None:
         names = [model.id for model in models if model.can_chat]
         shown = ", ".join(names[:_SHOWN_MODELS]) + (" and more" if len(names) > _SHOWN_MODELS else "")

@@ -14,9 +14,12 @@ from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBac
 from whisper_desktop.backends.options import FLAG, Kind
 from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.errors import BackendError, WhisperError
-from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach
+from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach, Role
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.http import Http, Reply
+
+# Without these, the begun answer is repeated at the head of the rest.
+_GOES_ON: Json = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 class LlamaCppBackend(OpenAICompatibleBackend):
@@ -43,10 +46,9 @@ class LlamaCppBackend(OpenAICompatibleBackend):
         self._has_replay: bool | None = None
         self._props: Json | None = None
 
-    @property
-    def context_length(self) -> int | None:
+    def context_of(self, model: str | None) -> int | None:
         """The context window of one slot, as the server told it."""
-        return self._context or super().context_length
+        return self._context or super().context_of(model)
 
     @property
     def slots(self) -> int | None:
@@ -127,7 +129,10 @@ class LlamaCppBackend(OpenAICompatibleBackend):
         return model
 
     def _body(self, question: Question, model: str | None) -> Json:
-        return {"return_progress": self.streams, **super()._body(question, model)}
+        body = {"return_progress": self.streams, **super()._body(question, model)}
+        last = question.messages[-1] if question.messages else None
+        begun = last is not None and last.role is Role.ASSISTANT and not last.tool_calls
+        return body | _GOES_ON if begun else body
 
     def _call(self, question: Question, model: str | None) -> Call:
         call = super()._call(question, model)
@@ -176,3 +181,9 @@ class LlamaCppBackend(OpenAICompatibleBackend):
                     # The server may have read this before the request itself.
                     await asyncio.sleep(2 * self._deadlines.engine_poll)
                     await self._asked(question.endpoint, "DELETE", url, question.reach)
+
+
+class LlamafileBackend(LlamaCppBackend):
+    """llamafile: a llama.cpp of some age, of which nobody can say how it treats a begun answer."""
+
+    capabilities = LlamaCppBackend.capabilities - {"prefill"}

@@ -8,7 +8,7 @@ there; where a larger one is wanted, the model is loaded by the native API (sinc
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from whisper_desktop.backends.base import BackendConfig, KeySource
@@ -120,6 +120,17 @@ class LMStudioBackend(OpenAICompatibleBackend):
 
     def _entry(self, name: str | None) -> _Entry | None:
         return next((entry for entry in self._entries if name and entry.means(name)), None)
+
+    def _meant(self, model: str | None) -> ModelInfo | None:
+        """What is known of the instance that a question would go to."""
+        listed = super()._meant(model)
+        if listed is None:
+            return None
+        named, config = model or self.config.model or listed.id, GenerationConfig()
+        fitting, entry = self._fitting(config, named), self._entry(named)
+        if fitting is None and entry is not None:
+            return replace(listed, loaded=False, context_length=self._context(config, entry))
+        return self._known(fitting) or listed
 
     # --- loading ------------------------------------------------------------------------------------------
 
@@ -250,18 +261,18 @@ class _NamedDecoder(ChatDecoder):
     def feed(self, piece: bytes) -> list[BackendEvent]:
         """See `StreamDecoder`."""
         events = super().feed(piece)
-        if not self._is_checked and self._model is not None:
+        if not self._is_checked and self.model is not None:
             self._is_checked = True
-            if not self._accepts(self._model):
-                self.failure = self._wrong_model(self._model)
+            if not self._accepts(self.model):
+                self.failure = self._wrong_model(self.model)
                 return []
         return events
 
     def whole(self, value: object) -> list[BackendEvent]:
         """See `StreamDecoder`."""
         events = super().whole(value)
-        if self._model is not None and not self._accepts(self._model):
-            raise self._wrong_model(self._model)
+        if self.model is not None and not self._accepts(self.model):
+            raise self._wrong_model(self.model)
         return events
 
 

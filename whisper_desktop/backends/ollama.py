@@ -36,7 +36,7 @@ class OllamaBackend(HttpBackend):
     """
 
     capabilities = frozenset(
-        {"completion", "stream", "tools", "vision", "json_schema", "embedding", "reasoning"}
+        {"completion", "stream", "tools", "vision", "json_schema", "prefill", "embedding", "reasoning"}
     )
     names_are_checked: ClassVar[bool] = True
     known_options: ClassVar[dict[str, Kind]] = {
@@ -57,10 +57,9 @@ class OllamaBackend(HttpBackend):
         super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
         self._loaded_by_us: set[str] = set()
 
-    @property
-    def context_length(self) -> int | None:
+    def context_of(self, model: str | None) -> int | None:
         """The context window that a request gets: the one that is set, else that of the loaded model."""
-        return self._option("num_ctx", int) or super().context_length
+        return self._option("num_ctx", int) or super().context_of(model)
 
     # --- models -------------------------------------------------------------------------------------------
 

@@ -41,10 +41,9 @@ class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
         "x-openrouter-title": "Whisper Desktop",
     }
 
-    @property
-    def paid(self) -> bool:  # type: ignore[override]  # it depends on the model
-        """Whether an answer of the model that is set costs money."""
-        return not (self.config.model or "").endswith(_FREE)
+    def is_paid(self, model: str | None) -> bool:
+        """Whether an answer of a model costs money."""
+        return not (model or self.config.model or "").endswith(_FREE)
 
     async def price(self, model: str | None = None) -> Price | None:
         """What a model costs: what was set, else what the list says.

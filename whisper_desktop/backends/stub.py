@@ -109,8 +109,7 @@ class StubBackend(Backend):
         self._options = read_options(config.id, config.options, self.known_options)
         self._faults_left = self._number("times")
 
-    @property
-    def ready(self) -> bool | None:
+    def is_ready(self, model: str | None) -> bool | None:
         """Whether its model is loaded: there is none to load."""
         return True
 

@@ -1,4 +1,4 @@
-"""What every front end shows of an error besides its words, whichever type it has."""
+"""What every front end shows of an error, whichever type it has: its tries, a consent, and what to do."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,10 @@ from whisper_desktop.errors import (
     ReachError,
     WhisperError,
 )
-from whisper_desktop.values import Attempt, SetupGuidance
+from whisper_desktop.values import Attempt, DownloadLink, ErrorKind, SetupGuidance
+
+_SET_UP_FIRST = (ErrorKind.NOT_CONFIGURED, ErrorKind.CONNECT_REFUSED, ErrorKind.MODEL_MISSING)
+_LINKED = (*_SET_UP_FIRST, ErrorKind.AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,47 @@ def failure_of(error: WhisperError) -> Failure:
             return Failure(error.attempts)
         case _:
             return Failure()
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about an error: `first` is its own sentence, then `steps` below a `headline`, with `links`.
+
+    `guide` says that asking the guide may help. Everything but one sentence may be empty.
+    """
+
+    first: str
+    headline: str = ""
+    steps: tuple[str, ...] = ()
+    links: tuple[DownloadLink, ...] = ()
+    guide: bool = False
+
+
+def advice_on(error: WhisperError) -> Advice:
+    """What to do, said once. The guidance says how to set something up, the error's own words what its cause
+    is: where only one server was asked, and it was there, they know better.
+    """
+    failure = failure_of(error)
+    guidance, kind = failure.guidance, getattr(error, "kind", None)
+    if guidance is None:
+        return Advice(error.next_step)
+    links = guidance.links if kind in _LINKED else ()
+    if not guidance.steps or (len(guidance.steps) == 1 and kind not in _SET_UP_FIRST):
+        return Advice(error.next_step, links=links)
+    if len(guidance.steps) == 1:
+        return Advice(guidance.steps[0], links=links, guide=guidance.offer_guide)
+    # A question comes first, and then what else can be done.
+    first = error.next_step if failure.consent is not None else ""
+    return Advice(first, guidance.headline, guidance.steps, guidance.links, guidance.offer_guide)
+
+
+def tries_besides(error: WhisperError) -> tuple[Attempt, ...]:
+    """The tries that tell more than the error's own words: none where there was only one, or each went alike.
+
+    A question leaves out those that it is about.
+    """
+    attempts = failure_of(error).attempts
+    others = tuple(each for each in attempts if not each.detail.startswith(error.title))
+    if len(attempts) < 2 or not others:
+        return ()
+    return others if isinstance(error, ConsentRequired) else attempts

@@ -41,10 +41,15 @@ def attempt_line(attempt: Attempt) -> str:
     who = f"{attempt.server_name} ({attempt.model})" if attempt.model else attempt.server_name
     if attempt.kind is None:
         return f"{who}: answered after {seconds(attempt.seconds)}"
-    outcome = attempt.detail or attempt.kind.value.replace("_", " ")
-    named = outcome.startswith(attempt.server_name)  # its sentence says who, once is enough
-    line = f"{'' if named else f'{who}: '}{outcome.rstrip('.')}"
+    line = outcome(attempt, who)
     return line if attempt.skipped else f"{line} ({seconds(attempt.seconds)})"
+
+
+def outcome(attempt: Attempt, who: str = "") -> str:
+    """How a try failed, without a full stop; led by `who`, unless its first sentence has the name."""
+    said = (attempt.detail or (attempt.kind or "failed").replace("_", " ")).rstrip(".")
+    named = attempt.server_name in said.partition(". ")[0]
+    return said if named else f"{who or attempt.server_name}: {said}"
 
 
 def seconds(value: float) -> str:

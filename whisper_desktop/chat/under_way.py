@@ -1,24 +1,48 @@
-"""The words for an answer that is on its way: what it waits for, and what the model calls."""
+"""The words for an answer that is on its way: what it waits for, who failed, and what the model calls."""
 
-from whisper_desktop.values import Phase, Progress, ToolCall
+from whisper_desktop.chat.provenance import outcome
+from whisper_desktop.values import Attempt, ErrorKind, Phase, Progress, ToolCall
 
+WAITING = "Waiting for the first word…"
+_WORTH_COUNTING = 2  # seconds: who waits longer wants to know for how long
 _LONGEST_ARGUMENTS = 200  # characters
 
 
 def waiting_line(progress: Progress) -> str:
-    """What the answer waits for: "Reading the prompt… 31 %", "Waiting for a free place; 2 before you"."""
+    """What the answer waits for: "Reading the prompt… 31 %", "Waiting for a free place; 2 before you".
+
+    "" for a prompt that has been read: it is not waited for any more, and a short one never was.
+    """
     match progress.phase:
         case Phase.QUEUED:
             before = f"; {progress.ahead} before you" if progress.ahead else ""
             return f"Waiting for a free place{before}"
         case Phase.LOADING:
             return f"Loading the model…{_percent(progress.done)}"
+        case Phase.READING if progress.done is not None and progress.done >= 1:
+            return ""
         case Phase.READING:
             return f"Reading the prompt…{_percent(progress.done)}"
+        case Phase.CALLING:
+            return "Preparing a function call…"
 
 
-def _percent(done: float | None) -> str:
-    return "" if done is None else f" {min(max(done, 0.0), 1.0):.0%}".replace("%", " %")
+def failed_line(attempt: Attempt) -> str:
+    """What is said while the chain goes on after a failed try; "" for one that nobody waited for.
+
+    "Ollama is not running. Going on…"
+    """
+    if attempt.skipped or attempt.kind is ErrorKind.CANCELLED:
+        return ""
+    sentence, _, _ = outcome(attempt).partition(". ")
+    return f"{sentence}. Going on…"
+
+
+def with_time(line: str, waited: float) -> str:
+    """A line about waiting with the seconds it has taken, once there are two: "Loading the model… 7 s"."""
+    if not line or waited < _WORTH_COUNTING:
+        return line
+    return f"{line}{' ' if line.endswith('…') else ' · '}{int(waited)} s"
 
 
 def tool_call_line(call: ToolCall) -> str:
@@ -27,3 +51,7 @@ def tool_call_line(call: ToolCall) -> str:
     if len(arguments) > _LONGEST_ARGUMENTS:
         arguments = arguments[: _LONGEST_ARGUMENTS - 1] + "…"
     return f"Calls {call.name} with {arguments}" if arguments not in ("", "{}") else f"Calls {call.name}"
+
+
+def _percent(done: float | None) -> str:
+    return "" if done is None else f" {min(max(done, 0.0), 1.0):.0%}".replace("%", " %")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from whisper_desktop.chat import Session, SetAside, provenance_line
+from whisper_desktop.chat import WAITING, Session, SetAside, provenance_line
 from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.running import LoopThread, json_option, make_front, run, tell_problems
 from whisper_desktop.cli.showing import AnswerOnTerminal
@@ -163,7 +163,7 @@ async def _ask_once(
 async def answer(session: Session, question: str, *, show: bool) -> Completion:
     """The answer to one question; with `show`, it is printed as it comes, and who gave it below."""
     completion: Completion | None = None
-    with output.progress("Waiting for the answer…") as waiting:
+    with output.progress(WAITING) as waiting:
         terminal = AnswerOnTerminal(waiting)
         try:
             async with aclosing(session.send(question)) as events:

@@ -27,9 +27,6 @@ def start_logbook() -> None:
     root = logging.getLogger()
     root.addHandler(_handler())
     root.setLevel(logging.INFO)
-    # These two write every request at INFO; a request line is nobody's business but the server's.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     sys.unraisablehook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.values import Reach, SetupGuidance
+from whisper_desktop.values import Reach
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.status import Status
+
+    from whisper_desktop.chat import Advice
 
 _PIPE_WIDTH = 10_000  # columns: what is piped is never wrapped
 # Everything that could steer a terminal, but not line ends and tabs: names and answers come from servers.
@@ -92,29 +95,37 @@ def _show(what: "RenderableType") -> None:
 class Waiting:
     """A sign on standard error that something is going on, where that is a terminal; else nothing.
 
-    Take it away with `stop` before anything is printed.
+    After two seconds it says for how long. Take it away with `stop` before anything is printed.
     """
 
     def __init__(self) -> None:
         self._words = ""
+        self._since = 0.0
         self._status: Status | None = None
         if sys.stderr.isatty():
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("")
+            self._status = Console(stderr=True).status(self)
 
     def say(self, words: str) -> None:
         """Show the sign with these words."""
         if self._status is not None and words != self._words:
+            if not self._words:
+                self._since = time.monotonic()
             self._words = words
-            self._status.update(words)
             self._status.start()
 
     def stop(self) -> None:
         """Take the sign away, until something is said again."""
-        self._words = ""
         if self._status is not None:
             self._status.stop()
+        self._words = ""
+
+    def __rich__(self) -> "RenderableType":
+        """What stands beside the turning sign now; asked for at each turn."""
+        from whisper_desktop.chat import with_time
+
+        return _plain(with_time(self._words, time.monotonic() - self._since))
 
 
 @contextmanager
@@ -129,31 +140,31 @@ def progress(words: str) -> Iterator[Waiting]:
 
 
 def say_error(error: WhisperError) -> None:
-    """What happened, why, and what to do next, on standard error; for a chain also each try of it."""
-    from whisper_desktop.chat import attempt_line, failure_of
+    """What happened, why, and what to do next, on standard error; for a chain also what else was tried."""
+    from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 
+    advice = advice_on(error)
     note(error.title)
-    for part in (error.detail, error.next_step):
+    for part in (error.detail, advice.first):
         if part:
             note(f"  {part}")
-    failure = failure_of(error)
-    if failure.consent is not None:
-        reach = failure.consent.needed or Reach.CLOUD
-        note(f"  To allow it for one question: whisper-desktop chat --reach {reach}")
-    for attempt in failure.attempts:
+    consent = failure_of(error).consent
+    if consent is not None:
+        note(f"  To allow it for one question: whisper-desktop chat --reach {consent.needed or Reach.CLOUD}")
+    for attempt in tries_besides(error):
         note(f"  - {attempt_line(attempt)}")
-    if failure.guidance is not None:
-        _say_guidance(failure.guidance)
+    _say_advice(advice)
 
 
-def _say_guidance(guidance: SetupGuidance) -> None:
-    note("")
-    note(guidance.headline)
-    for number, step in enumerate(guidance.steps, 1):
+def _say_advice(advice: "Advice") -> None:
+    if advice.steps:
+        note("")
+        note(advice.headline)
+    for number, step in enumerate(advice.steps, 1):
         note(f"  {number}. {step}")
-    for link in guidance.links:
-        note(f"     {link.title}: {link.url}")
-    if guidance.offer_guide:
+    for link in advice.links:
+        note(f"  {link.title}: {link.url}")
+    if advice.guide:
         note("  Or ask the guide about this app: whisper-desktop chat --guide")
 
 

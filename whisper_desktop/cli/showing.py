@@ -1,7 +1,7 @@
 """An answer on the terminal while it comes: its text on standard output, what else happens on standard error.
 
 A break stands in the text itself, because the text may go into a file: two attempts are never joined there
-without a mark.
+without a mark. Who did not answer is told when somebody does; where nobody does, the error tells it.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import assert_never
 
 import click
 
-from whisper_desktop.chat import attempt_line, tool_call_line, waiting_line
+from whisper_desktop.chat import attempt_line, failed_line, tool_call_line, waiting_line
 from whisper_desktop.chat.breaks import Seam, SetAside, restart_lines, seam_lines
 from whisper_desktop.cli import output
 from whisper_desktop.values import (
@@ -17,6 +17,7 @@ from whisper_desktop.values import (
     AnswerFinished,
     AnswerRestarted,
     AnswerStarted,
+    Attempt,
     AttemptFailed,
     Progress,
     ReasoningDelta,
@@ -33,12 +34,13 @@ class AnswerOnTerminal:
         self._waiting = waiting
         self._ends_line = True
         self._break: AnswerRestarted | AnswerContinued | None = None
+        self._failed: list[Attempt] = []
 
     def show(self, event: StreamEvent) -> None:
         """Print what an event adds."""
         match event:
             case TextDelta(text):
-                self._mark_break()
+                self._begin()
                 self._waiting.stop()
                 piece = output.clean(text)
                 self._ends_line = piece.endswith("\n") if piece else self._ends_line
@@ -50,11 +52,14 @@ class AnswerOnTerminal:
             case ToolCallDelta(call):
                 self._note(tool_call_line(call))
             case AttemptFailed(attempt):
-                self._note(attempt_line(attempt))
+                self._failed.append(attempt)
+                if not self._ends_line:
+                    self._make_room()
+                self._wait(failed_line(attempt))
             case AnswerRestarted() | AnswerContinued():
                 self._break = event
             case AnswerStarted():
-                self._mark_break(event.server_name)
+                self._begin(event.server_name)
             case AnswerFinished():
                 pass
             case _:
@@ -67,17 +72,28 @@ class AnswerOnTerminal:
         self._end_line()
 
     def _wait(self, words: str) -> None:
-        if self._ends_line:  # else the sign would stand in the middle of a line of the answer
+        if words and self._ends_line:  # else the sign would stand in the middle of a line of the answer
             self._waiting.say(words)
 
-    def _note(self, line: str) -> None:
+    def _make_room(self) -> None:
+        """What is not text goes to a line of its own, where both are on one screen."""
         self._waiting.stop()
-        if sys.stdout.isatty():  # both on one screen; in a file the text is left alone
+        if sys.stdout.isatty():
             self._end_line()
+
+    def _note(self, line: str) -> None:
+        self._make_room()
         output.note(line)
 
+    def _begin(self, speaker: str = "") -> None:
+        """`speaker` begins to answer: say who did not, and where the answer broke."""
+        failed, self._failed = self._failed, []
+        for attempt in failed:
+            self._note(attempt_line(attempt))
+        self._mark_break(speaker)
+
     def _mark_break(self, speaker: str = "") -> None:
-        """Say where the answer broke, before anything of `speaker` is printed."""
+        """Say where the answer broke, before anything else is printed."""
         if self._break is None:
             return
         match self._break:

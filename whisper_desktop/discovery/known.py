@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from whisper_desktop.discovery import compatible, llama_cpp, lm_studio, ollama
 from whisper_desktop.discovery.answers import Answer, Answers
 from whisper_desktop.discovery.description import Description
-from whisper_desktop.values import IDENTITIES
+from whisper_desktop.values import IDENTITIES, Reach
+from whisper_desktop.wire.address import reach_of
 
 GIVEN_MODELS = "{given}/models"
 """The model list below the path of an address as a person wrote it; not asked where they wrote no path."""
@@ -31,7 +32,8 @@ class Known:
     """One row. `lists` are asked, all at once, after it was recognised; `describe` reads whatever came.
 
     `runs_here`: whether its models run on the computer it listens on, as far as an engine can be known to.
-    A proxy may pass a prompt on to anywhere.
+    A proxy may pass a prompt on to anywhere, and so may a server that has models of its own and of services
+    in the cloud side by side.
     """
 
     id: str
@@ -63,12 +65,14 @@ KNOWN: tuple[Known, ...] = (
         (Sign("/.well-known/localai.json", compatible.is_localai),),
         compatible.describe_localai,
         ("/v1/models",),
+        runs_here=False,  # it has backends that pass requests on to cloud services
     ),
     Known(
         "lemonade",
         (Sign("/v1/health", compatible.is_lemonade),),
         compatible.describe_lemonade,
         ("/api/v1/models",),
+        runs_here=False,  # it can hand requests over to a cloud service
     ),
     Known(
         "ollama",
@@ -81,6 +85,7 @@ KNOWN: tuple[Known, ...] = (
         (Sign("/", compatible.is_old_localai),),
         compatible.describe_localai,
         ("/v1/models",),
+        runs_here=False,  # it has backends that pass requests on to cloud services
     ),
     Known(
         "llamafile",
@@ -116,6 +121,7 @@ KNOWN: tuple[Known, ...] = (
         # something.
         (Sign("/v1/models", compatible.owned_by("humanity")),),
         compatible.describe_list,
+        runs_here=False,  # it lists models of cloud services beside its own
     ),
     Known(
         "llama_swap",
@@ -128,6 +134,7 @@ KNOWN: tuple[Known, ...] = (
         (Sign("/openapi.json", compatible.is_jan),),
         compatible.describe_running,
         ("/v1/models",),
+        runs_here=False,  # its server passes requests for a provider's models on
     ),
     Known(
         "docker_model_runner",
@@ -154,6 +161,18 @@ KNOWN: tuple[Known, ...] = (
         runs_here=False,
     ),
 )
+
+_PASSES_ON = frozenset(row.id for row in KNOWN if not row.runs_here)
+
+
+def reach_at(id: str, url: str, *, as_given: bool) -> Reach | None:
+    """How far a question to this kind of server travels: an address that was given counts as what it says;
+    what was only found or named there as where an engine listens, and nobody can say where a program that
+    passes prompts on sends them. Raises `SettingsError` for an address that cannot be used.
+    """
+    reach = reach_of(url)
+    return None if id in _PASSES_ON and not as_given and reach is not Reach.CLOUD else reach
+
 
 # What may be asked of an address in the cloud: only what any client of such a service asks.
 IN_THE_CLOUD: tuple[Known, ...] = tuple(row for row in KNOWN if row.id == "openai_compatible")

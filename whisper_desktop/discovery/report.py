@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from whisper_desktop.discovery.description import Description
-from whisper_desktop.discovery.known import GIVEN_MODELS, Known, usual_owners
+from whisper_desktop.discovery.known import GIVEN_MODELS, Known, reach_at, usual_owners
 from whisper_desktop.discovery.places import Spot, Unusable, Way
 from whisper_desktop.discovery.probe import Nobody, Outcome, Recognised, Stranger
 from whisper_desktop.discovery.words import about_absent, about_server, about_stranger
@@ -27,7 +27,7 @@ def server_at(way: Way, outcome: Recognised) -> ServerInfo:
         latency_ms=round(outcome.latency_s * 1000, 1),
         models=described.models or (),
         api_base=_api_base(way, known),
-        reach=_reach(way, runs_here=known.runs_here),
+        reach=reach_at(known.id, way.origin, as_given=way.is_given),
         as_given=way.is_given,
         detail=about_server(known.name, status, described.models, way.shown_origin, described.note),
     )
@@ -52,14 +52,6 @@ def _api_base(way: Way, known: Known) -> str:
     if way.given_path is not None and any(sign.path == GIVEN_MODELS for sign in known.signs):
         return way.shown_origin + way.given_path
     return way.url + IDENTITIES[known.id].api_path
-
-
-def _reach(way: Way, *, runs_here: bool) -> Reach | None:
-    """An address that was given counts as what it says; what was found, or only has a key, as that where an
-    engine listens, and nobody can say where a program that passes prompts on sends them.
-    """
-    nobody_knows = not (way.is_given or runs_here or way.reach is Reach.CLOUD)
-    return None if nobody_knows else way.reach
 
 
 def is_same(one: ServerInfo, other: ServerInfo) -> bool:
@@ -89,7 +81,8 @@ def nobody_we_know(
         if isinstance(outcome, Nobody) and (way.is_given or way.has_key):
             owners = _owners(way, spot, moved)
             expected = way.expected or (owners[0] if len(owners) == 1 else _UNSPECIFIED)
-            gone = _unreachable(expected, way.url, str(outcome.error), reach=_reach(way, runs_here=False))
+            reach = reach_at(_UNSPECIFIED, way.origin, as_given=way.is_given)
+            gone = _unreachable(expected, way.url, str(outcome.error), reach=reach)
             return replace(gone, as_given=way.is_given)
     return None
 

@@ -1,8 +1,9 @@
 """One question on its way through a chain: who is tried, what came, and how it ended.
 
-The rules are `decisions`, one try is `attempt`, two side by side are `race`, the words are `failures`; this
-puts them in order. Every way out is one of three: an `AnswerFinished` event as the last one, an exception, or
-the caller closing the generator, which closes the socket at once.
+`chain` knows who is left, `opening` tries one of them, `race` two side by side, `transcript` keeps what was
+handed out, `decisions` has the rules and `failures` the words; this puts them in order. Every way out is one
+of three: an `AnswerFinished` event as the last one, an exception, or the caller closing the generator, which
+closes the socket at once.
 """
 
 import asyncio
@@ -12,78 +13,62 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from whisper_desktop.backends.base import Backend
-from whisper_desktop.errors import (
-    BackendError,
-    Interrupted,
-    ReachError,
-    WhisperError,
-)
+from whisper_desktop.errors import BackendError, Interrupted, ReachError, WhisperError
 from whisper_desktop.llm import failures
-from whisper_desktop.llm.attempt import Attempting, LeftOut, Question
-from whisper_desktop.llm.breaker import State
+from whisper_desktop.llm.attempt import Attempting
+from whisper_desktop.llm.chain import Chain
 from whisper_desktop.llm.decisions import (
     Action,
+    Decision,
     Position,
     after_interruption,
     decide,
-    may_ask,
-    may_hedge,
+    is_failover,
     reason_for,
+    told_apart,
 )
 from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.health import Shut
+from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
-from whisper_desktop.llm.places import place_of
+from whisper_desktop.llm.opening import Opening
+from whisper_desktop.llm.places import model_of, place_of, reach_of
+from whisper_desktop.llm.question import Question, Wishes
 from whisper_desktop.llm.race import Race
 from whisper_desktop.llm.shared import Shared
+from whisper_desktop.llm.transcript import Transcript
 from whisper_desktop.values import (
-    AnswerContinued,
     AnswerFinished,
-    AnswerRestarted,
     AnswerStarted,
     Attempt,
     AttemptFailed,
-    BackendEvent,
     Completion,
     Deadlines,
     ErrorKind,
     Message,
     OnInterruption,
-    Phase,
-    Progress,
     Provenance,
-    Reach,
-    ReasoningDelta,
     Role,
     SetupGuidance,
     StreamEnd,
     StreamEvent,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
 )
 
 Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
 Failure = BackendError | ReachError
 
 _SHORTEST_MEASURE_S = 0.001
-_ECHO = 8  # characters: a continuation that repeats so much of the beginning, and no more, has begun anew
-_TOO_SHORT_TO_CONTINUE = 8
 _SOONEST_HEDGE = 0.25  # of Deadlines.hedge: who usually answers in milliseconds may take a second for once
+_REFUSES_A_BEGINNING = (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """How a question is to be answered, beside what is asked.
+class _Break:
+    """An answer that broke off after part of it was handed out, and what is to be done about it."""
 
-    `hedge` allows the next backend to be asked side by side, `hedge_paid` also one that costs money;
-    `timeout` is what the caller gives the whole answer, in seconds.
-    """
-
-    on_interruption: OnInterruption = OnInterruption.STOP
-    hedge: bool = True
-    hedge_paid: bool = False
-    timeout: float | None = None
+    attempt: Attempt
+    failure: Failure
+    wish: OnInterruption
 
 
 class Answering:
@@ -99,8 +84,7 @@ class Answering:
         *,
         guidance: Guidance | None = None,
     ) -> None:
-        self._todo = list(steps)
-        self.only = len(self._todo) == 1
+        self._chain = Chain(steps, question, shared)
         self._question = question
         self._wishes = wishes
         self._shared = shared
@@ -108,40 +92,23 @@ class Answering:
         self._guidance = guidance
         self._id = shared.new_id()
         self._asked = time.monotonic()
-        self._answered = False
-        self._side_by_side = False
         self._first_at: float | None = None
+        self._begun_at = self._asked
+        self._transcript = Transcript()
         self._winner: Attempting | None = None
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[ToolCall] = []
-        self._seams: list[int] = []
+        self._answered = False
+        self._race: Race[Opening] | None = None
+        self._break: _Break | None = None
         self._attempts: list[Attempt] = []
         self._errors: list[Failure] = []
-        self._resting: list[Backend] = []
-        self._too_small: int | None = None
-        self._broke_off: tuple[Attempt, Failure, OnInterruption] | None = None
+        self._recorded: list[Backend] = []
+        self._backends: list[Backend] = []
 
     async def batches(self) -> AsyncGenerator[Sequence[StreamEvent], None]:
         """Everything that happens, in batches; the last event is `AnswerFinished`."""
         metrics = self._shared.metrics
         metrics.started(self._id, batch=self._question.batch)
         over = metrics.cancelled
-        try:
-            async with aclosing(self._answers()) as answers:
-                async for batch in answers:
-                    yield batch
-        except Interrupted:
-            over = metrics.interrupted
-            raise
-        except WhisperError:
-            over = metrics.failed
-            raise
-        finally:
-            if not self._answered:
-                over(self._id)
-
-    async def _answers(self) -> AsyncGenerator[Sequence[StreamEvent], None]:
         try:
             while not self._answered:
                 async with aclosing(self._find()) as finding:
@@ -150,7 +117,15 @@ class Answering:
                 async with aclosing(self._answer_of(self._winner)) as batches:
                     async for batch in batches:
                         yield batch
+        except Interrupted:
+            over = metrics.interrupted
+            raise
+        except Exception:
+            over = metrics.failed
+            raise
         finally:
+            if not self._answered:
+                over(self._id)
             await self._close_winner()
 
     async def _answer_of(self, winner: Attempting | None) -> AsyncGenerator[Sequence[StreamEvent], None]:
@@ -158,20 +133,23 @@ class Answering:
         if winner is None:
             raise self._nobody_answered()
         try:
-            yield await self._begin(winner)
+            yield self._begin(winner)
             async with aclosing(winner.rest()) as batches:
                 async for batch in batches:
-                    self._keep(batch)
-                    if winner.end is None:
-                        yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
-                    else:
-                        yield [*batch[:-1], await self._finish(winner, winner.end)]  # type: ignore[list-item]
-            return
+                    self._transcript.keep(batch)
+                    yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
         except (BackendError, ReachError) as error:
-            failure = error
             winner.failed(error)
+            failure = error
+        else:
+            assert winner.end is not None
+            finished = await self._finish(winner, winner.end)
+            await self._close_winner()
+            yield (finished,)
+            return
+        seconds = winner.elapsed()
         await self._close_winner()
-        yield (self._interrupted(winner.backend, failure, winner.elapsed()),)
+        yield (self._interrupted(winner.backend, failure, seconds),)
 
     async def _close_winner(self) -> None:
         winner, self._winner = self._winner, None
@@ -182,158 +160,140 @@ class Answering:
 
     async def _find(self) -> AsyncGenerator[StreamEvent, None]:
         """Ask one after another until one begins to answer: `self._winner`."""
-        loading: list[Backend] = []
-        while self._todo and self._winner is None:
-            backend = self._todo.pop(0)
-            refusal = self._refusal(backend)
+        while self._winner is None and (backend := self._chain.next()) is not None:
+            refusal = self._chain.refusal(backend)
             if refusal is not None:
+                if self._is_resting(backend):
+                    self._chain.rests(backend)
                 yield AttemptFailed(self._record(backend, refusal, 0.0, skipped=True))
                 continue
-            opening = _Opening(self, backend)
-            async with aclosing(self._events_of(opening)) as events:
+            opening = Opening(self, backend, alone=self._chain.only)
+            rival = self._rival()
+            trying = self._side_by_side(opening, rival) if rival else self._alone(opening)
+            async with aclosing(trying) as events:
                 async for event in events:
                     yield event
-            if opening.loading:
-                loading.append(backend)
-        async with aclosing(self._last_resort(loading)) as events:
+        if self._winner is None:
+            async with aclosing(self._last_resort()) as events:
+                async for event in events:
+                    yield event
+
+    async def _alone(self, opening: Opening) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(opening.events()) as events:
             async for event in events:
                 yield event
+        self._winner = opening.won
+        if opening.loading and opening.won is None:
+            self._chain.loads(opening.backend)
 
-    async def _events_of(self, opening: "_Opening") -> AsyncGenerator[StreamEvent, None]:
-        rival = self._rival(opening.backend)
-        if rival is None:
-            async with aclosing(opening.events()) as events:
-                async for event in events:
-                    yield event
-            self._winner = opening.won
-            return
-        race = Race(opening, lambda: self._second(rival), self._hedge_after(opening.backend))
+    async def _side_by_side(self, opening: Opening, rival: Backend) -> AsyncGenerator[StreamEvent, None]:
+        race = self._race = Race(opening, lambda: self._second(rival), self._hedge_after(opening.backend))
         try:
             async with aclosing(race.events()) as events:
                 async for event in events:
                     yield event
         finally:
-            self._side_by_side = False
+            self._race = None
             self._winner = race.won.won if race.won is not None else None
-            await to_the_end(*(loser.close() for loser in race.lost))
+            await to_the_end(*(each.close() for each in race.left))
         for loser in race.lost:
             yield AttemptFailed(self._record(loser.backend, failures.slower(loser.backend), loser.seconds))
+        for each in race.tried:
+            if each.loading and each.won is None:
+                self._chain.loads(each.backend)
 
-    async def _last_resort(self, loading: list[Backend]) -> AsyncGenerator[StreamEvent, None]:
-        """Nobody answered: those that were loading are waited for; else one that rests is asked after all."""
-        candidates = loading
-        asked = {attempt.url for attempt in self._attempts if not attempt.skipped}
-        no_network = any(each.kind is ErrorKind.OFFLINE and not each.skipped for each in self._attempts)
-        resting = [
-            backend
-            for backend in self._resting
-            if backend.base_url not in asked
-            and not (no_network and backend.config.reach is not Reach.THIS_MACHINE)
-        ]
-        self._resting.clear()
-        if not candidates and resting:
-            places = [place_of(backend, self._question.model) for backend in resting]
-            candidates = [resting[self._shared.health.soonest(places)]]
-        for backend in candidates:
-            if self._winner is not None:
-                return
-            opening = _Opening(self, backend, alone=True)
-            async with aclosing(opening.events()) as events:
+    async def _last_resort(self) -> AsyncGenerator[StreamEvent, None]:
+        """Nobody answered: those that were loading are waited for, in turns; else one that rests is asked."""
+        deadline = time.monotonic() + self._deadlines.loading_wait
+        while self._winner is None and (backend := self._chain.next_loading()) is not None:
+            opening = Opening(self, backend, alone=True, waits=not self._chain.somebody_left())
+            async with aclosing(self._alone(opening)) as events:
                 async for event in events:
                     yield event
-            self._winner = opening.won
+            if self._winner is None and opening.loading:
+                if time.monotonic() >= deadline or self._question.out_of_time:
+                    return
+                await self.pause(self._deadlines.loading_poll)
+        if self._winner is not None:
+            return
+        no_network = any(each.kind is ErrorKind.OFFLINE and not each.skipped for each in self._attempts)
+        backend = self._chain.next_resting(no_network=no_network, asked=frozenset(self._backends))
+        if backend is not None:
+            async with aclosing(self._alone(Opening(self, backend, alone=True))) as events:
+                async for event in events:
+                    yield event
 
-    def later_step(self) -> bool:
-        """Whether anybody after, or beside, the present step could answer."""
-        return self._side_by_side or self._somebody_left()
-
-    def _somebody_left(self) -> bool:
-        return any(self._refusal(backend, looking=True) is None for backend in self._todo)
-
-    def _rival(self, first: Backend) -> Backend | None:
-        """Who could be asked side by side with this one, if it is slow."""
-        if not self._wishes.hedge or self._broke_off is not None:
+    def _rival(self) -> Backend | None:
+        """Who could be asked side by side with the one whose turn it is, if that is slow."""
+        if not self._wishes.hedge or self._question.batch or self._break is not None:
             return None
-        for backend in self._todo:
-            if self._refusal(backend, looking=True) is None:
-                reach = backend.config.reach or Reach.CLOUD
-                paid_allowed = self._wishes.hedge_paid
-                allowed = may_hedge(
-                    reach=reach, ready=backend.ready, paid=backend.paid, paid_allowed=paid_allowed
-                )
-                return backend if allowed else None
-        return None
+        return self._chain.rival(paid_allowed=self._wishes.hedge_paid)
 
-    def _second(self, rival: Backend) -> "_Opening | None":
-        if rival not in self._todo or self._refusal(rival) is not None:
+    def _second(self, rival: Backend) -> Opening | None:
+        if self._chain.refusal(rival) is not None or not self._chain.take(rival):
             return None
-        self._todo.remove(rival)
-        self._side_by_side = True
-        return _Opening(self, rival)
+        return Opening(self, rival, alone=False)
 
     def _hedge_after(self, backend: Backend) -> float:
         learnt = self._shared.health.first_token_p95(place_of(backend, self._question.model))
         most = self._deadlines.hedge
         return most if learnt is None else min(most, max(learnt, most * _SOONEST_HEDGE))
 
-    def _refusal(self, backend: Backend, *, looking: bool = False) -> Failure | None:
-        """Why a step is not asked at all; None where it is. `looking` changes nothing."""
-        question = self._question
-        if not may_ask(backend.config.reach, question.reach):
-            return failures.needs_consent(backend)
-        place = place_of(backend, question.model)
-        lacking = question.needs - backend.capabilities
-        if lacking or self._shared.health.is_refused(place, question.needs):
-            return failures.cannot(backend, lacking or question.needs)
-        if self._too_small is not None and (backend.context_length or 0) <= self._too_small:
-            return failures.no_larger(backend)
-        standing = self._shared.health.standing(place)
-        if self.only or standing.state not in (State.OPEN, State.BLOCKED):
-            return None
-        if not looking:
-            self._resting.append(backend)
-        return failures.resting(backend, standing.kind, self._shared.health.why(place))
+    def _is_resting(self, backend: Backend) -> bool:
+        return bool(self._shared.health.why(place_of(backend, self._question.model)))
+
+    def _somebody_else(self) -> bool:
+        """Whether anybody after, or beside, the present step could answer."""
+        return (self._race is not None and self._race.running > 1) or self._chain.somebody_left()
 
     # --- used by the openings -----------------------------------------------------------------------------
 
-    def attempting(self, backend: Backend, *, alone: bool) -> Attempting:
-        """The next try of a backend, with what is left of the time."""
+    def attempting(self, backend: Backend, *, alone: bool, hooked: HookRequest | None) -> Attempting:
+        """The next try of a backend."""
         self._shared.seen(backend)
-        self._shared.metrics.asking(self._id, backend.id, self._question.model or backend.model_id)
+        self._backends.append(backend)
+        self._shared.metrics.asking(self._id, backend.id, model_of(backend, self._question.model))
         return Attempting(
             backend,
             self._question_for(backend),
             self._shared,
             self._deadlines,
             number=len(self._attempts) + 1,
-            last=not self._somebody_left(),
+            last=not self._chain.somebody_left(),
             alone=alone,
+            hooked=hooked,
         )
 
-    def decide(self, failure: Failure, waited: float, retried: bool) -> tuple[Action, float]:
+    def decide(self, failure: Failure, *, waited: float, retried: bool) -> Decision:
         """What to do about a failure before any output."""
-        if self._continues and failure.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED):
-            return Action.RETRY, 0.0  # it does not go on with others' text: it is asked to begin anew
+        if self._question.out_of_time:
+            return Decision(Action.STOP)
+        if self._continues and failure.kind in _REFUSES_A_BEGINNING:
+            return Decision(Action.RETRY)  # it does not go on with others' text: it is asked to begin anew
         position = Position(
-            later_step=self.later_step(),
+            later_step=self._somebody_else(),
             retried=retried,
             waited=waited,
-            empty_before=any(attempt.kind is ErrorKind.EMPTY for attempt in self._attempts),
+            empty_before=any(each.kind is ErrorKind.EMPTY and not each.skipped for each in self._attempts),
             batch=self._question.batch,
         )
         retry_after = failure.retry_after if isinstance(failure, BackendError) else None
-        decision = decide(failure.kind, position, self._deadlines, retry_after)
-        return decision.action, decision.pause
+        return decide(failure.kind, position, self._deadlines, retry_after)
 
-    def note(self, backend: Backend, failure: Failure, seconds: float, action: Action) -> AttemptFailed:
-        """Record a failed try. Raises the failure where the chain stops with it."""
-        if self._continues and failure.kind in (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED):
-            self._begin_anew()
+    def failed(self, backend: Backend, failure: Failure, seconds: float, action: Action) -> AttemptFailed:
+        """Record a failed try. Raises what ends the whole chain."""
         attempt = self._record(backend, failure, seconds)
+        if self._continues and failure.kind in _REFUSES_A_BEGINNING:
+            self._begin_anew()
+            return AttemptFailed(attempt)
         if action is Action.MOVE_ON_TO_LARGER:
-            known = backend.context_length or estimate_tokens(self._question.messages)
-            self._too_small = max(known, self._too_small or 0)
-        if action is Action.STOP and self._broke_off is None:
+            known = backend.context_of(model_of(backend, self._question.model))
+            self._chain.too_small(known or estimate_tokens(self._question.messages))
+        if action is Action.STOP:
+            if self._break is not None:
+                raise self._broken(failure)
+            if self._question.out_of_time:
+                raise self._nobody_answered()
             failure.attempts = tuple(self._attempts)
             raise failure
         return AttemptFailed(attempt)
@@ -341,95 +301,84 @@ class Answering:
     def left_out(self, backend: Backend, shut: Shut, *, alone: bool) -> AttemptFailed:
         """Record a step whose breaker opened while it waited, or that wants to be left alone."""
         if not alone:
-            self._resting.append(backend)
-        return AttemptFailed(self._record(backend, failures.resting(backend, shut.kind, shut.detail), 0.0, skipped=True))
+            self._chain.rests(backend)
+        failure = failures.resting(backend, shut.kind, shut.detail)
+        return AttemptFailed(self._record(backend, failure, 0.0, skipped=True))
+
+    def wait_for(self, shut: Shut) -> float | None:
+        """Seconds until a server may be asked again, where that is worth waiting for."""
+        seconds = self._shared.health.left(shut.until)
+        batch = self._question.batch
+        most = self._deadlines.retry_after_most_batch if batch else self._deadlines.retry_after_most
+        left = self._question.time_left()
+        return seconds if seconds <= (most if left is None else min(most, left)) else None
 
     async def pause(self, seconds: float) -> None:
         """Wait, as long as the caller's time lasts."""
-        await asyncio.sleep(min(seconds, self._time_left()))
+        left = self._question.time_left()
+        await asyncio.sleep(seconds if left is None else min(seconds, left))
 
-    def _time_left(self) -> float:
-        limit = self._wishes.timeout
-        return float("inf") if limit is None else max(limit - (time.monotonic() - self._asked), 0.0)
-
-    def worth_waiting(self, seconds: float) -> bool:
-        """Whether a server that wants to be left alone for so long is waited for."""
-        batch = self._question.batch
-        most = self._deadlines.retry_after_most_batch if batch else self._deadlines.retry_after_most
-        return seconds <= min(most, self._time_left())
+    async def given_up(self, hooked: HookRequest) -> None:
+        """Tell the hooks that what they saw begin is not tried again."""
+        await to_the_end(self._shared.hooks.cancelled(hooked))
 
     # --- the answer ---------------------------------------------------------------------------------------
 
-    async def _begin(self, winner: Attempting) -> Sequence[StreamEvent]:
+    def _begin(self, winner: Attempting) -> Sequence[StreamEvent]:
         """What is said before the first piece of an answer."""
         backend = winner.backend
-        started = AnswerStarted(backend.id, backend.name, self._model_of(backend, None), _reach(backend))
-        if self._first_at is None:
-            self._first_at = time.monotonic()
-        if self._broke_off is None:
+        model = model_of(backend, self._question.model)
+        started = AnswerStarted(backend.id, backend.name, model or "", reach_of(backend, model))
+        self._begun_at = time.monotonic()
+        ended, self._break = self._break, None
+        if ended is not None:
+            self._shared.metrics.restarted()
+            if ended.wish is OnInterruption.CONTINUE:
+                return (self._transcript.gone_on_with(ended.attempt), started)
+        self._first_at = self._begun_at
+        if ended is None:
             return (started,)
-        attempt, _, wish = self._broke_off
-        self._shared.metrics.restarted()
-        partial = "".join(self._text)
-        self._broke_off = None
-        if wish is OnInterruption.CONTINUE and await _goes_on(winner, partial):
-            self._seams.append(len(partial))
-            return (AnswerContinued(attempt, len(partial)), started)
-        restarted = AnswerRestarted(attempt, partial, "".join(self._reasoning))
-        self._text, self._reasoning, self._seams = [], [], []
-        self._first_at = time.monotonic()
-        return (restarted, started)
-
-    def _keep(self, batch: Sequence[object]) -> None:
-        for event in batch:
-            kind = type(event)
-            if kind is TextDelta:
-                self._text.append(event.text)  # type: ignore[attr-defined]
-            elif kind is ReasoningDelta:
-                self._reasoning.append(event.reasoning)  # type: ignore[attr-defined]
-            elif kind is ToolCallDelta:
-                self._calls.append(event.call)  # type: ignore[attr-defined]
+        return (self._transcript.begun_anew(ended.attempt), started)
 
     def _interrupted(self, backend: Backend, failure: Failure, seconds: float) -> AttemptFailed:
         """The answer broke off after its first output: who goes on is decided, or `Interrupted` is raised."""
         attempt = self._record(backend, failure, seconds)
-        plain = not (self._reasoning or self._question.needs)
-        long_enough = sum(map(len, self._text)) >= _TOO_SHORT_TO_CONTINUE
+        transcript = self._transcript
         wish = after_interruption(
             self._wishes.on_interruption,
             kind=failure.kind,
-            tool_called=bool(self._calls),
-            plain_text=plain and long_enough,
+            tool_called=bool(transcript.calls),
+            plain_text=not self._question.needs and transcript.may_be_continued,
         )
-        self._broke_off = (attempt, failure, wish)
-        if wish is OnInterruption.STOP or not self.later_step():
+        self._break = _Break(attempt, failure, wish)
+        nobody = not (self._chain.somebody_left() or self._chain.somebody_rests())
+        if wish is OnInterruption.STOP or nobody or self._question.out_of_time:
             raise self._broken(failure)
         return AttemptFailed(attempt)
 
     def _question_for(self, backend: Backend) -> Question:
-        question = self._question
-        if self._wishes.timeout is not None:
-            question = replace(question, budget=self._time_left())
-        if self._continues and "prefill" in backend.capabilities:
-            partial = Message(Role.ASSISTANT, "".join(self._text))
-            return replace(question, messages=(*question.messages, partial))
-        if self._continues:
+        if not self._continues:
+            return self._question
+        if "prefill" not in backend.capabilities:
             self._begin_anew()
-        return question
+            return self._question
+        begun = Message(Role.ASSISTANT, self._transcript.text)
+        return replace(self._question, messages=(*self._question.messages, begun))
 
     @property
     def _continues(self) -> bool:
-        return self._broke_off is not None and self._broke_off[2] is OnInterruption.CONTINUE
+        return self._break is not None and self._break.wish is OnInterruption.CONTINUE
 
     def _begin_anew(self) -> None:
-        assert self._broke_off is not None
-        self._broke_off = (*self._broke_off[:2], OnInterruption.RESTART)
+        assert self._break is not None
+        self._break = replace(self._break, wish=OnInterruption.RESTART)
 
     async def _finish(self, winner: Attempting, end: StreamEnd) -> AnswerFinished:
         now = time.monotonic()
         backend = winner.backend
-        failed = tuple(self._attempts)
-        model = self._model_of(backend, end.model)
+        asked_for = model_of(backend, self._question.model)
+        model = end.model or asked_for or ""
+        usage = await self._shared.priced(backend, asked_for, end.usage)
         answered = Attempt(
             backend.id,
             backend.name,
@@ -439,51 +388,54 @@ class Answering:
             f"{backend.name} answered.",
             winner.elapsed(),
         )
-        usage = await self._shared.priced(backend, model, end.usage)
+        attempts = told_apart((*self._attempts, answered))
+        before = self._before(backend, attempts[:-1])
+        speed = usage.tokens_per_second or self._measured(end, now)
         provenance = Provenance(
             backend=backend.id,
             server_name=backend.name,
             url=backend.base_url,
             model=model,
-            reach=_reach(backend),
+            reach=reach_of(backend, asked_for or model),
             as_given=backend.config.as_given,
-            reason=reason_for(backend.name, failed),
-            attempts=(*failed, answered),
+            reason=reason_for(attempts[-1].server_name, before),
+            attempts=(*self._attempts, answered),
             ttft_seconds=None if self._first_at is None else self._first_at - self._asked,
             total_seconds=now - self._asked,
-            tokens_per_second=usage.tokens_per_second or self._measured(end, now),
+            tokens_per_second=speed,
             usage=usage,
         )
         completion = Completion(
-            "".join(self._text),
-            "".join(self._reasoning),
+            self._transcript.text,
+            self._transcript.reasoning,
             end.finish_reason,
             usage,
             provenance,
-            tuple(self._calls),
-            tuple(self._seams),
+            self._transcript.calls,
+            self._transcript.seams,
         )
         await winner.succeeded(completion)
-        speed = provenance.tokens_per_second
-        self._shared.metrics.attempt(answered, ttft=winner.ttft, tokens_per_second=speed, usage=usage)
-        self._shared.metrics.answered(self._id, provenance)
+        metrics = self._shared.metrics
+        metrics.attempt(answered, ttft=winner.ttft, tokens_per_second=speed, usage=usage)
+        lost = max(now - self._asked - answered.seconds, 0.0) if before else 0.0
+        metrics.answered(self._id, provenance, failover=is_failover(before, backend.name), lost_seconds=lost)
         self._answered = True
         return AnswerFinished(completion)
 
+    def _before(self, answered: Backend, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """The failures of the steps that come before the one that answered, and its own: who was slower, or
+        failed beside it, is no reason.
+        """
+        place = self._chain.place(answered)
+        tried = zip(attempts, self._recorded, strict=True)
+        return [attempt for attempt, backend in tried if self._chain.place(backend) <= place]
+
     def _measured(self, end: StreamEnd, now: float) -> float | None:
         """Tokens a second between the first token and the end; None where there is too little to measure."""
-        tokens = end.usage.completion_tokens
-        if (
-            tokens is None
-            or tokens < 2
-            or self._first_at is None
-            or now - self._first_at < _SHORTEST_MEASURE_S
-        ):
+        tokens, seconds = end.usage.completion_tokens, now - self._begun_at
+        if tokens is None or tokens < 2 or seconds < _SHORTEST_MEASURE_S:
             return None
-        return (tokens - 1) / (now - self._first_at)
-
-    def _model_of(self, backend: Backend, answered: str | None) -> str:
-        return answered or backend.model_id or self._question.model or ""
+        return (tokens - 1) / seconds
 
     # --- failures -----------------------------------------------------------------------------------------
 
@@ -494,7 +446,7 @@ class Answering:
             backend=backend.id,
             server_name=backend.name,
             url=backend.base_url,
-            model=self._question.model or backend.model_id,
+            model=model_of(backend, self._question.model),
             kind=failure.kind,
             detail=f"{failure.title} {failure.detail}".strip(),
             seconds=seconds,
@@ -502,104 +454,17 @@ class Answering:
             skipped=skipped,
         )
         self._attempts.append(attempt)
+        self._recorded.append(backend)
         self._errors.append(failure)
         self._shared.metrics.attempt(attempt)
         return attempt
 
     def _broken(self, failure: Failure) -> Interrupted:
-        return failures.broken("".join(self._text), failure, tuple(self._attempts))
+        return failures.broken(self._transcript.text, failure, tuple(self._attempts))
 
     def _nobody_answered(self) -> WhisperError:
-        if self._broke_off is not None:
-            return self._broken(self._broke_off[1])
+        if self._break is not None:
+            return self._broken(self._break.failure)
         attempts = tuple(self._attempts)
         guidance = self._guidance(attempts) if self._guidance is not None else None
         return failures.nobody_answered(attempts, self._errors, guidance)
-
-
-class _Opening:
-    """One step, tried until it begins to answer (`won`) or is given up; waits and second tries included."""
-
-    def __init__(self, run: Answering, backend: Backend, *, alone: bool = False) -> None:
-        self.backend = backend
-        self.won: Attempting | None = None
-        self.loading = False
-        self._run = run
-        self._alone = alone or run.only
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been tried."""
-        return time.monotonic() - self._began
-
-    async def close(self) -> None:
-        """Let go of an answer that has begun and is not wanted: another one began first."""
-        if self.won is not None:
-            await self.won.close()
-
-    async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        """What happens until the first output. Raises what stops the whole chain."""
-        retried = False
-        while True:
-            attempt = self._run.attempting(self.backend, alone=self._alone or retried)
-            try:
-                async with aclosing(attempt.open()) as progress:
-                    async for event in progress:
-                        yield event
-                self.won = attempt
-                return
-            except LeftOut as left_out:
-                pause = left_out.shut.until - time.monotonic()
-                if not self._alone or not self._run.worth_waiting(pause):
-                    yield self._run.left_out(self.backend, left_out.shut, alone=self._alone)
-                    return
-                await self._run.pause(pause)
-                continue
-            except (BackendError, ReachError) as error:
-                failure = error
-                attempt.failed(error)
-            finally:
-                if self.won is None:
-                    await attempt.close()
-            action, pause = self._run.decide(failure, self.seconds, retried)
-            self.loading = failure.kind is ErrorKind.LOADING and not self._alone
-            if action is Action.WAIT:
-                yield Progress(Phase.LOADING)
-                await self._run.pause(pause)
-                continue
-            failed = self._run.note(self.backend, failure, self.seconds, action)
-            yield failed
-            if action is not Action.RETRY:
-                return
-            retried = True
-            await self._run.pause(pause)
-
-
-async def _goes_on(winner: Attempting, partial: str) -> bool:
-    """Whether a backend that was asked to go on with a text does so; else it has begun anew.
-
-    Some servers (llama.cpp among them) repeat the whole text first: that is left out.
-    """
-    while True:
-        said = "".join(event.text for event in winner.held if isinstance(event, TextDelta))
-        if said.startswith(partial):
-            winner.held[:] = _without(winner.held, len(partial))
-            return True
-        if not partial.startswith(said) or not await winner.more():
-            return not said.startswith(partial[:_ECHO])
-
-
-def _without(events: Sequence[BackendEvent], length: int) -> list[BackendEvent]:
-    """The events without the first `length` characters of their text."""
-    kept: list[BackendEvent] = []
-    for event in events:
-        if isinstance(event, TextDelta):
-            text, length = event.text[length:], max(length - len(event.text), 0)
-            event = TextDelta(text)
-        kept.append(event)
-    return kept
-
-
-def _reach(backend: Backend) -> Reach:
-    return backend.config.reach or Reach.CLOUD  # Never nearer than what is known.

@@ -1,57 +1,45 @@
 """One attempt: a backend asked once, watched, and everything it holds given back exactly once.
 
-Data flow: a free place -> the permit of its breaker -> hooks -> `backend.stream_batches` -> `open` (all that
-comes before the first output is held back here) -> `rest` (the answer, batch by batch) -> `close`.
+Data flow: a free place -> the permit of its breaker -> hooks -> money -> `backend.stream_batches` -> `open`
+(all that comes before the first output is held back here) -> `rest` (the answer, batch by batch) -> `close`.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 from whisper_desktop.backends.base import Backend
-from whisper_desktop.errors import BackendError, ReachError
+from whisper_desktop.errors import BackendError, ReachError, WhisperError
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
 from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.health import Permit, Place, Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
-from whisper_desktop.llm.places import place_of
+from whisper_desktop.llm.places import model_of, place_of, reach_of
+from whisper_desktop.llm.question import Question
 from whisper_desktop.llm.shared import Shared
 from whisper_desktop.values import (
     BackendEvent,
     Completion,
     Deadlines,
     ErrorKind,
-    GenerationConfig,
-    Message,
     Phase,
     Progress,
-    Reach,
     ReasoningDelta,
     StreamEnd,
     TextDelta,
     ToolCallDelta,
 )
 
+log = logging.getLogger(__name__)
+
 _COSTS_ITS_DEADLINE = (ErrorKind.FIRST_TOKEN_TIMEOUT, ErrorKind.STALLED, ErrorKind.TOTAL_TIMEOUT)
-
 _FAR_AT_ONCE = 4  # to begin with; a provider that keeps up gets more, one that says 429 gets fewer
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of one backend. `needs` are the capabilities beside completion, `batch` says that nobody
-    waits at a screen, `budget` what remains of the caller's time, in seconds.
-    """
-
-    messages: tuple[Message, ...]
-    config: GenerationConfig
-    reach: Reach
-    model: str | None
-    needs: frozenset[str] = frozenset()
-    batch: bool = False
-    budget: float | None = None
+_CHARACTERS_A_TOKEN = 4  # of English text, for most vocabularies
 
 
 class LeftOut(Exception):
@@ -63,7 +51,10 @@ class LeftOut(Exception):
 
 
 class Attempting:
-    """One try of one backend. Use `open`, then `rest`; `close` in any case."""
+    """One try of one backend. Use `open`, then `rest`; `close` in any case.
+
+    `hooked` is what the hooks made of the question when this try repeats one that found the model loading.
+    """
 
     def __init__(
         self,
@@ -75,6 +66,7 @@ class Attempting:
         number: int,
         last: bool,
         alone: bool,
+        hooked: HookRequest | None = None,
     ) -> None:
         self.backend = backend
         self.held: list[BackendEvent] = []
@@ -87,11 +79,14 @@ class Attempting:
         self._last = last
         self._alone = alone
         self._place = place_of(backend, question.model)
+        self._local = self._place.local
         self._key = self._place.origin or self._place.backend
         self._holds = AsyncExitStack()
         self._permit: Permit | None = None
-        self._hooked: HookRequest | None = None
+        self._hooked = hooked
         self._batches: AsyncGenerator[Sequence[BackendEvent], None] | None = None
+        self._characters = 0
+        self._over = False
         self._patience: Patience
         self._watch: Watch | None = None
 
@@ -100,15 +95,13 @@ class Attempting:
 
         Raises `BackendError`, `ReachError`, or `LeftOut`.
         """
-        waiting = self._shared.limiter.waiting_at(self._key)
-        if waiting:
-            yield Progress(Phase.QUEUED, ahead=waiting)
-        await self._take_place()
-        await self._ask_breaker()
-        question = await self._hooked_question()
-        await self._hold_money(question)
-        facts = self._circumstances(question)
-        self._patience = Patience(facts, self._deadlines)
+        limiter = self._shared.limiter
+        known = limiter.limit_at(self._key)
+        ahead = limiter.waiting_at(self._key)
+        if ahead or (known is not None and limiter.active_at(self._key) >= known):
+            yield Progress(Phase.QUEUED, ahead=ahead)
+        question = await self._prepared()
+        self._patience = Patience(self._circumstances(question), self._deadlines)
         self._watch = Watch(self._patience, self._deadlines)
         self._batches = self.backend.stream_batches(
             question.messages, question.config, model=question.model, allowed=question.reach
@@ -125,22 +118,15 @@ class Attempting:
         if self._permit is not None:
             self._permit.began()
 
-    async def more(self) -> bool:
-        """Hold back one more batch; False when there is none."""
-        if self.end is not None or any(isinstance(event, StreamEnd) for event in self.held):
-            return False
-        self.held.extend(await self._next())
-        return True
-
     async def rest(self) -> AsyncGenerator[Sequence[BackendEvent], None]:
-        """The answer, from its first output on; ends after its `StreamEnd`, which is in `end`."""
+        """The answer, from its first output on, without its `StreamEnd`, which is in `end` afterwards."""
         batch: Sequence[BackendEvent] = self.held
         while True:
             if batch and type(batch[-1]) is StreamEnd:
                 self.end = batch[-1]
-            yield batch
-            if self.end is not None:
+                yield batch[:-1]
                 return
+            yield batch
             batch = await self._next()
 
     def elapsed(self) -> float:
@@ -149,9 +135,10 @@ class Attempting:
 
     async def succeeded(self, completion: Completion) -> None:
         """The answer is complete."""
+        self._over = True
         if self._permit is not None:
             self._permit.succeeded()
-        if not self._place.local:
+        if not self._local:
             self._shared.limiter.faster(self._key)
         speed = completion.usage.prompt_tokens_per_second
         self._shared.health.learn(self._asked_place, ttft=self.ttft, prompt_tokens_per_second=speed)
@@ -163,17 +150,31 @@ class Attempting:
         """It went wrong: what the breaker and the limits are told."""
         if error.kind is ErrorKind.UNSUPPORTED and self._question.needs:
             self._shared.health.refused(self._asked_place, self._question.needs)
-        if error.kind is ErrorKind.RATE_LIMITED and not self._place.local:
+        if error.kind is ErrorKind.RATE_LIMITED and not self._local:
             self._shared.limiter.slower(self._key)
+        if self.ttft is None:
+            self._over = True  # nothing was generated, so nothing is charged
         if self._permit is None:
             return
-        if isinstance(error, ReachError):
-            self._permit.released()  # nothing was sent, by our own rule: nobody is at fault
+        # A refusal of our own, and the end of the caller's patience, are nobody's fault.
+        ours = isinstance(error, ReachError) or self._question.out_of_time
+        if isinstance(error, ReachError) or ours:
+            self._permit.released()
         else:
             self._permit.failed(error.kind, error.retry_after)
 
-    async def close(self) -> None:
-        """Give back everything. What was neither told to have succeeded nor failed was cancelled."""
+    def overtaken(self) -> None:
+        """Somebody else was faster. Silence for so long that another one was asked is a failure, too."""
+        silent = self._watch is not None and self._patience.progress_at == 0.0 and self.ttft is None
+        if silent and self._permit is not None and self.elapsed() >= self._deadlines.hedge:
+            self._permit.failed(ErrorKind.FIRST_TOKEN_TIMEOUT)
+
+    async def close(self, *, again: bool = False) -> HookRequest | None:
+        """Give back everything. What was neither told to have succeeded nor failed was cancelled.
+
+        `again` says that the same backend is asked once more for the same: the hooks hear nothing of that,
+        and what they made of the question is returned.
+        """
         if self._watch is not None:
             self._watch.stop()
         try:
@@ -183,38 +184,54 @@ class Attempting:
             if self._permit is not None:
                 self._permit.released()
             await self._holds.aclose()
-            if self._hooked is not None:
-                hooked, self._hooked = self._hooked, None
+            hooked, self._hooked = self._hooked, None
+            if hooked is not None and not again:
                 await to_the_end(self._shared.hooks.cancelled(hooked))
+            if self._batches is not None and not self._over:
+                self._over = True
+                await self._count_in_vain()
+        return hooked if again else None
 
     # --- on the way ---------------------------------------------------------------------------------------
 
     @property
     def _asked_place(self) -> Place:
-        """Who was really asked: a model that nobody named is chosen on the way."""
+        """Where it was really asked: the backend may have chosen the model only now."""
         return place_of(self.backend, self._question.model)
 
-    async def _take_place(self) -> None:
-        limit = self.backend.slots if self._place.local else _FAR_AT_ONCE
-        slot = self._shared.limiter.slot(self._key, limit=limit, batch=self._question.batch)
+    async def _prepared(self) -> Question:
+        """The question as the hooks want it, with everything taken that the attempt holds."""
         try:
-            async with asyncio.timeout(self._question.budget):
-                await self._holds.enter_async_context(slot)
+            async with asyncio.timeout(self._question.time_left()):
+                await self._take_place()
+                await self._ask_breaker()
+                question = await self._hooked_question()
+                await self._hold_money(question)
+                return question
         except TimeoutError:
             raise BackendError(
                 ErrorKind.TOTAL_TIMEOUT,
                 f"{self.backend.name} was not asked.",
-                "No place was free in the time that this answer was given.",
-                "Ask again when fewer answers are being generated.",
+                "The time that this answer was given was over before.",
+                "Give it more time, or ask when fewer answers are being generated.",
                 request_sent=False,
             ) from None
+        except (BackendError, ReachError, LeftOut):
+            raise
+        except Exception as error:
+            raise _converted(self.backend, error) from None
+
+    async def _take_place(self) -> None:
+        limit = self.backend.slots if self._local else _FAR_AT_ONCE
+        slot = self._shared.limiter.slot(self._key, limit=limit, batch=self._question.batch)
+        await self._holds.enter_async_context(slot)
 
     async def _hold_money(self, question: Question) -> None:
         leave = await self._shared.leave_to_spend(
             self.backend,
-            question.model,
-            prompt_tokens=estimate_tokens(question.messages),
-            max_tokens=question.config.max_tokens,
+            model_of(self.backend, question.model),
+            prompt=question.messages,
+            config=question.config,
         )
         if leave is not None:
             self._holds.enter_context(leave)
@@ -227,7 +244,7 @@ class Attempting:
         self._permit = answer
         # A server that was silent would cost its whole deadline again: it answers a short question first.
         doubtful = answer.probe and before in _COSTS_ITS_DEADLINE and not self._alone
-        if doubtful and not await self.backend.is_healthy():
+        if doubtful and not await self._says_something():
             raise BackendError(
                 ErrorKind.FIRST_TOKEN_TIMEOUT,
                 f"{self.backend.name} still does not answer.",
@@ -236,32 +253,42 @@ class Attempting:
                 request_sent=False,
             )
 
+    async def _says_something(self) -> bool:
+        try:
+            async with asyncio.timeout(self._deadlines.probe_request):
+                return await self.backend.is_healthy()
+        except TimeoutError:
+            return False
+
     async def _hooked_question(self) -> Question:
         if not self._shared.hooks:
             return self._question
         question = self._question
-        self._hooked = HookRequest(
-            attempt=self._number,
-            backend=self.backend.id,
-            server_name=self.backend.name,
-            model=question.model or self.backend.model_id,
-            reach=self.backend.config.reach or Reach.CLOUD,
-            messages=question.messages,
-            config=question.config,
-        )
-        self._hooked = await self._shared.hooks.before(self._hooked)
+        if self._hooked is None:
+            model = model_of(self.backend, question.model)
+            asked = HookRequest(
+                attempt=self._number,
+                backend=self.backend.id,
+                server_name=self.backend.name,
+                model=model,
+                reach=reach_of(self.backend, model),
+                messages=question.messages,
+                config=question.config,
+            )
+            self._hooked = asked
+            self._hooked = await self._shared.hooks.before(asked)
         return replace(question, messages=self._hooked.messages, config=self._hooked.config)
 
     def _circumstances(self, question: Question) -> Circumstances:
         health = self._shared.health
         return Circumstances(
-            reach=self.backend.config.reach or Reach.CLOUD,
+            reach=reach_of(self.backend, model_of(self.backend, question.model)),
             last=self._last,
             prompt_tokens=estimate_tokens(question.messages),
             prompt_speed=health.prompt_speed(self._place),
             ttft_p95=health.first_token_p95(self._place),
             reasoning=question.config.reasoning not in (None, "off"),
-            budget=question.budget,
+            budget=question.time_left(),
         )
 
     async def _next(self) -> Sequence[BackendEvent]:
@@ -275,6 +302,10 @@ class Attempting:
             ) from None
         except TimeoutError:
             raise self._silence() from None
+        except (BackendError, ReachError):
+            raise
+        except Exception as error:
+            raise _converted(self.backend, error) from None
         now = self._watch.elapsed()
         if not batch:
             self._patience.life(now)
@@ -284,7 +315,18 @@ class Attempting:
             self._patience.progress(last, now)
         else:
             self._patience.output(now)
+            self._characters += sum(len(event.text) for event in batch if isinstance(event, TextDelta))
         return batch
+
+    async def _count_in_vain(self) -> None:
+        """A paid answer that nobody gets may cost all the same."""
+        if self.backend.is_paid(model_of(self.backend, self._question.model)):
+            await self._shared.spent_in_vain(
+                self.backend,
+                model_of(self.backend, self._question.model),
+                prompt_tokens=estimate_tokens(self._question.messages),
+                completion_tokens=self._characters // _CHARACTERS_A_TOKEN,
+            )
 
     def _silence(self) -> BackendError:
         name, now = self.backend.name, self.elapsed()
@@ -312,6 +354,23 @@ class Attempting:
             else f"It stopped after reading {read:.0%} of the prompt.",
             "Try a smaller model, a shorter message, or another backend.",
         )
+
+
+def _converted(backend: Backend, error: Exception) -> BackendError:
+    """What is neither a failure of a server nor a matter of reach, as a failure of this attempt."""
+    if isinstance(error, WhisperError):
+        return BackendError(
+            ErrorKind.NOT_CONFIGURED, error.title, error.detail, error.next_step, request_sent=False
+        )
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
+    log.warning("The backend %s failed by a mistake of its own: %s.", backend.id, where)
+    return BackendError(
+        ErrorKind.SERVER_ERROR,
+        f"{backend.name} could not be asked.",
+        f"A mistake in the program is the reason ({where}).",
+        "Use another backend, and report this.",
+    )
 
 
 def _seconds(value: float) -> str:

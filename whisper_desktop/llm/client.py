@@ -1,24 +1,25 @@
 """`LLMClient`: asks a chain of backends and always says who answered."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import fields, replace
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from whisper_desktop.backends.base import Backend, BackendConfig
-from whisper_desktop.llm.answering import Answering, Guidance, Wishes
-from whisper_desktop.llm.attempt import Question
+from whisper_desktop.llm.answering import Answering, Guidance
 from whisper_desktop.llm.decisions import needs_of
-from whisper_desktop.llm.messages import MessageLike, as_messages
+from whisper_desktop.llm.messages import Prompt, as_messages
+from whisper_desktop.llm.options import generation, one_of, seconds, text
+from whisper_desktop.llm.question import Question, Wishes
 from whisper_desktop.llm.shared import Shared
+from whisper_desktop.llm.stream import AnswerStream
 from whisper_desktop.values import (
-    AnswerFinished,
     Completion,
     Deadlines,
     GenerationConfig,
     OnInterruption,
     Reach,
-    StreamEvent,
 )
 
 if TYPE_CHECKING:
@@ -27,47 +28,8 @@ if TYPE_CHECKING:
 Step = Backend | BackendConfig | Mapping[str, object] | str
 """A step of a chain: a backend, what `create_backend` takes, or a backend's name or an address."""
 
-Chain = Sequence[Step] | Callable[[], Sequence[Backend]]
-"""The steps in the order of trying, or a function that gives the backends anew for every question."""
-
-_OPTIONS = tuple(option.name for option in fields(GenerationConfig))
-
-
-class AnswerStream:
-    """The events of one answer: `async with client.stream(…) as events: async for event in events: …`.
-
-    `event.text` is what an event adds to the answer, "" for most kinds. The last event is `AnswerFinished`;
-    its completion is then in `completion`. Leaving the block, or `aclose`, stops the generation at once.
-    """
-
-    def __init__(self, batches: AsyncGenerator[Sequence[StreamEvent], None]) -> None:
-        self._batches = batches
-        self._finished: list[Completion] = []
-        self._events = _one_by_one(batches, self._finished)
-
-    @property
-    def completion(self) -> Completion | None:
-        """The whole answer, once it is there."""
-        return self._finished[0] if self._finished else None
-
-    def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        return self._events
-
-    async def __anext__(self) -> StreamEvent:
-        return await anext(self._events)
-
-    async def aclose(self) -> None:
-        """Stop the generation, and let go of everything. Safe to call twice."""
-        await self._events.aclose()
-        await self._batches.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+Chain = Step | Sequence[Step] | Callable[[], Sequence[Backend]]
+"""A step, or several in the order of trying, or a function that gives the backends for every question."""
 
 
 class LLMClient:
@@ -108,18 +70,21 @@ class LLMClient:
     ) -> None:
         self._deadlines = deadlines or (shared.deadlines if shared is not None else Deadlines())
         self._shared = shared or Shared(self._deadlines)
-        self._model = model
-        self._reach = Reach(reach)
-        self._wishes = Wishes(OnInterruption(on_interruption), hedge, hedge_paid)
+        self._model = text("model", model) if model else None
+        self._reach = one_of(Reach, "reach", reach)
+        self._wishes = Wishes(one_of(OnInterruption, "on_interruption", on_interruption), hedge, hedge_paid)
         self._guidance = guidance
         self._http: Http | None = None
+        self._outlived: list[Http] = []
         self._own: list[Backend] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._chain: Callable[[], Sequence[Backend]]
         if callable(chain):
             self._chain = chain
         else:
-            steps = self._check([self._step(step) for step in chain])
-            self._chain = lambda: steps
+            self._written = _several(chain)
+            self._build()
 
     @property
     def shared(self) -> Shared:
@@ -128,7 +93,7 @@ class LLMClient:
 
     def stream(
         self,
-        messages: str | Sequence[MessageLike],
+        messages: Prompt,
         config: GenerationConfig | None = None,
         *,
         reach: Reach | str | None = None,
@@ -143,23 +108,22 @@ class LLMClient:
         waits at a screen: others go first, and longer waits that a server asks for are waited out. `options`
         are the fields of `GenerationConfig`.
         """
+        self._make_ready()
         given = as_messages(messages)
-        wanted = _generation(config, options)
+        wanted = generation(config, options)
         question = Question(
             given,
             wanted,
-            Reach(reach) if reach is not None else self._reach,
-            model or self._model,
+            self._reach if reach is None else one_of(Reach, "reach", reach),
+            text("model", model) if model else self._model,
             needs_of(given, wanted),
             batch,
+            None if timeout is None else time.monotonic() + seconds("timeout", timeout),
         )
-        wishes = self._wishes
-        if timeout is not None:
-            wishes = replace(wishes, timeout=timeout)
         answering = Answering(
             self._check(self._chain()),
             question,
-            wishes,
+            self._wishes,
             self._shared,
             self._deadlines,
             guidance=self._guidance,
@@ -168,7 +132,7 @@ class LLMClient:
 
     async def chat_completion(
         self,
-        messages: str | Sequence[MessageLike],
+        messages: Prompt,
         config: GenerationConfig | None = None,
         *,
         reach: Reach | str | None = None,
@@ -181,20 +145,22 @@ class LLMClient:
         stream = self.stream(
             messages, config, reach=reach, model=model, timeout=timeout, batch=batch, **options
         )
-        async with stream as events:
-            async for _ in events:
-                pass
-        if stream.completion is None:
-            raise AssertionError("a stream ends with AnswerFinished or an exception")
-        return stream.completion
+        return await stream.whole()
 
     async def aclose(self) -> None:
-        """Close what this client has made itself. An answer that is under way ends with an error."""
+        """Close what this client has made itself, and wait until the costs are written down.
+
+        An answer that is under way ends with an error.
+        """
+        self._closed = True
         own, self._own = self._own, []
         for backend in own:
             await backend.shutdown()
-        if self._http is not None:
-            await self._http.aclose()
+        for http in (self._http, *self._outlived):
+            if http is not None:
+                await http.aclose()
+        if self._shared.ledger is not None:
+            await self._shared.ledger.flush()
 
     async def __aenter__(self) -> Self:
         return self
@@ -204,9 +170,32 @@ class LLMClient:
     ) -> None:
         await self.aclose()
 
+    def _make_ready(self) -> None:
+        """Connections belong to a loop: a script that runs another one gets new ones."""
+        if self._closed:
+            raise RuntimeError("This client is closed. Make a new one.")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._http is not None and self._loop not in (None, loop):
+            self._outlived.append(self._http)
+            self._http, self._own = None, []
+            self._build()
+        self._loop = loop
+
+    def _build(self) -> None:
+        steps = self._check([self._step(step) for step in self._written])
+        self._chain = lambda: steps
+
     def _step(self, step: Step) -> Backend:
         if isinstance(step, Backend):
             return step
+        if not isinstance(step, BackendConfig | Mapping | str):
+            raise TypeError(
+                "A step of a chain must be an address, a backend's name, a configuration or a backend, "
+                f"not {type(step).__name__}."
+            )
         from whisper_desktop.llm import steps
 
         if self._http is None:
@@ -237,29 +226,7 @@ class GuideClient(LLMClient):
         super().__init__([guide], shared=shared, deadlines=deadlines)
 
 
-async def _one_by_one(
-    batches: AsyncGenerator[Sequence[StreamEvent], None], finished: list[Completion]
-) -> AsyncGenerator[StreamEvent, None]:
-    """The events of the batches. It knows nothing of its `AnswerStream`: in a circle of references both would
-    live, and the server go on, until the garbage is collected some day.
-    """
-    try:
-        async for batch in batches:
-            for event in batch:
-                if type(event) is AnswerFinished:
-                    finished.append(event.completion)
-                yield event
-    finally:
-        await batches.aclose()
-
-
-def _generation(config: GenerationConfig | None, options: Mapping[str, object]) -> GenerationConfig:
-    unknown = [name for name in options if name not in _OPTIONS]
-    if unknown:
-        raise TypeError(
-            f"An answer has no option {', '.join(unknown)}. There are {', '.join(_OPTIONS)}, reach, model, "
-            "timeout and batch; what only one backend knows goes into extra={...}."
-        )
-    if config is None:
-        return GenerationConfig(**options)  # type: ignore[arg-type]  # as far as a caller of **options can be
-    return replace(config, **options)  # type: ignore[arg-type]  # the same
+def _several(chain: Step | Sequence[Step]) -> Sequence[Step]:
+    if isinstance(chain, Backend | BackendConfig | Mapping | str) or not isinstance(chain, Iterable):
+        return (chain,)
+    return tuple(chain)

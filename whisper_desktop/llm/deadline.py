@@ -16,6 +16,7 @@ T = TypeVar("T")
 _PROMPT_READING_MARGIN = 3.0
 _SLOWER_THAN_USUAL = 4.0
 _FAR_AT_LEAST, _FAR_AT_MOST = 1 / 6, 2.0  # of Deadlines.first_token: 10 s and 120 s
+_PASSES = 3  # of the loop: from the socket to the reader, to the decoder, to us
 _REASONING_FACTOR = 1.5  # a model that thinks in the cloud may stay silent for 180 s instead of 120
 
 
@@ -64,6 +65,9 @@ class Patience:
 
     def progress(self, event: Progress, now: float) -> None:
         """The answer is under way. A figure that does not grow is no progress."""
+        if event.phase is Phase.CALLING:
+            self.output(now)
+            return
         if event.phase is Phase.LOADING and event.done is None:
             self._extend(self._deadlines.model_load)
             return
@@ -152,7 +156,8 @@ class Watch:
             self._arm()
         try:
             return await anext(items)
-        except asyncio.CancelledError:
+        except BaseException:
+            # Whatever the source makes of being cancelled by the timer, it is the timer's doing.
             if self._expired and task.uncancel() <= pending:
                 raise TimeoutError from None
             raise
@@ -173,10 +178,14 @@ class Watch:
         if self._due() != float("inf"):
             self._timer = self._loop.call_at(self._began + self._due(), self._fire)
 
-    def _fire(self) -> None:
+    def _fire(self, passes: int = _PASSES) -> None:
         self._timer = None
         if self._task is None:
             return  # the caller is busy; the next wait arms it again
+        if passes and self.elapsed() >= self._due():
+            # A loop that was blocked finds the timer and what has arrived meanwhile at the same moment.
+            self._loop.call_soon(self._fire, passes - 1)
+            return
         now = self.elapsed()
         if now - self._due() > self._deadlines.clock_gap:
             self._after_sleep = now + self._deadlines.clock_drift

@@ -12,8 +12,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from urllib.parse import urlsplit
 
 from whisper_desktop.values import (
     Attempt,
@@ -129,6 +130,7 @@ _MOST_ACTIONABLE_FIRST = (
     ErrorKind.AUTH,
     ErrorKind.QUOTA,
     ErrorKind.BUDGET,
+    ErrorKind.TOTAL_TIMEOUT,
     ErrorKind.CONTEXT_OVERFLOW,
     ErrorKind.MODEL_MISSING,
     ErrorKind.LOADING,
@@ -159,6 +161,35 @@ def most_actionable(attempts: Sequence[Attempt]) -> int:
     return min(range(len(attempts)), key=rank)
 
 
+def told_apart(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """The attempts, with their address in the name where two servers have the same one."""
+    urls: dict[str, set[str]] = {}
+    for attempt in attempts:
+        urls.setdefault(attempt.server_name, set()).add(attempt.url)
+    return tuple(
+        replace(attempt, server_name=f"{attempt.server_name} at {urlsplit(attempt.url).netloc}")
+        if len(urls[attempt.server_name]) > 1 and attempt.url
+        else attempt
+        for attempt in attempts
+    )
+
+
+_NO_FAILOVER = frozenset(
+    {
+        ErrorKind.NOT_CONFIGURED,
+        ErrorKind.CONSENT_REQUIRED,
+        ErrorKind.BUDGET,
+        ErrorKind.UNSUPPORTED,
+        ErrorKind.CONTEXT_OVERFLOW,
+    }
+)
+
+
+def is_failover(failed: Sequence[Attempt], answered: str) -> bool:
+    """Whether somebody answered in place of another one with whom something was wrong."""
+    return any(each.kind not in _NO_FAILOVER for each in failed if each.server_name != answered)
+
+
 _DID = {
     ErrorKind.LOADING: "was still loading its model",
     ErrorKind.AUTH: "did not accept the key",
@@ -179,6 +210,11 @@ _DID = {
     ErrorKind.TRUNCATED: "broke off",
     ErrorKind.STALLED: "stopped in the middle",
     ErrorKind.CANCELLED: "was slower",
+    ErrorKind.CONTENT_FILTER: "declined the message",
+    ErrorKind.BAD_REQUEST: "did not accept the request",
+    ErrorKind.MALFORMED: "sent something that cannot be read",
+    ErrorKind.TOO_LARGE: "sent too much",
+    ErrorKind.TOTAL_TIMEOUT: "took too long",
 }
 _SILENT = "did not answer"
 

@@ -11,7 +11,7 @@ from whisper_desktop.errors import (
     ReachError,
     WhisperError,
 )
-from whisper_desktop.llm.decisions import most_actionable, what_happened
+from whisper_desktop.llm.decisions import most_actionable, told_apart, what_happened
 from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
 
 Failure = BackendError | ReachError
@@ -37,7 +37,8 @@ def nobody_answered(
         return _asks_consent(consent, attempts, guidance)
     index = most_actionable(attempts)
     headline = errors[index]
-    others = [attempt for attempt in attempts if attempt.server_name != attempts[index].server_name]
+    named = told_apart(attempts)
+    others = [each for each in named if (each.backend, each.url) != (named[index].backend, named[index].url)]
     detail = f"{headline.detail} {what_happened(others)}." if others else headline.detail
     return LLMConnectionError(
         headline.title,
@@ -56,7 +57,7 @@ def _asks_consent(
     """The nearest step that was left out because of its reach: its sentence, with what the others did."""
     order = [*Reach, None]
     nearest = min(asking, key=lambda error: order.index(error.needed))
-    others = [attempt for attempt in attempts if attempt.kind is not ErrorKind.CONSENT_REQUIRED]
+    others = [each for each in told_apart(attempts) if each.kind is not ErrorKind.CONSENT_REQUIRED]
     detail = f"{what_happened(others)}. {nearest.detail}" if others else nearest.detail
     return ConsentRequired(
         nearest.title,
@@ -118,9 +119,8 @@ def no_larger(backend: Backend) -> BackendError:
     )
 
 
-def needs_consent(backend: Backend) -> ConsentRequired:
+def needs_consent(backend: Backend, reach: Reach | None) -> ConsentRequired:
     """It lies beyond the reach that is allowed."""
-    reach = backend.config.reach
     if reach is None:
         return ConsentRequired(
             f"{backend.name} was not asked.",

@@ -186,6 +186,10 @@ class Health:
         until = last.floor if alone else last.until
         return Shut(last.kind or ErrorKind.SERVER_ERROR, _why(last, now, self._wall()), until)
 
+    def left(self, until: float) -> float:
+        """Seconds until a moment that a `Shut` or a `Standing` names; 0 where it has passed."""
+        return max(until - self._clock(), 0.0)
+
     def standing(self, place: Place) -> Standing:
         """How it stands: a look that changes nothing."""
         worst = self._worst(place, self._clock())

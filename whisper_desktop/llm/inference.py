@@ -4,19 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.llm.client import AnswerStream, LLMClient
-from whisper_desktop.llm.messages import MessageLike
+from whisper_desktop.llm.client import LLMClient
+from whisper_desktop.llm.messages import Prompt
 from whisper_desktop.llm.metrics import ActiveRequest, PerformanceStats
-from whisper_desktop.values import Completion, GenerationConfig
-
-Prompt = str | Sequence[MessageLike]
+from whisper_desktop.llm.stream import AnswerStream
+from whisper_desktop.values import Completion, GenerationConfig, Message
 
 
 class InferenceEngine:
     """Asks a client's chain for text, one by one, in a batch, or as a stream.
 
     How many answers are generated at once is the client's `Shared` to bound: over all backends (`at_once`, 10
-    where the app makes it), and for each backend as many as its server has slots. Who waits is served in
+    by itself), and for each backend as many as its server has slots. Who waits is served in
     order, people at a screen before batches.
     """
 
@@ -40,18 +39,23 @@ class InferenceEngine:
     ) -> list[Completion | WhisperError]:
         """An answer, or the error in its place, for each prompt, in their order.
 
-        One failure does not sink the rest. Cancelling ends all of them.
+        One failure does not sink the rest; a prompt that cannot be asked at all raises before any is sent.
+        Cancelling ends all of them. A `timeout` counts from now for each of them: who waits for a place is
+        losing time.
         """
+        if isinstance(prompts, str | Message | Mapping):
+            raise TypeError(f"A batch must be a list of prompts, not {type(prompts).__name__}.")
         given: Mapping[str, object] = {"batch": True, **options}
+        streams = [self._client.stream(prompt, config, **given) for prompt in prompts]  # type: ignore[arg-type]
 
-        async def one(prompt: Prompt) -> Completion | WhisperError:
+        async def answer(stream: AnswerStream) -> Completion | WhisperError:
             try:
-                return await self._client.chat_completion(prompt, config, **given)  # type: ignore[arg-type]
+                return await stream.whole()
             except WhisperError as error:
                 return error
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(prompt)) for prompt in prompts]
+            tasks = [group.create_task(answer(stream)) for stream in streams]
         return [task.result() for task in tasks]
 
     def get_active_requests(self) -> tuple[ActiveRequest, ...]:

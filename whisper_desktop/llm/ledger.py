@@ -3,7 +3,8 @@
 Money is counted in whole nanodollars (a thousandth of a microdollar), so that sums do not drift: a token
 costs from 20 of them up. Days and months are those of the local calendar.
 
-The file (see `ledger_file`) is read and written in a thread, never in the loop.
+The file (see `ledger_file`) is read and written in a thread, never in the loop; only where a loop is being
+closed, and has no more threads to give, is it written there and then, so that nothing is lost.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -106,6 +108,11 @@ class Ledger:
 
     # --- Before an answer ---------------------------------------------------------------------------------
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the person has set a limit."""
+        return bool(self._caps)
+
     async def admit(
         self, price: Price | None, *, prompt_tokens: int, max_tokens: int | None
     ) -> "Reservation | BackendError":
@@ -148,7 +155,7 @@ class Ledger:
             completion_tokens=_tokens(usage.completion_tokens),
             nanodollars=nanodollars or 0,
         )
-        key = (self._day(), backend[:_LONGEST_NAME], model[:_LONGEST_NAME])
+        key = (self._day(), _name(backend), _name(model))
         if len(self._known) + len(self._pending) >= MOST_ROWS and key not in self._known:
             key = (key[0], key[1], "other models")
         _add(self._pending, key, count)
@@ -181,19 +188,31 @@ class Ledger:
                 return
 
     def _start(self, *, even_if_nothing_is_new: bool = False) -> None:
+        if self._job is not None and self._job.get_loop().is_closed():
+            self._outlived()
         if self._file is None or self._job is not None or not (self._pending or even_if_nothing_is_new):
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # written by the next record or flush that has a loop
         self._writing, self._pending = self._pending, {}
-        self._job = loop.run_in_executor(None, self._file.exchange, self._writing, self._day())
-        self._job.add_done_callback(self._exchanged)
+        exchange = partial(self._file.exchange, self._writing, self._day())
+        try:
+            self._job = asyncio.get_running_loop().run_in_executor(None, exchange)
+        except RuntimeError:  # there is no loop, or it is being closed
+            self._take(exchange())
+        else:
+            self._job.add_done_callback(self._exchanged)
+
+    def _outlived(self) -> None:
+        """The loop was closed before the thread was ready: it writes to its end, and nobody hears of it."""
+        self._job = None
+        for key, count in self._writing.items():
+            _add(self._known, key, count)
+        self._writing = {}
 
     def _exchanged(self, job: "asyncio.Future[Exchanged]") -> None:
         self._job = None
-        result = job.result()
+        self._take(job.result())
+
+    def _take(self, result: "Exchanged") -> None:
         if result.rows is not None:
             self._known = result.rows
         self._wrote = result.rows is not None
@@ -253,6 +272,11 @@ def _file(path: Path) -> "LedgerFile":
     from whisper_desktop.llm.ledger_file import LedgerFile
 
     return LedgerFile(path)
+
+
+def _name(given: str) -> str:
+    """A name that can be kept: servers name their models, and half a character is possible in JSON."""
+    return given[:_LONGEST_NAME].encode(errors="replace").decode()
 
 
 def _add(counts: Counts, key: Key, count: Count) -> None:

@@ -2,25 +2,40 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 
-from whisper_desktop.values import Image, Message, Role, ToolCall
+from whisper_desktop.values import GenerationConfig, Image, Message, Role, ToolCall
 
 MessageLike = Message | Mapping[str, object] | str
+"""A message, a dictionary as OpenAI has them, or what the user says."""
 
+Prompt = MessageLike | Sequence[MessageLike]
+"""What a model is asked: one message, or a conversation."""
 
 _BYTES_A_TOKEN = 4  # of English text, for most vocabularies; others need up to three times as many
 _TOKENS_AN_IMAGE = 500
 
+_MOST_TOKENS_AN_IMAGE = 5000  # the largest pictures at the providers that split them up into tiles
+_MOST_TOKENS_AROUND_A_MESSAGE = 16  # who speaks, and where it ends
 
-def as_messages(given: str | Sequence[MessageLike]) -> tuple[Message, ...]:
-    """Messages from a question, or from messages, dictionaries as OpenAI has them, and plain strings.
+
+def as_messages(given: Prompt) -> tuple[Message, ...]:
+    """Messages from one message or several: `Message`, dictionaries as OpenAI has them, and plain strings.
 
     A plain string is what the user says. A dictionary has `role` and `content` (text, or a list of parts with
     `text` and `image_url`, the latter as a data URL), and where it applies `tool_calls`, `tool_call_id` and
-    `name`. Raises `ValueError` for anything else, and for no message at all.
+    `name`. Raises `TypeError` for what is none of these, `ValueError` for what cannot be a message and for no
+    message at all.
     """
-    messages = tuple(_message(each) for each in ([given] if isinstance(given, str) else given))
+    if isinstance(given, Message | Mapping | str):
+        return (_message(given),)
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray | memoryview):
+        raise TypeError(
+            "A question must be text, a message, a dictionary, or a list of these, "
+            f"not {type(given).__name__}."
+        )
+    messages = tuple(_message(each) for each in given)
     if not messages:
         raise ValueError("There is no message to answer.")
     return messages
@@ -32,11 +47,38 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     return size // _BYTES_A_TOKEN + _TOKENS_AN_IMAGE * sum(len(message.images) for message in messages)
 
 
-def _message(given: MessageLike) -> Message:
+def most_tokens(messages: Sequence[Message], config: GenerationConfig) -> int:
+    """How many tokens a prompt has at most. No token of text is shorter than a byte of it."""
+    texts: list[object] = [config.json_schema or "", config.extra or ""]
+    texts += [(tool.name, tool.description, tool.parameters) for tool in config.tools]
+    images = 0
+    for message in messages:
+        images += len(message.images)
+        texts += (message.content, message.name, message.tool_call_id)
+        texts += [(call.id, call.name, call.arguments, call.signature) for call in message.tool_calls]
+    return (
+        sum(map(_bytes, texts))
+        + _MOST_TOKENS_AN_IMAGE * images
+        + _MOST_TOKENS_AROUND_A_MESSAGE * (len(messages) + len(config.tools) + 1)
+    )
+
+
+def _bytes(value: object) -> int:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
+    return len(text.encode(errors="replace"))
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _message(given: object) -> Message:
     if isinstance(given, Message):
         return given
     if isinstance(given, str):
         return Message(Role.USER, given)
+    if not isinstance(given, Mapping):
+        raise TypeError(f"A message must be text, a Message or a dictionary, not {type(given).__name__}.")
     try:
         role = Role(str(given.get("role")))
     except ValueError:

@@ -18,17 +18,6 @@ _MOST_ACTIVE = 10_000
 _NANO = 10**9
 _NOT_COUNTED = Usage()
 
-_NO_FAILOVER = frozenset(
-    {
-        ErrorKind.NOT_CONFIGURED,
-        ErrorKind.CONSENT_REQUIRED,
-        ErrorKind.BUDGET,
-        ErrorKind.UNSUPPORTED,
-        ErrorKind.CONTEXT_OVERFLOW,
-    }
-)
-"""Why a backend may be left out although nothing is wrong with it."""
-
 
 @dataclass(frozen=True, slots=True)
 class ActiveRequest:
@@ -202,8 +191,12 @@ class Metrics:
         """An answer broke off, and somebody else began it anew or went on with it."""
         self._restarts += 1
 
-    def answered(self, request_id: str, provenance: Provenance) -> None:
-        """A question has its answer."""
+    def answered(
+        self, request_id: str, provenance: Provenance, *, failover: bool, lost_seconds: float
+    ) -> None:
+        """A question has its answer. `failover`: somebody before the one who answered failed, and that took
+        `lost_seconds`.
+        """
         self._active.pop(request_id, None)
         self._answered += 1
         self._generation_time += provenance.total_seconds
@@ -211,8 +204,8 @@ class Metrics:
         self._prompt_tokens += usage.prompt_tokens or 0
         self._completion_tokens += usage.completion_tokens or 0
         self._nanodollars += _nanodollars(usage.cost_usd)
-        if len(provenance.attempts) > 1:
-            self._count_failover(provenance)
+        self._failovers += failover
+        self._fallback_seconds += lost_seconds
 
     def failed(self, request_id: str) -> None:
         """Nobody answered a question, or it was refused."""
@@ -262,15 +255,6 @@ class Metrics:
             breakers=dict(breakers or {}),
             backends=tuple(_stats(*key, figures) for key, figures in self._figures.items()),
         )
-
-    def _count_failover(self, provenance: Provenance) -> None:
-        *earlier, answering = provenance.attempts
-        others = [each for each in earlier if (each.backend, each.url) != (answering.backend, answering.url)]
-        if any(each.kind not in _NO_FAILOVER for each in others):
-            self._failovers += 1
-        # Attempts that ran side by side did not cost their sum.
-        tried = sum(each.seconds for each in earlier if not each.skipped)
-        self._fallback_seconds += max(min(tried, provenance.total_seconds - answering.seconds), 0.0)
 
     def _of(self, backend: str, model: str) -> _Figures:
         key = (backend, model)

@@ -20,6 +20,10 @@ class Contender(Protocol):
     @property
     def won(self) -> object | None: ...
 
+    def overtaken(self) -> bool:
+        """Another one has won, and this one is about to be stopped; whether it was still trying."""
+        ...
+
     def events(self) -> AsyncGenerator[StreamEvent, None]:
         """What happens until then. Raises what ends the race for all."""
         ...
@@ -27,15 +31,22 @@ class Contender(Protocol):
 
 C = TypeVar("C", bound=Contender)
 
+_AT_WORK = (Phase.READING, Phase.CALLING)
+
 
 class Race(Generic[C]):
     """`second` makes the other contender, or None where nobody may be asked any more. `after` is in seconds;
-    it begins anew whenever the first one shows that it reads its prompt.
+    it begins anew whenever the first one shows that it reads its prompt, or writes a function call.
+
+    `tried` are all contenders. When it has ended, `left` are those that had not, and `lost` those of them
+    that were still trying.
     """
 
     def __init__(self, first: C, second: Callable[[], C | None], after: float) -> None:
         self.won: C | None = None
         self.lost: list[C] = []
+        self.left: list[C] = []
+        self.tried: list[C] = []
         self._second = second
         self._after = after
         self._running: dict[asyncio.Task[None], C] = {}
@@ -57,7 +68,7 @@ class Race(Generic[C]):
                         self._start(other)
                     continue
                 if event is not None:
-                    if isinstance(event, Progress) and event.phase is Phase.READING and hedge_at is not None:
+                    if isinstance(event, Progress) and event.phase in _AT_WORK and hedge_at is not None:
                         hedge_at = clock() + self._after
                     yield event
                     continue
@@ -69,6 +80,7 @@ class Race(Generic[C]):
             await self._stop_all()
 
     def _start(self, contender: C) -> None:
+        self.tried.append(contender)
         self._running[asyncio.create_task(self._run(contender))] = contender
 
     async def _run(self, contender: C) -> None:
@@ -87,7 +99,14 @@ class Race(Generic[C]):
 
     async def _stop_all(self) -> None:
         running, self._running = self._running, {}
-        self.lost = [contender for contender in running.values() if contender is not self.won]
+        self.left = [contender for contender in running.values() if contender is not self.won]
+        if self.won is not None:
+            self.lost = [contender for contender in self.left if contender.overtaken()]
         for task in running:
             task.cancel()
         await to_the_end(*running)
+
+    @property
+    def running(self) -> int:
+        """How many are being tried."""
+        return len(self._running)

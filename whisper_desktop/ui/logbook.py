@@ -35,9 +35,6 @@ def start_logbook(report: Callable[[BaseException], None]) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # These two write every request at INFO; a request line is nobody's business but the server's.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         report(error)

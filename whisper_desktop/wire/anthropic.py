@@ -114,6 +114,11 @@ def encode_chat(
     return body
 
 
+def accepts_prefill(model: str | None) -> bool:
+    """Whether a model goes on with a last message of the assistant: those before 4.6 do."""
+    return _Habits.of(model or "").goes_on
+
+
 def decode_models(value: object) -> tuple[ModelInfo, ...]:
     """The models of `GET /models` that can still be used. Raises `BackendError`."""
     if is_error(value):
@@ -198,7 +203,9 @@ class ChatDecoder(StreamDecoder):
         if kind == "signature_delta":
             self._thoughts.sign(text_of(delta.get("signature")))
         elif kind == "input_json_delta" and isinstance(index, int) and index in self._calls:
-            self._calls[index].add(text_of(delta.get("partial_json")))
+            piece = text_of(delta.get("partial_json"))
+            self._calls[index].add(piece)
+            self._calling = bool(piece)
         return ()
 
     def _open(self, block: Json, index: object) -> Iterable[BackendEvent]:
@@ -231,10 +238,11 @@ class ChatDecoder(StreamDecoder):
         except BackendError:
             return ()  # Cut off, or badly written: which of them it is, the stop reason tells.
         del self._calls[index]
+        self._calling = False
         return (ToolCallDelta(replace(call, signature=self._thoughts.taken())),)
 
     def _begin(self, message: Json) -> None:
-        self._model = fields.name(message.get("model"))
+        self.model = fields.name(message.get("model"))
         self._answer_id = message.get("id")
         self._count(message)
 
@@ -328,6 +336,8 @@ class _Habits:
     """Takes temperature and top_p."""
     hides: bool
     """Keeps its thinking to itself unless asked."""
+    goes_on: bool
+    """Goes on with a last message of the assistant."""
 
     @classmethod
     def of(cls, model: str) -> "_Habits":
@@ -340,6 +350,7 @@ class _Habits:
             always=age >= (5, 5) or "fable" in model or "mythos" in model,
             samples=age < (4, 7),
             hides=age >= (4, 7),
+            goes_on=age < (4, 6),
         )
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import BackendEvent, ErrorKind, Progress, StreamEnd, ToolCall, Usage
+from whisper_desktop.values import BackendEvent, ErrorKind, Phase, Progress, StreamEnd, ToolCall, Usage
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.errors import error_in, is_error
 from whisper_desktop.wire.ndjson import NDJSONReader
@@ -28,20 +28,23 @@ Json = dict[str, object]
 class StreamDecoder(ABC):
     """Decodes one answer: `feed` it what the network gives, `close` it when the bytes end, ask for the `end`.
 
-    `done` is true once nothing can follow, `finished` once the server has said that the answer is complete.
+    `done` is true once nothing can follow, `finished` once the server has said that the answer is complete,
+    and `model` is the one that the server names, if any.
     `failure` is an error met in the bytes: it is set and not raised, so that the events before it are not
     lost. What goes wrong after the answer is complete does not take it back.
 
-    A subclass sets `done`, `_finish_reason` ("stop", "length", "tool_calls", "content_filter", "error" or the
-    server's own word), `_usage` and `_model`, and raises `BackendError` for an error in the stream.
+    A subclass sets `done`, `model`, `_finish_reason` ("stop", "length", "tool_calls", "content_filter",
+    "error" or the server's own word), `_usage`, and `_calling` while the arguments of a function call arrive,
+    and raises `BackendError` for an error in the stream.
     """
 
     def __init__(self, reader: SSEReader | NDJSONReader) -> None:
         self.done = False
         self.failure: BackendError | None = None
+        self.model: str | None = None
         self._finish_reason: str | None = None
         self._usage = Usage()
-        self._model: str | None = None
+        self._calling = False
         self._reader = reader
         self._chunks = 0
         self._malformed = 0
@@ -53,8 +56,12 @@ class StreamDecoder(ABC):
         return self.done or self._finish_reason is not None
 
     def feed(self, piece: bytes) -> list[BackendEvent]:
-        """The events that these bytes complete."""
-        return self._decode(piece)
+        """The events that these bytes complete; at the end of them, that a function call is on its way."""
+        self._calling = False
+        events = self._decode(piece)
+        if self._calling and not self.finished and self.failure is None:
+            events.append(Progress(Phase.CALLING))
+        return events
 
     def close(self) -> list[BackendEvent]:
         """The bytes have ended: the events of a last record that lacks its end."""
@@ -94,7 +101,7 @@ class StreamDecoder(ABC):
                 "" if self._chunks else "The server opened a stream and sent nothing.",
                 "Try again, or choose another model.",
             )
-        return StreamEnd(self._finish_reason or "stop", self._usage, self._model)
+        return StreamEnd(self._finish_reason or "stop", self._usage, self.model)
 
     @abstractmethod
     def _chunk(self, chunk: Json, name: str) -> Iterable[BackendEvent]:

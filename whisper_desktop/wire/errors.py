@@ -173,6 +173,8 @@ _CANNOT_PHRASES = (
     "message prefill",
     "response prefill",
     "prefill is",
+    "continue_final_message",
+    "add_generation_prompt",
     "must end with a user message",
     "image_url is only supported",
     "not a multimodal model",

@@ -186,8 +186,8 @@ class ChatDecoder(StreamDecoder):
         counts = chunk.get("usageMetadata")
         if isinstance(counts, dict):
             self._counts = counts
-        if self._model is None:
-            self._model = fields.name(chunk.get("modelVersion"))
+        if self.model is None:
+            self.model = fields.name(chunk.get("modelVersion"))
         if "finishReason" in candidate:
             self._finish(candidate)
 

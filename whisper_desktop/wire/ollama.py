@@ -144,7 +144,7 @@ class ChatDecoder(StreamDecoder):
         reason = fields.name(chunk.get("done_reason")) or "stop"
         self._only_loaded = reason in ("load", "unload")
         self._finish_reason = "tool_calls" if self._calls.number and reason == "stop" else reason
-        self._model = fields.name(chunk.get("model"))
+        self.model = fields.name(chunk.get("model"))
         read, written = fields.count(chunk.get("prompt_eval_count")), fields.count(chunk.get("eval_count"))
         self._usage = Usage(
             prompt_tokens=read,

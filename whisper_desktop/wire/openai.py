@@ -189,8 +189,8 @@ class ChatDecoder(StreamDecoder):
     def _chunk(self, chunk: Json, name: str) -> list[BackendEvent]:
         if ("error" in chunk or chunk.get("object") == "error") and is_error(chunk):
             raise error_in(chunk)
-        if self._model is None:
-            self._model = fields.name(chunk.get("model"))
+        if self.model is None:
+            self.model = fields.name(chunk.get("model"))
         if chunk.get("usage") or chunk.get("timings"):
             self._usage = _usage(self._usage, chunk)
         progress = _progress(chunk["prompt_progress"]) if "prompt_progress" in chunk else []
@@ -226,6 +226,7 @@ class ChatDecoder(StreamDecoder):
         events: list[BackendEvent] = []
         for fragment in fragments if isinstance(fragments, list) else ():
             events += self._calls.take(fields.table(fragment))
+        self._calling = self._calls.grows
         return events
 
     def _finish(self, reason: str) -> list[BackendEvent]:

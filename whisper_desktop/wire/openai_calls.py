@@ -26,6 +26,8 @@ class CallJoiner:
         self._ids: set[str] = set()
         self._current = 0
         self._number = 0
+        self.grows = False
+        """Whether the last fragment had a piece of arguments that is not their end."""
 
     def take(self, fragment: Mapping[str, object]) -> list[BackendEvent]:
         """One entry of `tool_calls`. Returns the calls that are complete because this one is the next.
@@ -35,6 +37,7 @@ class CallJoiner:
         function = fields.table(fragment.get("function"))
         given_id, name = text_of(fragment.get("id")), text_of(function.get("name"))
         piece = _piece(function.get("arguments"))
+        self.grows = bool(piece.strip()) and not piece.rstrip().endswith("}")
         index = fields.count(fragment.get("index"))
         self._current = at = self._current if index is None else index
         parts = self._open.get(at)

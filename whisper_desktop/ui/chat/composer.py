@@ -73,6 +73,13 @@ class Composer(QWidget):
         """*Send* or *Stop*."""
         return self._button
 
+    def put_before(self, text: str) -> None:
+        """Put a text before what is written there already, the cursor at its end."""
+        cursor = self._editor.textCursor()
+        cursor.movePosition(cursor.MoveOperation.Start)
+        cursor.insertText(f"{text}\n" if self._editor.toPlainText() else text)
+        self._editor.setTextCursor(cursor)
+
     def set_busy(self, busy: bool) -> None:
         """Whether an answer is coming: the button stops it, and Enter waits."""
         self._busy = busy

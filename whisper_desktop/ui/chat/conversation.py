@@ -66,6 +66,13 @@ class Conversation(QObject):
         self._model.cut(self._model.rowCount() - 1)
         self._begin(question)
 
+    def take_back(self) -> str:
+        """Remove the last question and its answer; returns the question, "" while an answer is coming."""
+        if self.busy or (question := self._session.drop_last()) is None:
+            return ""
+        self._model.cut(self._model.rowCount() - 2)
+        return question
+
     def allow(self, error: WhisperError | None) -> None:
         """Widen this conversation's reach to what the error asks for, and ask again."""
         consent = failure_of(error).consent if error is not None else None

@@ -6,38 +6,47 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from whisper_desktop.chat import attempt_line, failure_of
+from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 from whisper_desktop.errors import ConsentRequired, WhisperError
-from whisper_desktop.ui.chat.rows import consent_offer
+from whisper_desktop.ui.chat.rows import remedies
 from whisper_desktop.ui.theme import L, M, S
 from whisper_desktop.ui.widgets import Instruction, plain, secondary
 
 
 def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], ...]:
-    """What can be done about an error, as (action, label): the first is the most likely one."""
-    offered = [*consent_offer(error), ("retry", "Try again")]
-    guidance = failure_of(error).guidance
-    if not guide:
-        if guidance is None or guidance.offer_guide:
-            offered.append(("guide", "Ask the guide"))
+    """What can be done about an error, as (action, label): the first is the most likely one.
+
+    The guide and setup are offered where no remedy is known; a question can also be answered by a model here.
+    """
+    known = remedies(error)
+    offered = [*known, ("retry", "Try again")]
+    failure = failure_of(error)
+    if not guide and not known and (failure.guidance is None or failure.guidance.offer_guide):
+        offered.append(("guide", "Ask the guide"))
+    if not guide and (not known or failure.consent is not None):
         offered.append(("setup", "Open setup"))
     return tuple(offered)
+
+
+_OF_THE_LAST = ("retry", "allow", "edit")
+"""What asks the last question again or takes it back: of no use where another one was asked since."""
 
 
 class FailureCard(QWidget):
     """A real widget in the list, so that its buttons are native, focusable and known to screen readers.
 
-    A chain that stopped to ask is shown as the question it is: what was tried stands there at once.
+    A chain that stopped to ask is shown as the question it is: what was tried stands there at once. `last`:
+    nothing was asked since.
 
     Signals:
-        chosen: "retry", "allow", "guide" or "setup".
+        chosen: one of the actions of `actions_for`.
         height_changed: the details were opened or closed.
     """
 
     chosen = Signal(str)
     height_changed = Signal()
 
-    def __init__(self, error: WhisperError, *, guide: bool, left: float, width: float) -> None:
+    def __init__(self, error: WhisperError, *, guide: bool, last: bool, left: float, width: float) -> None:
         super().__init__()
         outer = QVBoxLayout(self)
         self._outer = outer
@@ -54,7 +63,8 @@ class FailureCard(QWidget):
         font.setBold(True)
         title.setFont(font)
         inside.addWidget(title)
-        tried = "\n".join(attempt_line(attempt) for attempt in failure_of(error).attempts)
+        told = tries_besides(error) if asks else failure_of(error).attempts
+        tried = "\n".join(attempt_line(attempt) for attempt in told)
         self._details = secondary(tried) if asks else plain(tried)
         if error.detail:
             inside.addWidget(Instruction(error.detail))
@@ -62,7 +72,8 @@ class FailureCard(QWidget):
             inside.addWidget(self._details)
         for sentence in _next_steps(error):
             inside.addWidget(Instruction(sentence))
-        inside.addLayout(self._buttons(error, guide, folded=bool(tried) and not asks))
+        offered = [each for each in actions_for(error, guide=guide) if last or each[0] not in _OF_THE_LAST]
+        inside.addLayout(self._buttons(offered, folded=bool(tried) and not asks))
         if not asks:
             inside.addWidget(self._details)
             self._details.hide()
@@ -79,10 +90,10 @@ class FailureCard(QWidget):
     def _set_margins(self) -> None:
         self._outer.setContentsMargins(self._left, S, max(self.width() - self._left - self._width, 0), S)
 
-    def _buttons(self, error: WhisperError, guide: bool, *, folded: bool) -> QHBoxLayout:
+    def _buttons(self, offered: Sequence[tuple[str, str]], *, folded: bool) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(S)
-        for number, (action, label) in enumerate(actions_for(error, guide=guide)):
+        for number, (action, label) in enumerate(offered):
             button = QPushButton(label)
             button.setDefault(number == 0)
             button.clicked.connect(lambda _checked=False, name=action: self.chosen.emit(name))
@@ -102,14 +113,8 @@ class FailureCard(QWidget):
 
 
 def _next_steps(error: WhisperError) -> Sequence[str]:
-    """What to do: the guidance's steps, numbered where there are several, or else the error's own words.
-
-    A question has its own words in any case; the guidance then tells, under its headline, what else there is.
-    """
-    guidance = failure_of(error).guidance
-    steps = guidance.steps if guidance is not None else ()
-    if len(steps) > 1:
-        steps = tuple(f"{number}. {step}" for number, step in enumerate(steps, 1))
-    if guidance is not None and steps and isinstance(error, ConsentRequired):
-        steps = (error.next_step, guidance.headline, *steps)
-    return [step for step in steps or (error.next_step,) if step]
+    """What to do, line by line; steps are numbered, and stand below their headline after a question."""
+    advice = advice_on(error)
+    headline = advice.headline if advice.first else ""
+    steps = (f"{number}. {step}" for number, step in enumerate(advice.steps, 1))
+    return [line for line in (advice.first, headline, *steps) if line]

@@ -32,6 +32,7 @@ from whisper_desktop.ui.theme import COLUMN_CHARACTERS, XS, Colors, L, M, S, col
 
 _WRAP = int(Qt.TextFlag.TextWordWrap)
 _LONGEST_WORD = 2000  # characters
+_DOT = " · "  # between the parts of the line below an answer
 
 
 class SafeDocument(QTextDocument):
@@ -185,25 +186,29 @@ def _answer(layout: RowLayout, before: RowLayout | None) -> None:
     if row.note:
         y = _line(layout, note_line(row), left, y, width)
     if row.seam:
-        y = _seam(layout, row.seam, left, y, width, "warn" if row.error else "secondary")
+        sentence, tone = (f"⚠  {row.seam}", "warn") if row.error else (row.seam, "secondary")
+        y = _seam(layout, sentence, left, y, width, tone)
     if not row.active:
         y = _footer(layout, left, y + XS, width)
     layout.height = y + M
 
 
 def _set_aside(layout: RowLayout, left: float, y: float, width: float) -> float:
-    """What came before the answer began anew: a line for each, and the texts where they are asked for."""
-    row = layout.row
-    for line, aside in zip(aside_lines(row), row.set_aside, strict=True):
+    """What came before the answer began anew: a line for each, and below them the texts, on a click."""
+    row, said = layout.row, aside_lines(layout.row)
+    for line in said:
         y = _paragraph(layout, line, left, y, width, "secondary") + XS
-        if row.aside_open:
-            y = _small(layout, aside_text(aside), left, y, width)
     text = "▾ Hide what came first" if row.aside_open else "▸ Show what came first"
     rect = _line_rect(layout.style, text, left, y)
     layout.spots.append(Spot(rect, "aside", "", text))
+    y = rect.bottom() + XS
+    for line, aside in zip(said, row.set_aside if row.aside_open else (), strict=False):
+        if len(said) > 1:
+            y = _paragraph(layout, line, left + M, y + XS, width - M, "secondary") + XS
+        y = _small(layout, aside_text(aside), left, y, width, formatted=True)
     if row.text or row.reasoning or row.note:
-        layout.seams.append(rect.bottom() + XS)
-    return rect.bottom() + M
+        layout.seams.append(y)
+    return y + S
 
 
 def _seam(layout: RowLayout, sentence: str, left: float, y: float, width: float, tone: str) -> float:
@@ -214,20 +219,18 @@ def _seam(layout: RowLayout, sentence: str, left: float, y: float, width: float,
 def _blocks(layout: RowLayout, before: RowLayout | None, left: float, y: float, width: float) -> float:
     """The text, with a seam wherever somebody else went on with it; only its last part grows."""
     row = layout.row
-    *closed, last = parts(row.text, row.seams)
+    source, *others = parts(row.text, row.seams)
     known = {piece.block: piece.document for piece in before.pieces if piece.block} if before else {}
-    fence = ""
-    for part, sentence in zip(closed, seams_of(row), strict=True):
-        blocks = markdown.split(fence + part)
-        y = _placed(layout, blocks, known, left, y, width)
+    for part, sentence in zip(others, seams_of(row), strict=True):
+        y = _placed(layout, markdown.split(source), known, left, y, width)
         y = _seam(layout, sentence, left, y, width, "secondary") + S
-        fence = markdown.open_fence(fence + part)
+        source = markdown.resumed(source, part)
     if row.active:
         if before is not None:
             layout.splitter = before.splitter
-        blocks = layout.splitter.feed(fence + last)
+        blocks = layout.splitter.feed(source)
     else:
-        blocks = markdown.split(fence + last)
+        blocks = markdown.split(source)
     return _placed(layout, blocks, known, left, y, width)
 
 
@@ -286,10 +289,15 @@ def _reasoning(layout: RowLayout, left: float, y: float, width: float) -> float:
     return _small(layout, row.reasoning, left, y, width) if row.reasoning_open else y
 
 
-def _small(layout: RowLayout, text: str, left: float, y: float, width: float) -> float:
-    """Text as it is, small and set in, that can be selected."""
+def _small(
+    layout: RowLayout, text: str, left: float, y: float, width: float, *, formatted: bool = False
+) -> float:
+    """Text as it is, or `formatted` as markdown; small and set in, and it can be selected."""
     document = _document(layout.style, layout.style.small, text)
-    document.setPlainText(text)
+    if formatted:
+        document.setHtml(markdown.to_html(Block(text)))
+    else:
+        document.setPlainText(text)
     document.setTextWidth(width - M)
     layout.pieces.append(Piece(document, QPointF(left + M, y)))
     return y + document.size().height() + S
@@ -303,14 +311,14 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
         y = _paragraph(layout, why, left, y, width, "secondary")
     copy = "Copy"
     copy_width = metrics.horizontalAdvance(copy) + 2 * XS
-    text = who_line(row)
     actions = [(action, label, metrics.horizontalAdvance(label) + XS) for action, label in offers(row)]
     free = width - copy_width - S - sum(wide + M for _action, _label, wide in actions)
-    rect = QRectF(left, y, free, metrics.height() + XS)
+    who = _wrapped(who_line(row), metrics, free - XS)
+    text = "\n".join(who)
+    rect = QRectF(left, y, free, metrics.height() * len(who) + XS)
     if text:
-        shown = _shortened(text, metrics, free - XS)
-        rect.setWidth(min(metrics.horizontalAdvance(shown) + XS, free))
-        layout.spots.append(Spot(rect, "details" if row.provenance else "", "", shown))
+        rect.setWidth(min(max(map(metrics.horizontalAdvance, who)) + XS, free))
+        layout.spots.append(Spot(rect, "details" if row.provenance else "", "", text))
     start = rect.right() + M if text else left
     for action, label, wide in actions:
         layout.spots.append(Spot(QRectF(start, y, wide, metrics.height() + XS), action, "", label))
@@ -325,12 +333,20 @@ def _footer(layout: RowLayout, left: float, y: float, width: float) -> float:
     return y
 
 
-def _shortened(text: str, metrics: QFontMetricsF, width: float) -> str:
-    """The line below an answer in `width`: a long name gives way, in its middle, before any number does."""
-    name, dot, rest = text.partition(" · ")
-    room = max(width - metrics.horizontalAdvance(dot + rest), metrics.averageCharWidth() * 8)
-    shown = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, room) + dot + rest
-    return metrics.elidedText(shown, Qt.TextElideMode.ElideRight, width)
+def _wrapped(text: str, metrics: QFontMetricsF, width: float) -> list[str]:
+    """The line below an answer as lines of `width`, broken between its parts.
+
+    Only a name that fills more than a line gives way, in its middle.
+    """
+    lines = [""]
+    for part in text.split(_DOT):
+        longer = f"{lines[-1]}{_DOT}{part}" if lines[-1] else part
+        if metrics.horizontalAdvance(longer) <= width:
+            lines[-1] = longer
+            continue
+        shown = metrics.elidedText(part, Qt.TextElideMode.ElideMiddle, width)
+        lines[-1:] = [lines[-1], shown] if lines[-1] else [shown]
+    return lines
 
 
 def _line(layout: RowLayout, text: str, left: float, y: float, width: float) -> float:

@@ -60,17 +60,20 @@ def split(text: str) -> tuple[Block, ...]:
     return tuple(block for block, _length in _blocks(_with_plain_newlines(text)))
 
 
-def open_fence(text: str) -> str:
-    """The line that opens the code block in which a text ends; "" where it does not end in one.
-
-    Put before what follows, it keeps code code, although the text was cut there.
-    """
-    token = next((each for each in reversed(_parser().parse(text)) if each.level == 0), None)
-    if token is None or token.type != "fence" or not token.map:
-        return ""
-    lines = text.splitlines()[token.map[0] : token.map[1]]
-    closed = len(lines) > 1 and lines[-1].strip() == token.markup
-    return "" if closed else f"{token.markup}{token.info}\n"
+def resumed(before: str, after: str) -> str:
+    """The markdown of a text that goes on where `before` was cut: code stays code, and a list a list."""
+    tokens = [token for token in _parser().parse(before) if token.level == 0]
+    last = tokens[-1] if tokens else None
+    if last is None:
+        return after
+    if last.type == "fence" and last.map:
+        lines = before.splitlines()[last.map[0] : last.map[1]]
+        closed = len(lines) > 1 and lines[-1].strip() == last.markup
+        return after if closed else f"{last.markup}{last.info}\n{after}"
+    if last.type in ("bullet_list_close", "ordered_list_close") and not before.endswith("\n"):
+        # The rest of the line would be a paragraph, which takes in a list that does not begin with 1.
+        return after.replace("\n", "\n\n", 1)
+    return after
 
 
 def _blocks(text: str) -> list[tuple[Block, int]]:

@@ -5,12 +5,15 @@ from enum import Enum
 
 from whisper_desktop.chat import (
     GUIDE_LABEL,
+    WAITING,
     attempt_line,
+    failed_line,
     failure_of,
     provenance,
     seconds,
     tool_call_line,
     waiting_line,
+    with_time,
 )
 from whisper_desktop.chat.breaks import Seam, SetAside, counted, marked, restart_lines, seam_lines
 from whisper_desktop.errors import WhisperError
@@ -20,8 +23,10 @@ from whisper_desktop.values import (
     AnswerRestarted,
     AnswerStarted,
     AttemptFailed,
+    ErrorKind,
     Progress,
     Provenance,
+    Reach,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -46,7 +51,7 @@ class Row:
     sentence at the end of an answer that broke off. `seams` are where somebody else went on with the text,
     `set_aside` are beginnings that are no part of it; `speaker` is who gives it. `open` shows every attempt
     under the answer, `reasoning_open` the reasoning above it, `aside_open` what was set aside. `can_retry`:
-    this answer broke off and is the last one.
+    this answer failed or broke off, and is the last one.
     """
 
     kind: Kind
@@ -69,9 +74,6 @@ class Row:
     can_retry: bool = False
 
 
-WAITING = "Waiting for the first word…"
-
-
 def question(text: str) -> Row:
     """What the person asked."""
     return Row(Kind.QUESTION, text)
@@ -86,17 +88,16 @@ def with_event(row: Row, event: StreamEvent) -> Row:
     """The answer after one more event of its stream."""
     match event:
         case TextDelta(text):
-            return replace(row, text=row.text + text, note="")
+            return replace(row, text=row.text + text, note="", waited=0)
         case ReasoningDelta(reasoning):
             note = "" if row.text else "Thinking…"
             return replace(row, reasoning=row.reasoning + reasoning, note=note)
         case ToolCallDelta(call):
             return replace(row, tool_calls=(*row.tool_calls, call), note="")
         case Progress():
-            return replace(row, note=waiting_line(event))
+            return replace(row, note=waiting_line(event) or row.note)
         case AttemptFailed(attempt):
-            what = "stopped" if row.text or row.reasoning else "did not answer"
-            return replace(row, note=f"{attempt.server_name} {what}. Trying the next one…", waited=0)
+            return replace(row, note=failed_line(attempt) or row.note)
         case AnswerStarted():
             return replace(row, speaker=event.server_name)
         case AnswerRestarted(failed):
@@ -121,14 +122,12 @@ def broken(row: Row, error: WhisperError) -> Row:
     if row.text or row.reasoning or row.tool_calls or row.set_aside:
         sentence = " ".join(part for part in (error.title, error.detail) if part)
         return replace(row, active=False, note="", seam=sentence, error=error, can_retry=True)
-    return Row(Kind.FAILURE, error=error, guide=row.guide)
+    return Row(Kind.FAILURE, error=error, guide=row.guide, can_retry=True)
 
 
 def note_line(row: Row) -> str:
     """What stands in place of an answer: what is going on and, after two seconds, for how long."""
-    if not row.note or row.waited < 2:
-        return row.note
-    return f"{row.note} {row.waited} s" if row.note.endswith("…") else f"{row.note} · {row.waited} s"
+    return with_time(row.note, row.waited)
 
 
 def unfolded(row: Row) -> Row:
@@ -189,15 +188,25 @@ def offers(row: Row) -> tuple[tuple[str, str], ...]:
     """What can be done about an answer that broke off and is the last one, as (action, label)."""
     if not row.can_retry:
         return ()
-    return (*(consent_offer(row.error) if row.error is not None else ()), ("retry", "Try again"))
+    return (*(remedies(row.error) if row.error is not None else ()), ("retry", "Try again"))
 
 
-def consent_offer(error: WhisperError) -> tuple[tuple[str, str], ...]:
-    """Allowing what an error asks for, as (action, label), where it asks for anything."""
+def remedies(error: WhisperError) -> tuple[tuple[str, str], ...]:
+    """What removes the cause of an error, where this app can do that, as (action, label)."""
     consent = failure_of(error).consent
-    if consent is None or consent.needed is None:
-        return ()
-    return (("allow", f"Allow {consent.needed.words} in this chat"),)
+    if consent is not None and consent.needed is not None:
+        where = "the cloud" if consent.needed is Reach.CLOUD else consent.needed.words
+        return (("allow", f"Allow {where} in this chat"),)
+    return _REMEDIES.get(getattr(error, "kind", None), ())
+
+
+_CHANGE = ("edit", "Change the message")
+_REMEDIES: dict[ErrorKind | None, tuple[tuple[str, str], ...]] = {
+    ErrorKind.AUTH: (("setup", "Open setup"),),
+    ErrorKind.CONTENT_FILTER: (_CHANGE,),
+    ErrorKind.CONTEXT_OVERFLOW: (("chat", "New chat"), _CHANGE),
+    ErrorKind.BUDGET: (("settings", "Open settings"),),
+}
 
 
 def ending(row: Row) -> str:

@@ -39,8 +39,8 @@ class TranscriptView(QListView):
     """Shows a `TranscriptModel`.
 
     Signals:
-        failure_action: the row of a failed or broken answer and what was clicked ("retry", "allow", "guide",
-            "setup").
+        failure_action: the row of a failed or broken answer and what was clicked ("retry", "allow", "edit",
+            or the window to open).
         copied: something went to the clipboard; says what.
     """
 
@@ -106,7 +106,7 @@ class TranscriptView(QListView):
         if row.error is None:
             return
         left, width = self.delegate.style().column
-        card = FailureCard(row.error, guide=row.guide, left=left, width=width)
+        card = FailureCard(row.error, guide=row.guide, last=row.can_retry, left=left, width=width)
         index = QPersistentModelIndex(self.rows.index(number))
         card.chosen.connect(lambda action: self.failure_action.emit(index.row(), action))
         card.height_changed.connect(partial(self._height_changed, index))

@@ -79,7 +79,7 @@ class ChatWindow(AppWindow):
         self._notice_timer = QTimer(self, singleShot=True, interval=_NOTICE_TIME)
         self._lay_out()
         self._connect()
-        self._set_title("Guide" if self._guide else "New chat")
+        self._begin_empty()
         self.setTabOrder(self.composer.editor, self.composer.button)
         self.composer.setFocus()
 
@@ -166,8 +166,23 @@ class ChatWindow(AppWindow):
             self.conversation.again()
         elif action == "allow":
             self.conversation.allow(self.model.row(number).error)
+        elif action == "edit":
+            self._edit_last()
         else:
             self.requested.emit(action)
+
+    def _edit_last(self) -> None:
+        """The last question goes back to where it was written, before anything written since."""
+        if question := self.conversation.take_back():
+            self.composer.put_before(question)
+        if self.reusable:
+            self._begin_empty()
+        self.composer.setFocus()
+
+    def _begin_empty(self) -> None:
+        """A conversation in which nothing was asked."""
+        self._stack.setCurrentWidget(self.empty)
+        self._set_title("Guide" if self._guide else "New chat")
 
     def _announce(self, sentence: str) -> None:
         """Screen readers are told when an answer has ended, not every word of it."""
