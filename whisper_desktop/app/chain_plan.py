@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from whisper_desktop.backends import BACKENDS, BackendConfig
-from whisper_desktop.discovery.known import reach_at
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus, canonical_id
 from whisper_desktop.wire.address import parse_url, reach_of
+from whisper_desktop.wire.key_shapes import may_hold_a_key
 
 OPENROUTER_URL = IDENTITIES["openrouter"].root
 _ANSWERS = (ServerStatus.AVAILABLE, ServerStatus.LOADING)
@@ -92,7 +92,9 @@ def _known(name: str) -> str:
     except KeyError:
         known = ", ".join(identity for identity in BACKENDS if identity != "guide")
         raise SettingsError(
-            f"There is no backend called “{name}”.",
+            "There is no backend of this name."
+            if may_hold_a_key(name)
+            else f"There is no backend called “{name}”.",
             f"Known are: {known}.",
             "Choose one of them.",
             key="llm.backend",
@@ -139,15 +141,15 @@ def _own_model(wishes: ChainWishes, backend: str) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _reach_at(
-    url: str, backend: str, wishes: ChainWishes, servers: Sequence[ServerInfo]
-) -> Reach | None:
+def _reach_at(url: str, backend: str, wishes: ChainWishes, servers: Sequence[ServerInfo]) -> Reach | None:
     """How far a question to the usual place of a backend goes that was not found there.
 
     What was seen there instead may pass it on, so nobody can say; a program that is no model server is
     noticed by those backends that look first. Nor can anybody say it of a backend that passes requests on
     itself, except the person.
     """
+    from whisper_desktop.discovery.known import reach_at  # a scan needs it first
+
     if not url:
         return Reach.THIS_MACHINE
     usual = parse_url(url)

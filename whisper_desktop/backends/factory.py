@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
-from whisper_desktop.discovery.known import reach_at
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach, canonical_id
+from whisper_desktop.wire.key_shapes import may_hold_a_key
 
 if TYPE_CHECKING:
     from whisper_desktop.backends.engine import EngineLike
@@ -46,6 +46,7 @@ _ENGINES = ("builtin", "guide")
 _NAMED = {"backend": "id", "base_url": "url", "model_name": "model"}
 _FIELDS = ("id", "name", "url", "model", "reach", "as_given")
 _KEY = "api_key"
+_NETWORK_VARIABLE = "WHISPER_ALLOW_NETWORK"
 
 
 def create_backend(
@@ -78,7 +79,7 @@ def create_backend(
     deadlines = deadlines or Deadlines()
     needs: dict[str, object] = {"deadlines": deadlines}
     if config.id != "stub":
-        needs |= {"http": http or _own_http(deadlines), "owns_http": http is None}
+        needs |= {"http": http or connections(deadlines), "owns_http": http is None}
     if config.id in _ENGINES:
         if engine is None:
             raise ValueError(f"The backend {config.id} needs an engine.")
@@ -92,6 +93,8 @@ def create_backend(
 def config_from(given: Mapping[str, object]) -> BackendConfig:
     """A configuration from a dictionary. An address that is written here counts as what it says."""
     renamed = {_NAMED.get(name, name): value for name, value in given.items()}
+    from whisper_desktop.discovery.known import reach_at  # a backend brings it along, its name alone need not
+
     try:
         backend = canonical_id(str(renamed.get("id") or ""))
     except KeyError:
@@ -116,6 +119,22 @@ def config_from(given: Mapping[str, object]) -> BackendConfig:
         context_length=_tokens(renamed.get("context_length")),
         options={name: value for name, value in renamed.items() if name not in _FIELDS},
     )
+
+
+def connections(deadlines: Deadlines) -> "Http":
+    """Connections of a script's own, as far as the environment allows any."""
+    from whisper_desktop.wire.http import Http
+
+    return Http(deadlines, allow_network=_network_allowed(os.environ.get(_NETWORK_VARIABLE, "").strip()))
+
+
+def _network_allowed(text: str) -> bool:
+    """As in the settings: an empty variable is not set, and what cannot be read opens nothing."""
+    if not text:
+        return True
+    from whisper_desktop.settings.kinds import flag  # slow to import, and rarely needed
+
+    return flag(text, if_bad=False)
 
 
 def _text(given: Mapping[str, object], name: str) -> str | None:
@@ -154,13 +173,6 @@ def _as_source(key: object) -> KeySource | None:
     return fetch
 
 
-def _own_http(deadlines: Deadlines) -> "Http":
-    from whisper_desktop.wire.http import Http
-
-    switch = os.environ.get("WHISPER_ALLOW_NETWORK", "yes").strip().lower()
-    # As in the settings: what cannot be read must not open what the person wanted shut.
-    return Http(deadlines, allow_network=switch in ("1", "true", "yes", "on"))
-
-
 def _unknown(name: str) -> ValueError:
-    return ValueError(f"Unknown backend: {name}. Known: {', '.join(sorted(BACKENDS))}")
+    shown = "(not shown, because it may be a key)" if may_hold_a_key(name) else name[:60]
+    return ValueError(f"Unknown backend: {shown}. Known: {', '.join(sorted(BACKENDS))}")

@@ -34,7 +34,6 @@ class KeyStatus:
 class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
     """OpenRouter. A name may end in a variant such as `:free` or `:nitro`."""
 
-    capabilities = OpenAICompatibleBackend.capabilities | {"prefill"}
     # How OpenRouter asks applications to introduce themselves; this one has no web site.
     extra_headers: ClassVar[Mapping[str, str]] = {
         "http-referer": "whisper://desktop",

@@ -52,6 +52,7 @@ from whisper_desktop.values import (
     SetupGuidance,
     StreamEnd,
     StreamEvent,
+    TextDelta,
 )
 
 Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
@@ -59,6 +60,7 @@ Failure = BackendError | ReachError
 
 _SHORTEST_MEASURE_S = 0.001
 _SOONEST_HEDGE = 0.25  # of Deadlines.hedge: who usually answers in milliseconds may take a second for once
+_REPEATED = 24  # characters: so many of the beginning once more are no coincidence
 _REFUSES_A_BEGINNING = (ErrorKind.BAD_REQUEST, ErrorKind.UNSUPPORTED)
 
 
@@ -133,6 +135,8 @@ class Answering:
         if winner is None:
             raise self._nobody_answered()
         try:
+            if self._continues and await self._repeats(winner):
+                self._begin_anew()
             yield self._begin(winner)
             async with aclosing(winner.rest()) as batches:
                 async for batch in batches:
@@ -323,6 +327,14 @@ class Answering:
         await to_the_end(self._shared.hooks.cancelled(hooked))
 
     # --- the answer ---------------------------------------------------------------------------------------
+
+    async def _repeats(self, winner: Attempting) -> bool:
+        """Whether a backend that was asked to go on with a text begins it anew: as it was, or nearly so."""
+        head = self._transcript.text[:_REPEATED]
+        while True:
+            said = "".join(event.text for event in winner.held if isinstance(event, TextDelta))
+            if len(said) >= len(head) or not head.startswith(said) or not await winner.more():
+                return said.startswith(head)
 
     def _begin(self, winner: Attempting) -> Sequence[StreamEvent]:
         """What is said before the first piece of an answer."""

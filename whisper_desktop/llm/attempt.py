@@ -118,6 +118,13 @@ class Attempting:
         if self._permit is not None:
             self._permit.began()
 
+    async def more(self) -> bool:
+        """Hold back one more batch; False when there is none."""
+        if any(isinstance(event, StreamEnd) for event in self.held):
+            return False
+        self.held.extend(await self._next())
+        return True
+
     async def rest(self) -> AsyncGenerator[Sequence[BackendEvent], None]:
         """The answer, from its first output on, without its `StreamEnd`, which is in `end` afterwards."""
         batch: Sequence[BackendEvent] = self.held

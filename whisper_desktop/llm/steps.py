@@ -1,23 +1,17 @@
 """From what a script writes down as a step of a chain (an address, a name, a configuration) to a backend."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 
 from whisper_desktop.backends import Backend, BackendConfig, create_backend
 from whisper_desktop.backends.base import KeySource
-from whisper_desktop.backends.factory import config_from
+from whisper_desktop.backends.factory import config_from, connections
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import Deadlines, Reach, canonical_id
-from whisper_desktop.wire.address import origin, reach_of
+from whisper_desktop.wire.address import normalise_url, origin, reach_of
 from whisper_desktop.wire.http import Http
 
-_NETWORK_VARIABLE = "WHISPER_ALLOW_NETWORK"
-
-
-def connections(deadlines: Deadlines) -> Http:
-    """Connections of a script's own, as far as the environment allows any."""
-    return Http(deadlines, allow_network=_network_allowed(os.environ.get(_NETWORK_VARIABLE, "").strip()))
+__all__ = ["backend_of", "connections"]
 
 
 def backend_of(
@@ -53,20 +47,11 @@ def _is_near(url: str) -> bool:
         return True
 
 
-def _network_allowed(text: str) -> bool:
-    if not text:
-        return True
-    from whisper_desktop.settings.kinds import flag  # slow to import, and rarely needed
-
-    # What cannot be read must not open the network.
-    return flag(text, if_bad=False)
-
-
 def _kept_key(url: str) -> KeySource:
     from whisper_desktop.settings import SecretStore
 
     store = SecretStore()
-    place = origin(url)
+    place = origin(normalise_url(url))
 
     async def key() -> str | None:
         return await asyncio.to_thread(store.get, place)

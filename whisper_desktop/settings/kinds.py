@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
 from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
+from whisper_desktop.wire.key_shapes import may_hold_a_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Expects:
     words: str
 
 
-_LIKE_A_KEY = re.compile(r"(?i)\b(?:sk|pk|rk|gsk|hf|xai)[-_][\w-]{8}|[\w+=-]{32}|://[^/]*@")
+_PASSWORD = re.compile(r"://[^/]*@")
 
 
 def shown(value: object) -> str:
@@ -31,7 +32,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value) if isinstance(value, StrEnum | Path | int | float) else repr(value)
-    if _LIKE_A_KEY.search(text):
+    if may_hold_a_key(text) or _PASSWORD.search(text):
         return "something that is not shown here, because it may be a key"
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -25,6 +25,13 @@ from whisper_desktop.settings.yaml_text import YamlProblem, read_entries
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _MAX_PROBLEMS = 50
 _MAX_DEPTH = 16
+_BASE_URL = "llm.base_url"
+_KEY_FOR_OPENROUTER = SettingsError(
+    f"{KEY_VARIABLE} is used for OpenRouter only.",
+    f"{URL_VARIABLE} is not set, so the key is not sent to the address in {_BASE_URL}.",
+    f"Set {URL_VARIABLE} too, or keep the key for that address: `whisper-desktop keys set`.",
+    where=KEY_VARIABLE,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +82,7 @@ def load_settings(
         *(files.config if not files.config_lost else files.spare.values()),
     ]
     resolved = resolve(layers, files.spare)
-    env_keys, key_problems = _keys_of(environ, resolved.settings)
+    env_keys, key_problems = _keys_of(environ, resolved.settings.llm.base_url, resolved.sources[_BASE_URL])
     problems = [*files.problems, *resolved.problems, *key_problems]
     if len(problems) > _MAX_PROBLEMS:
         more = len(problems) - _MAX_PROBLEMS
@@ -178,19 +185,25 @@ def _flattened(layer: Layer, values: Mapping[str, object], above: KeyPath = ()) 
 
 
 def _keys_of(
-    environ: Mapping[str, str], settings: Settings
+    environ: Mapping[str, str], base_url: str | None, source: Layer
 ) -> tuple[Mapping[str, Secret], tuple[SettingsError, ...]]:
-    """The environment's key by its origin: that of the URL beside it, of `llm.base_url`, or OpenRouter."""
+    """The environment's key by its origin: that of the URL beside it in the environment, else OpenRouter's.
+
+    An address from elsewhere does not get it: nobody has said that the two belong together.
+    """
     if not environ.get(KEY_VARIABLE, "").strip():
         return MappingProxyType({}), ()
+    beside = environ.get(URL_VARIABLE, "").strip() or (base_url if source is Layer.ENVIRONMENT else None)
     try:
         key = checked_key(environ[KEY_VARIABLE])
-        address = environ.get(URL_VARIABLE, "").strip() or settings.llm.base_url or OPENROUTER_ORIGIN
-        return MappingProxyType({origin_of(address): Secret(key)}), ()
+        owner = origin_of(beside or OPENROUTER_ORIGIN)
     except SecretsError as error:
         why = error.detail
     except ValueError:
         # Never to another server than the one it was meant for.
         why = f"It belongs to {URL_VARIABLE}, which cannot be used."
+    else:
+        elsewhere = base_url is not None and beside is None and origin_of(base_url) != owner
+        return MappingProxyType({owner: Secret(key)}), (_KEY_FOR_OPENROUTER,) if elsewhere else ()
     title, next_step = f"{KEY_VARIABLE} cannot be used.", "No key is sent from there until it is changed."
     return MappingProxyType({}), (SettingsError(title, why, next_step, where=KEY_VARIABLE),)

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import Reach
+from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
 
 LONGEST_ADDRESS = 2048
 
@@ -24,6 +25,7 @@ _PRIVATE = tuple(
 # Names that a router or mDNS answers. `wire.http` still checks where they resolve.
 _NETWORK_SUFFIXES = (".local", ".lan", ".home.arpa", ".internal")
 _SAFE_IN_PATH = "/:@!$&'()*+,;=-._~%"
+_KEYS_APART = "Keys are kept apart: `whisper-desktop keys set`."
 _PASTED_ENDINGS = ("/chat/completions", "/completions", "/models")
 
 
@@ -93,6 +95,8 @@ def normalise_url(text: str) -> str:
     typed = text.strip().strip("\"'").strip()
     if not typed:
         raise _unusable(text, "It is empty.")
+    if holds_a_key(typed):
+        raise _unusable("", "It holds something that looks like a key.", _KEYS_APART)
     if typed.isdigit():
         raise _unusable(
             text, "A number alone is a port.", f"Write 127.0.0.1:{typed} for a server on this computer."
@@ -148,7 +152,7 @@ def _host(text: str, parts: SplitResult) -> str:
         raise _unusable(
             text,
             "It contains a name or password before an “@”.",
-            "Keys are kept apart: `whisper-desktop keys set`.",
+            _KEYS_APART,
         )
     host = (parts.hostname or "").lower()
     if not host:
@@ -161,12 +165,12 @@ def _host(text: str, parts: SplitResult) -> str:
         except ValueError:
             raise _unusable(text, "What stands in the brackets is not an IPv6 address.") from None
     if not _NAME.fullmatch(host):
-        raise _unusable(text, f"“{host}” is not the name or number of a computer.")
+        raise _unusable(text, f"{_named(host)} is not the name or number of a computer.")
     if host.replace(".", "").isdigit():
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise _unusable(text, f"“{host}” is not a complete IPv4 address.") from None
+            raise _unusable(text, f"{_named(host)} is not a complete IPv4 address.") from None
     return host
 
 
@@ -174,10 +178,10 @@ def _as_ascii(text: str, host: str) -> str:
     try:
         encoded = host.encode("idna").decode("ascii")
     except UnicodeError:
-        raise _unusable(text, f"“{host}” is not the name of a computer.") from None
+        raise _unusable(text, f"{_named(host)} is not the name of a computer.") from None
     if not encoded.startswith("xn--") and ".xn--" not in encoded:
         # Full-width digits and letters fold to plain ones: what is read and what is meant would differ.
-        raise _unusable(text, f"“{host}” is written with look-alike characters.")
+        raise _unusable(text, f"{_named(host)} is written with look-alike characters.")
     return encoded
 
 
@@ -208,11 +212,19 @@ def _is_localhost(host: str) -> bool:
 
 
 def _unusable(text: str, why: str, next_step: str = "") -> SettingsError:
-    shown = text if len(text) <= 80 else text[:77] + "…"
+    """The sentence for an address that is none. What could be a password or a key in it is not repeated."""
+    shown, mark, _rest = text.partition("?")
     if "@" in shown:
         shown = "…@" + shown.rpartition("@")[2]
+    shown += mark and "?…"
+    if len(shown) > 80:
+        shown = shown[:77] + "…"
     return SettingsError(
-        f"The address “{shown}” cannot be used.",
+        "This address cannot be used." if may_hold_a_key(shown) else f"The address “{shown}” cannot be used.",
         why,
         next_step or "A server's address looks like http://127.0.0.1:1234.",
     )
+
+
+def _named(host: str) -> str:
+    return "What stands there" if may_hold_a_key(host) else f"“{host}”"

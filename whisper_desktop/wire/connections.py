@@ -36,6 +36,8 @@ _KEEP_ALIVE_FAR_S = 15.0
 _BOTH_LOOPBACKS_DELAY_S = 0.05  # ::1 is tried this long after 127.0.0.1, so that the order is stable.
 _BOTH_FAMILIES_DELAY_S = 0.25
 _HEADERS = {"user-agent": "whisper-desktop", "accept": "*/*", "accept-encoding": "gzip, deflate"}
+_AS_IT_IS = {"accept-encoding": "identity"}  # Packing saves nothing on a way that is short.
+_TURN = 2**16  # Bytes after which others get their turn: a body that is packed well enough never waits.
 _LONGEST_HEADER = 8190
 _MOST_HEADERS = 128
 _LARGE_BODY = 2**16  # What is shorter fits into the buffers on the way, so that handing it over cannot hang.
@@ -72,6 +74,8 @@ class Connections:
         the way to a connection may take.
         """
         route = _Route.to(address, reach, allowed)
+        if reach is not Reach.CLOUD:
+            headers = {**_AS_IT_IS, **headers}
         used = _Used()
         try:
             return await self._once(route, address, method, headers, body, connect, used)
@@ -260,14 +264,20 @@ class _Reply(StreamReply):
         super().__init__(response.status, headers, address)
         self._response = response
         self._next = response.content.readany
+        self._taken = 0
         self._pool = pool
         self._body = body
         pool.replies.add(self)
 
     async def next_piece(self) -> bytes:
         """See `StreamReply`."""
+        if self._taken >= _TURN:
+            self._taken = 0
+            await asyncio.sleep(0)
         try:
-            return await self._next()
+            piece = await self._next()
+            self._taken += len(piece)
+            return piece
         except TRANSPORT_ERRORS as error:
             failure = transport_errors.in_body(error, self.address, self.status)
         raise failure

@@ -3,6 +3,7 @@
 What callers can rely on:
 - Before any byte or DNS query leaves, the address is checked against the reach that the caller allows and
   against WHISPER_ALLOW_NETWORK. A local name that turns out to resolve to a public address is refused too.
+- A key goes to the internet over https only.
 - No redirects, no cookies, no retries, no proxies on the way to this computer or the local network. One
   exception: a kept-alive connection that the server had closed in the meantime is replaced, once, unseen.
 - Connecting and handing over a large request have deadlines always; `request` has one for everything. A
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Http", "Reply", "StreamReply", "parse_json"]
 
+_KEY_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 _NO_HEADERS: Mapping[str, str] = {}
 _encode = json_module.JSONEncoder(separators=(",", ":")).encode
 
@@ -102,6 +104,8 @@ class Http:
     ) -> StreamReply:
         """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`."""
         target = self._admit(url, allowed)
+        if target.reach is Reach.CLOUD and target.address.scheme == "http" and _has_key(headers):
+            raise _not_secure(target.address)
         if self._closed:
             raise BackendError(
                 ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
@@ -205,6 +209,20 @@ def _import() -> "type[Connections]":
     return Connections
 
 
+def _has_key(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() in _KEY_HEADERS for name in headers)
+
+
+def _not_secure(address: Address) -> BackendError:
+    return BackendError(
+        ErrorKind.NOT_CONFIGURED,
+        "A key is not sent over a connection that is not secure.",
+        f"{address.netloc} is on the internet, and everybody on the way there could read the key.",
+        f"Use https://{address.netloc}, or remove the key.",
+        request_sent=False,
+    )
+
+
 def _consent(target: _Target, allowed: Reach) -> ConsentRequired:
     return ConsentRequired(
         f"Nothing was sent to {target.address.netloc}: it is outside of what is allowed.",
@@ -215,7 +233,10 @@ def _consent(target: _Target, allowed: Reach) -> ConsentRequired:
 
 
 def _redirected(address: Address, status: int, location: str) -> BackendError:
-    where = location.split("?")[0][:120] or "nowhere"
+    try:
+        where = parse_url(location).origin
+    except SettingsError:
+        where = "another address"
     return BackendError(
         ErrorKind.NOT_AN_LLM,
         f"{address.netloc} sends everyone on to {where}.",
