@@ -223,6 +223,15 @@ def test_a_server_on_the_network_does_not_count_as_one_here() -> None:
     assert get_recommended_setup(machine(16), [far]).ready_model is None
 
 
+def test_a_server_that_may_pass_prompts_on_is_named_and_not_used() -> None:
+    jan = server("jan", "Jan", ModelInfo("m", loaded=True), reach=None)
+    advice = get_recommended_setup(machine(16), [jan])
+    assert (advice.preferred_server, advice.ready_model) == ("ollama", None)
+    assert advice.reasons[-1].startswith("Jan runs too, but it may pass prompts on")
+    ollama = server("ollama", "Ollama", ModelInfo("llama3.2:3b", loaded=True))
+    assert get_recommended_setup(machine(16), [jan, ollama]) == get_recommended_setup(machine(16), [ollama])
+
+
 def test_a_small_machine_with_a_key_is_told_to_ask() -> None:
     cloud = server("openrouter", "OpenRouter", ModelInfo("a/b"), reach=Reach.CLOUD)
     advice = get_recommended_setup(machine(4), [cloud])

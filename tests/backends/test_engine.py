@@ -106,6 +106,11 @@ async def test_asking_what_it_has_does_not_start_it(engine: ServerAsEngine, back
     assert engine.starts == 0
 
 
+async def test_its_window_is_the_same_whatever_model_is_named(engine: ServerAsEngine, http: Http) -> None:
+    backend = create_backend({"backend": "builtin", "context_length": 8192}, http=http, engine=engine)
+    assert backend.context_of("a-name-meant-for-another-server") == backend.context_of(None) == 8192
+
+
 async def test_an_engine_that_cannot_start_says_why(engine: ServerAsEngine, backend: Backend) -> None:
     engine.broken = True
     with pytest.raises(BackendError) as caught:

@@ -8,9 +8,11 @@ import pytest
 from tests.backends.conftest import ASK
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import BACKENDS, BackendConfig, create_backend
+from whisper_desktop.backends.factory import connections
 from whisper_desktop.backends.request import Endpoint, Secret, roots_of
 from whisper_desktop.errors import BackendError, NetworkBlocked, SettingsError
-from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
+from whisper_desktop.settings import load_settings
+from whisper_desktop.values import IDENTITIES, Deadlines, ErrorKind, Reach
 from whisper_desktop.wire.http import Http
 
 
@@ -128,6 +130,23 @@ async def test_a_network_that_is_switched_off_is_off_for_a_script_too(
     backend = create_backend({"backend": "openrouter", "api_key": "k", "model": "m"})
     with pytest.raises(NetworkBlocked):
         await backend.generate_text(ASK)
+
+
+@pytest.mark.parametrize(
+    ("value", "open_"), [("", True), (" ", True), ("1", True), ("On", True), ("0", False), ("fasle", False)]
+)
+def test_the_switch_for_the_network_is_read_as_in_the_settings(
+    monkeypatch: pytest.MonkeyPatch, value: str, open_: bool
+) -> None:
+    monkeypatch.setenv("WHISPER_ALLOW_NETWORK", value)
+    assert connections(Deadlines()).allow_network is open_
+    assert load_settings().settings.llm.allow_network is open_
+
+
+def test_a_key_in_the_place_of_a_name_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="Unknown backend") as caught:
+        create_backend({"backend": "sk-SECRETSECRET1"})
+    assert "SECRET" not in str(caught.value)
 
 
 async def test_a_key_from_code_is_sent_and_never_shown(servers: ServerFactory) -> None:

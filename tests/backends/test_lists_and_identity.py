@@ -11,6 +11,7 @@ from whisper_desktop.values import (
     Deadlines,
     ErrorKind,
 )
+from whisper_desktop.wire.http import Http
 
 CHAT = "/v1/chat/completions"
 NATIVE = "GET /api/v1/models"
@@ -68,7 +69,7 @@ async def test_a_named_model_is_not_looked_up_where_a_wrong_name_is_refused_by_t
 ) -> None:
     server = servers("openai_compatible", models=["m"])
     await make(server, "m").generate_text(ASK)
-    assert paths(server) == [f"POST {CHAT}"]
+    assert paths(server) == ["GET /lmstudio-greeting", "GET /", f"POST {CHAT}"]
 
 
 # --- who answers ------------------------------------------------------------------------------------------
@@ -186,3 +187,43 @@ async def test_an_engine_that_is_still_loading_is_recognised_as_one(
     with pytest.raises(BackendError) as caught:
         await make(server, "m", as_given=False).generate_text(ASK)
     assert caught.value.kind is ErrorKind.LOADING
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_program_that_took_the_port_a_moment_ago_gets_neither_the_prompt_nor_the_key(
+    servers: ServerFactory, http: Http, make: MakeBackend, kept: bool
+) -> None:
+    server = servers("llama_cpp", "--auth", "right-key")
+    backend = make(server, "m", as_given=False, key="right-key")
+    await backend.generate_text(ASK)
+    if not kept:
+        await http.refresh()
+    server.kill()
+    other = servers("openai_compatible", port=server.port)
+    with pytest.raises(BackendError) as caught:
+        await backend.generate_text(ASK)
+    assert caught.value.kind is ErrorKind.NOT_AN_LLM
+    assert {(asked["method"], asked["headers"].get("authorization")) for asked in other.requests()} == {
+        ("GET", None)
+    }
+
+
+async def test_many_questions_at_once_each_go_to_a_server_that_was_recognised(
+    servers: ServerFactory, make: MakeBackend
+) -> None:
+    server = servers("llama_cpp")
+    backend = make(server, "m", as_given=False)
+    answers = await asyncio.gather(*(backend.generate_text(ASK) for _ in range(20)))
+    assert all(answer.text for answer in answers)
+    assert len(server.requests(CHAT)) == 20
+
+
+async def test_a_kept_connection_needs_no_second_recognition(
+    servers: ServerFactory, make: MakeBackend
+) -> None:
+    server = servers("llama_cpp")
+    backend = make(server, "m", as_given=False)
+    for _ in range(5):
+        await backend.generate_text(ASK)
+    assert paths(server) == ["GET /props", *[f"POST {CHAT}"] * 5]
+    assert len(server.log("connection")) == 1

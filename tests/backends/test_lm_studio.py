@@ -58,7 +58,7 @@ async def test_lm_studio_without_a_model_says_so(servers: ServerFactory, make: M
 async def test_lm_studio_with_a_wrong_path_is_not_mistaken_for_an_empty_answer(
     servers: ServerFactory, http: Http
 ) -> None:
-    config = {"backend": "openai_compatible", "url": servers("lm_studio").url + "/nope", "model": "m"}
+    config = {"backend": "openai_compatible", "url": servers("lm_studio", models=["m"]).url + "/nope"}
     with pytest.raises(BackendError) as caught:
         await create_backend(config, http=http).generate_text(ASK)
     assert caught.value.kind is ErrorKind.NOT_AN_LLM
@@ -180,12 +180,14 @@ async def test_a_larger_context_is_loaded_once_and_the_smaller_instance_stays(
 ) -> None:
     server = servers("lm_studio", models=[{"id": "m", "context_length": 4096, "max_context_length": 32768}])
     backend = make(server, "m", context_length=16384)
+    await backend.list_models()
+    assert (backend.is_ready(None), backend.context_of(None)) == (False, 16384)
     for _ in range(3):
         await backend.generate_text(ASK)
     (load,) = server.requests(LOAD)
     assert load["body"] == {"model": "m", "context_length": 16384}
     assert {request["body"]["model"] for request in server.requests(CHAT)} == {"m:2"}
-    assert backend.context_of(None) == 16384
+    assert (backend.is_ready(None), backend.context_of(None)) == (True, 16384)
     await backend.unload_model()
     assert [request["body"] for request in server.requests(UNLOAD)] == [{"instance_id": "m:2"}]
     assert [model.id for model in await backend.list_models() if model.loaded] == ["m"]
@@ -246,3 +248,17 @@ async def test_json_without_a_schema_is_refused_here_because_lm_studio_would(
         await make(server).generate_text(ASK, config)
     assert caught.value.kind is ErrorKind.UNSUPPORTED
     assert server.requests(CHAT) == []
+
+
+async def test_an_lm_studio_that_was_updated_is_asked_for_its_newest_list_again(
+    servers: ServerFactory, make: MakeBackend
+) -> None:
+    old = servers("lm_studio", "--version", "0.3.10", models=["m"])
+    backend = make(old)
+    await backend.generate_text(ASK)
+    old.kill()
+    with pytest.raises(BackendError):
+        await backend.generate_text(ASK)
+    new = servers("lm_studio", port=old.port, models=["m", {"id": "far", "device": "workstation"}])
+    assert [model.remote for model in await backend.list_models()] == [False, True]
+    assert "GET /api/v1/models" in paths(new)

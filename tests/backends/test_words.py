@@ -2,7 +2,7 @@
 
 import pytest
 
-from whisper_desktop.backends.words import told
+from whisper_desktop.backends.words import shown, told, without
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind, Reach
 
@@ -67,3 +67,50 @@ def test_what_a_backend_says_in_its_own_name_is_not_said_again_in_other_words() 
         error, backend="openrouter", name="OpenRouter", url="", model="a", reach=Reach.CLOUD, key=None
     )
     assert str(again) == str(error)
+
+
+KEY = "sk-or-v1-0123456789-abcdef"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"The key {KEY} is wrong.",
+        f"The key {KEY.upper()} is wrong.",
+        f"The key {KEY.replace('-', '%2D')} is wrong.",
+        f"It was {KEY[:-3]}",
+        f"It was {KEY[:8]}…",
+        f"“It was {KEY[:20].upper()}.”",
+        f"It was {KEY.replace('-', '%2d')[:13]}",
+        f"It was {KEY.replace('-', '%2d')[:14]}",
+    ],
+)
+@pytest.mark.parametrize("kind", [ErrorKind.SERVER_ERROR, ErrorKind.CANCELLED])
+def test_no_part_of_a_key_is_left(said: str, kind: ErrorKind) -> None:
+    error = BackendError(kind, said, said, said)
+    text = str(hidden(error)).lower()
+    assert "sk-or" not in text
+    assert "0123" not in text
+    assert "…" in text
+
+
+def test_a_model_that_is_named_like_the_key_is_not_named() -> None:
+    error = hidden(BackendError(ErrorKind.MODEL_MISSING, "It is not there."), model=KEY)
+    assert error.title == "OpenRouter has no model called “…”."
+
+
+def test_a_word_that_stands_for_no_key_is_left_in_other_words() -> None:
+    assert without("ollama", "Ollama said no.") == "Ollama said no."
+    assert shown("ollama", "ollama-3") == "ollama-3"
+
+
+def hidden(error: BackendError, *, model: str | None = None, key: str = KEY) -> BackendError:
+    return told(
+        error,
+        backend="openrouter",
+        name="OpenRouter",
+        url="https://openrouter.ai/api/v1",
+        model=model,
+        reach=Reach.CLOUD,
+        key=key,
+    )

@@ -179,6 +179,11 @@ def test_what_to_do_is_said_once_by_who_knows_it_best(
     assert advice_on(failed(kind, guidance)) == advice
 
 
+def test_guidance_fills_in_where_an_error_knows_nothing_to_do() -> None:
+    silent = LLMConnectionError("No.", kind=ErrorKind.RATE_LIMITED, setup_guidance=ONE_STEP)
+    assert advice_on(silent).first == "Set X up."
+
+
 def test_a_question_keeps_its_own_words_before_what_else_can_be_done() -> None:
     asks = ConsentRequired("Far.", "", "Allow it.", needed=Reach.CLOUD, setup_guidance=STEPS)
     assert (advice_on(asks).first, advice_on(asks).steps) == ("Allow it.", STEPS.steps)

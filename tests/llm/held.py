@@ -20,12 +20,13 @@ _SMALL_BUFFER = 4096
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ANSWER = b'data: {"choices":[{"index":0,"delta":{"content":"Fine."},"finish_reason":"stop"}]}\n\n'
 _DONE = b"data: [DONE]\n\n"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Returns once it is so: for what no event tells, but a server's log or a counter."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
 
 
@@ -116,7 +117,7 @@ class HoldingServer:
     def backend(self, http: Http, deadlines: Deadlines, reach: Reach = Reach.THIS_MACHINE) -> Backend:
         """One that asks this server, and nothing before the question."""
         config = BackendConfig(
-            "openai_compatible", "Holding server", self.url, "m", reach, as_given=True
+            "vllm", "Holding server", self.url, "m", reach, as_given=True
         )
         return create_backend(config, http=http, deadlines=deadlines)
 
@@ -135,6 +136,9 @@ class HoldingServer:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET"):
+                    writer.write(NOT_FOUND)
+                    continue
                 if self.holds == "body":
                     await self._hold(reader)
                     return

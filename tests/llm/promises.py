@@ -187,7 +187,8 @@ class Asking:
         assert self.http.open_sockets == 0
         left = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
         assert not left, f"tasks are left: {left}"
-        bad = [record for record in self._log.records if record.levelno >= logging.ERROR]
+        said = [*self._log.get_records("call"), *self._log.get_records("teardown")]
+        bad = [record for record in said if record.levelno >= logging.ERROR]
         assert not bad, f"errors were logged: {bad}"
 
     async def _the_next_one_is_answered(self) -> None:

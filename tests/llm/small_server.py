@@ -32,7 +32,7 @@ class SmallServer:
     def backend(self, http: Http) -> Backend:
         """One that asks this server, and nothing before the question."""
         config = BackendConfig(
-            "openai_compatible",
+            "vllm",
             "Small server",
             self.url,
             model="m",
@@ -49,6 +49,9 @@ class SmallServer:
             while True:
                 async with asyncio.timeout(idle_s):
                     head = await reader.readuntil(b"\r\n\r\n")
+                    if head.startswith(b"GET"):
+                        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                        continue
                     _, _, length = head.lower().partition(b"content-length:")
                     await reader.readexactly(int(length.split(b"\r\n")[0]))
                 self.answers += 1

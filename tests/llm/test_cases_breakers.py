@@ -250,5 +250,4 @@ async def test_when_all_want_to_be_left_alone_nobody_is_asked(
     assert {attempt.kind for attempt in outcome.attempts} == {ErrorKind.RATE_LIMITED}
     assert {attempt.backend for attempt in outcome.attempts} == {"openai_compatible", "lm_studio"}
     assert all("It asked to be left alone until" in attempt.detail for attempt in outcome.attempts)
-    print(outcome)
     assert [hits(server) for server in chain] == asked

@@ -3,10 +3,13 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.llm.held import Witness
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop import LLMClient
 from whisper_desktop.backends import BackendConfig, create_backend
@@ -18,9 +21,9 @@ from whisper_desktop.errors import (
     NetworkBlocked,
     SettingsError,
 )
-from whisper_desktop.llm import AnswerStream
+from whisper_desktop.llm import AnswerStream, Shared
 from whisper_desktop.llm.client import Step
-from whisper_desktop.values import Deadlines, ErrorKind, GenerationConfig, Reach
+from whisper_desktop.values import BackendEvent, Deadlines, ErrorKind, GenerationConfig, Reach, TextDelta
 from whisper_desktop.wire.http import Http
 
 PROJECT = Path(__file__).parents[2]
@@ -121,11 +124,17 @@ async def test_the_environment_can_switch_the_network_off(monkeypatch: pytest.Mo
     assert isinstance(caught.value.last_error, NetworkBlocked)
 
 
+def test_an_address_needs_no_scheme() -> None:
+    for step in ("192.168.1.5:8000", "nas.local:8000", "example.com/v1"):
+        LLMClient([step])
+
+
 @pytest.mark.parametrize(
     ("step", "error", "words"),
     [
         ("lm_studi", ValueError, "Unknown backend: lm_studi"),
         ("", ValueError, "Unknown backend"),
+        ("sk-not-a-real-one-1", ValueError, "may be a key"),
         ("http://", SettingsError, "address"),
         ({"backend": "guide"}, ValueError, "guide"),
         ({"url": "http://127.0.0.1:1"}, ValueError, "Unknown backend"),
@@ -297,7 +306,8 @@ async def test_another_task_may_stop_an_answer(servers: ServerFactory, fault: st
 async def test_a_stop_at_any_moment_ends_the_reader_quietly(servers: ServerFactory) -> None:
     """At any turn of the loop, also where it is busy with an event, and where the answer ends by itself."""
     server = servers("openai_compatible", "--tokens", "20")
-    async with LLMClient(f"{server.url}/v1", model=MODEL) as client:
+    shared = Shared(hooks=[Witness()])  # it takes a moment of its own when an answer is stopped
+    async with LLMClient(f"{server.url}/v1", model=MODEL, shared=shared) as client:
         turns = whole = 0
         while whole < 3:
             stream = client.stream("Hi")
@@ -321,6 +331,27 @@ class Busy(Reader):
             for _ in range(2):
                 await asyncio.sleep(0)
         return "ended"
+
+
+class Stubborn(StubBackend):
+    """Takes no notice of being cancelled."""
+
+    async def stream_batches(
+        self, *_args: object, **_options: object
+    ) -> AsyncGenerator[Sequence[BackendEvent], None]:
+        yield [TextDelta("first")]
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        yield [TextDelta("second")]
+
+
+async def test_a_backend_that_takes_no_notice_is_stopped_at_its_next_piece() -> None:
+    reader = Reader(LLMClient(Stubborn(STUB.config, deadlines=Deadlines())).stream("Hi"))
+    await reader.spoke.wait()
+    async with asyncio.timeout(1):
+        await reader.stream.aclose()
+        assert await reader.task == "ended"
+    assert (reader.text, reader.task.cancelling()) == ("first", 0)
 
 
 async def test_the_reader_may_stop_it_and_go_on_reading(servers: ServerFactory) -> None:

@@ -143,6 +143,11 @@ async def test_nothing_of_a_batch_is_sent_where_a_prompt_is_none(
 
 
 async def test_a_script_that_says_nothing_asks_ten_at_once(servers: ServerFactory, step: MakeStep) -> None:
-    server = servers("openai_compatible", "--token-delay", "0.02")
-    await InferenceEngine(LLMClient([step(server)])).generate_batch(["Hi"] * 30)
-    assert most_at_once(server) == 10
+    server = servers("openai_compatible", "--fault", "hang@chat")
+    client = LLMClient([step(server, model=SAYS)])
+    batch = asyncio.create_task(InferenceEngine(client).generate_batch(["Hi"] * 30))
+    await asyncio.to_thread(server.wait_for, "request", 10)
+    assert (client.shared.limiter.active, client.shared.limiter.waiting) == (10, 20)
+    batch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await batch

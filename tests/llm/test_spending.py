@@ -90,7 +90,8 @@ async def test_a_whole_answer_stands_even_if_nobody_says_what_it_cost(
     cloud = step(f"{server.url}/v1", "openrouter", reach=Reach.CLOUD, key=KEY, model=MODEL, deadlines=QUICK)
     ledger = Ledger(None)
     shared = Shared(quick, ledger=ledger)
-    answer = await LLMClient([cloud], reach="cloud", shared=shared).chat_completion("Hi")
+    async with asyncio.timeout(2):
+        answer = await LLMClient([cloud], reach="cloud", shared=shared).chat_completion("Hi")
     assert answer.text == "You said: Hi"
     assert answer.provenance.cost_usd is None
     assert ledger.today().total == Count(1, 1, 5, 3, 0)

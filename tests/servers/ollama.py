@@ -33,6 +33,7 @@ from tests.servers.ollama_dialect import (
     chat_reaction,
     details_of,
     digest_of,
+    elsewhere,
     embedded,
     error_text,
     full_name,
@@ -272,8 +273,7 @@ class Ollama(Server):
             "capabilities": list(model.capabilities),
             "modified_at": "2025-05-10T08:06:48.639712648-07:00",
         }
-        if model.remote_host:
-            shown |= {"remote_model": model.remote_model or model.id, "remote_host": model.remote_host}
+        shown |= elsewhere(model)
         return shown
 
     def _pull(self, request: Request) -> Reaction:
@@ -334,6 +334,7 @@ class Ollama(Server):
             delay_s=delay,
             broken=broken,
             error_text=STOPPED,
+            passed_on=elsewhere(model),
         )
 
     def _answer(self, request: Request, options: Json) -> Answer:

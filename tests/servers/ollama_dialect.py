@@ -38,8 +38,7 @@ def details_of(model: ModelSpec) -> Json:
 def tag_of(model: ModelSpec, *, capabilities: bool = True) -> Json:
     """One entry of /api/tags."""
     tag: Json = {"name": full_name(model.id), "model": full_name(model.id)}
-    if model.remote_host:
-        tag |= {"remote_model": model.remote_model or model.id, "remote_host": model.remote_host}
+    tag |= elsewhere(model)
     tag |= {
         "modified_at": "2025-05-10T08:06:48.639712648-07:00",
         "size": 384 if model.remote_host else model.size_bytes,
@@ -56,6 +55,13 @@ def called(call: ToolUse, index: int) -> Json:
     return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": call.fields}}
 
 
+def elsewhere(model: ModelSpec) -> Json:
+    """Where a model runs that Ollama only passes on; nothing for one of its own."""
+    if not model.remote_host:
+        return {}
+    return {"remote_model": model.remote_model or model.id, "remote_host": model.remote_host}
+
+
 def chat_reaction(
     answer: Answer,
     *,
@@ -64,11 +70,15 @@ def chat_reaction(
     delay_s: float = 0,
     broken: Response | None = None,
     error_text: str = "model runner has unexpectedly stopped",
+    passed_on: Json | None = None,
 ) -> Reaction:
-    """/api/chat or, with `generate`, /api/generate: NDJSON lines or one object."""
+    """/api/chat or, with `generate`, /api/generate: NDJSON lines or one object.
+
+    `passed_on` is what each of them says of a model that runs somewhere else.
+    """
 
     def piece(content: str, thinking: str, more: Json, calls: Sequence[Json] = ()) -> Json:
-        line: Json = {"model": answer.model, "created_at": NOW}
+        line: Json = {"model": answer.model, **(passed_on or {}), "created_at": NOW}
         if generate:
             line |= {"response": content, **({"thinking": thinking} if thinking else {})}
         else:

@@ -250,7 +250,8 @@ _KEY = "sk-or-v1-0123456789abcdef"
     [
         ({}, "", "https://openrouter.ai"),
         ({"LLM_CHAT_API_URL": "http://10.0.0.5:8000/v1"}, "", "http://10.0.0.5:8000"),
-        ({}, "llm: {base_url: 'http://10.0.0.6:8000/v1'}", "http://10.0.0.6:8000"),
+        ({}, "llm: {base_url: 'https://openrouter.ai/api/v1'}", "https://openrouter.ai"),
+        ({"WHISPER_LLM__BASE_URL": "http://10.0.0.7:8000/v1"}, "", "http://10.0.0.7:8000"),
         (
             {"LLM_CHAT_API_URL": "https://x.example/v1"},
             "llm: {base_url: 'http://10.0.0.6'}",
@@ -276,6 +277,15 @@ def test_a_key_does_not_follow_to_another_server_than_its_url(home: Home) -> Non
     )
     assert not loaded.env_keys
     assert [problem.where for problem in loaded.problems] == ["LLM_CHAT_API_URL", "LLM_CHAT_API_KEY"]
+
+
+def test_a_key_without_an_url_beside_it_is_openrouters_and_the_person_is_told(home: Home) -> None:
+    home.config.write_text("llm: {base_url: 'https://collector.example/v1'}")
+    loaded = home.load(env={"LLM_CHAT_API_KEY": _KEY})
+    assert list(loaded.env_keys) == ["https://openrouter.ai"]
+    told = str(only(loaded))
+    assert "for OpenRouter only" in told
+    assert "Set LLM_CHAT_API_URL too" in told
 
 
 @pytest.mark.parametrize(

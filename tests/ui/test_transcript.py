@@ -253,6 +253,9 @@ def test_try_again_stands_under_a_break_where_the_text_begins(
     laid = layout(view, 0)
     again = next(spot for spot in laid.spots if spot.action == "retry")
     assert again.rect.left() == laid.style.column[0]
+    assert "Stopped after 2 words." in shown_lines(view, 0)
+    model.append(rows.broken(after(TextDelta("Half an")), LLMConnectionError("It broke.")))
+    assert "⚠  It broke." in shown_lines(view, 1)  # a state of its own: colour, sign and words
 
 
 @pytest.mark.parametrize("times", [1, 8])

@@ -75,6 +75,34 @@ def test_what_cannot_be_used_is_told_in_three_parts(typed: str) -> None:
     assert len(str(error)) < 400
 
 
+KEY = "sk-SECRETSECRET1"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        KEY,
+        f"http://{KEY}/",
+        f"http://{KEY}@127.0.0.1/",
+        f"http://127.0.0.1/v1/{KEY}",
+        f"http://127.0.0.1/v1?key={KEY}",
+        f"http://127.0.0.1/v1?x=secret&y=http://a@b/{KEY}",
+        "http://127.0.0.1/v1?key=secret",
+        "http://127.0.0.1/?secret@x",
+        f"ftp://127.0.0.1/{KEY}",
+        "http://secret_" + "x" * 40 + "!/",
+    ],
+)
+def test_a_key_in_an_address_is_neither_used_nor_repeated(typed: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        normalise_url(typed)
+    assert "secret" not in str(caught.value).lower()
+
+
+def test_names_that_only_begin_like_a_key_are_addresses() -> None:
+    assert normalise_url("http://sk-learning-cluster.lan:8000") == "http://sk-learning-cluster.lan:8000"
+
+
 @pytest.mark.parametrize(
     ("url", "reach"),
     [

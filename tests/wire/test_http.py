@@ -127,7 +127,7 @@ def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 async def failure(
-    http: Http, url: str, *, allowed: Reach = Reach.THIS_MACHINE, **options: float
+    http: Http, url: str, *, allowed: Reach = Reach.THIS_MACHINE, key: bool = True, **options: float
 ) -> BackendError:
     with pytest.raises(BackendError) as caught:
         await http.request(
@@ -135,7 +135,7 @@ async def failure(
             url,
             allowed=allowed,
             json={"a": 1},
-            headers={"authorization": KEY},
+            headers={"authorization": KEY} if key else {},
             **options,  # type: ignore[arg-type]
         )
     error = caught.value
@@ -179,7 +179,7 @@ async def test_a_name_that_does_not_exist_is_not_mistaken_for_a_dead_server(http
         await asyncio.get_running_loop().getaddrinfo("nonexistent.invalid", 80)
     except socket.gaierror as lookup:
         expected = ErrorKind.OFFLINE if lookup.errno == socket.EAI_AGAIN else ErrorKind.NAME_NOT_FOUND
-    error = await failure(http, "http://nonexistent.invalid/v1", allowed=Reach.CLOUD)
+    error = await failure(http, "https://nonexistent.invalid/v1", allowed=Reach.CLOUD)
     assert (error.kind, error.request_sent) == (expected, False)
 
 
@@ -279,8 +279,18 @@ async def test_a_redirect_is_an_error_that_names_where_it_wanted_to_go(http: Htt
     async with serving(answering(response)) as url:
         error = await failure(http, url)
     assert (error.kind, error.status) == (ErrorKind.NOT_AN_LLM, 302)
-    assert "http://elsewhere.example/login" in error.title
+    assert "to http://elsewhere.example." in error.title
     assert "token" not in str(error)
+
+
+@pytest.mark.parametrize("location", [b"/login", b"http://\x1b]52;c;eA==\x07x\xff/", b"x\x1b[31m", b""])
+async def test_a_redirect_to_what_is_no_address_repeats_nothing_of_it(http: Http, location: bytes) -> None:
+    response = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    async with serving(answering(response)) as url:
+        error = await failure(http, url)
+    assert error.kind is ErrorKind.NOT_AN_LLM
+    assert error.title.isprintable()
+    assert location.strip() == b"" or location.decode("latin-1") not in str(error)
 
 
 async def test_a_body_beyond_the_limit_is_refused_also_when_it_was_compressed(http: Http) -> None:
@@ -303,7 +313,7 @@ async def test_a_body_that_cannot_be_unpacked_is_malformed(http: Http, encoding:
         assert (await failure(http, url)).kind is ErrorKind.MALFORMED
 
 
-async def test_only_what_can_be_unpacked_is_asked_for(http: Http) -> None:
+async def test_nothing_packed_is_asked_for_on_this_computer(http: Http) -> None:
     seen = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -312,7 +322,48 @@ async def test_only_what_can_be_unpacked_is_asked_for(http: Http) -> None:
 
     async with serving(handle) as url:
         await http.request("GET", url, allowed=Reach.THIS_MACHINE)
-    assert b"accept-encoding: gzip, deflate\r\n" in seen[0].lower()
+    assert b"accept-encoding: identity\r\n" in seen[0].lower()
+
+
+async def test_others_get_their_turn_while_a_small_body_unpacks_to_much(http: Http) -> None:
+    packed = gzip.compress(b": p\n\n" * 10_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    size = largest = turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def take(piece: bytes) -> None:
+        nonlocal size, largest
+        size, largest = size + len(piece), max(largest, len(piece))
+
+    async with serving(answering(head + packed)) as url:
+        counting = asyncio.create_task(count_turns())
+        await read_all(http, url, take)
+        counting.cancel()
+    assert size == 50_000_000
+    assert largest <= MIB
+    assert turns > size / MIB
+
+
+async def test_cancelling_ends_a_small_body_that_unpacks_to_much(http: Http) -> None:
+    packed = gzip.compress(b"0" * 50_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    size = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal size
+        size += len(piece)
+        asyncio.get_running_loop().call_soon(reading.cancel)
+
+    async with serving(answering(head + packed)) as url:
+        reading = asyncio.create_task(read_all(http, url, take))
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert size <= 2 * MIB
 
 
 @pytest.mark.parametrize("window", [31, 15], ids=["gzip", "deflate"])
@@ -740,6 +791,23 @@ async def test_a_local_name_that_leads_out_of_the_network_is_refused_before_it_i
     assert "203.0.113.7" in caught.value.detail
 
 
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "X-Goog-Api-Key"])
+async def test_a_key_does_not_go_to_the_internet_unless_the_way_is_secure(
+    http: Http, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    lookups = NoLookups(monkeypatch)
+    with pytest.raises(BackendError) as caught:
+        await http.request("GET", "http://far.example", allowed=Reach.CLOUD, headers={header: KEY})
+    error = caught.value
+    assert (error.kind, error.request_sent) == (ErrorKind.NOT_CONFIGURED, False)
+    assert error.title == "A key is not sent over a connection that is not secure."
+    assert "https://far.example" in error.next_step
+    assert lookups.asked == []
+    for url, key in (("https://far.example", True), ("http://far.example", False)):
+        await failure(http, url, allowed=Reach.CLOUD, key=key)
+    assert len(lookups.asked) == 2
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_localhost_finds_a_server_on_either_loopback_address_without_dns(
     http: Http, monkeypatch: pytest.MonkeyPatch, host: str
@@ -876,7 +944,7 @@ async def test_a_proxy_that_does_not_answer_is_told_as_the_proxy(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", f"http://user:secret@127.0.0.1:{closed_port}")
     for url in ("http://far.example", "https://far.example"):
-        error = await failure(http, url, allowed=Reach.CLOUD)
+        error = await failure(http, url, allowed=Reach.CLOUD, key=url.startswith("https"))
         assert (error.kind, error.request_sent) == (ErrorKind.OFFLINE, False)
         assert "secret" not in "".join(traceback.format_exception(error))
 
@@ -887,7 +955,7 @@ async def test_a_far_address_that_no_proxy_names_is_not_sent_to_the_proxy(
     monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port}")
     monkeypatch.setenv("NO_PROXY", "far.example")
     lookups = NoLookups(monkeypatch)
-    await failure(http, "http://far.example", allowed=Reach.CLOUD)
+    await failure(http, "https://far.example", allowed=Reach.CLOUD)
     assert len(lookups.asked) == 1
 
 

@@ -509,6 +509,7 @@ def test_a_call_whose_arguments_take_long_is_told_once_for_each_piece_and_not_wh
     fragments = [called(part(piece, index=0)) for piece in ('{"x', '": [', "1")]
     assert decoder.feed(stream(*fragments)) == [Progress(Phase.CALLING)]
     assert decoder.feed(stream(called(part(", 2", index=0)))) == [Progress(Phase.CALLING)]
+    assert decoder.feed(b": still there\n\n") == []
     assert decoder.feed(stream(called(part("]}", index=0)))) == []
     assert decoder.feed(stream(called(part('{"y": ', index=1, id="b", name="add")))) == [
         ToolCallDelta(ToolCall("a", "add", '{"x": [1, 2]}')),

@@ -6,7 +6,7 @@ already runs with a model wins over installing another; LM Studio needs a deskto
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from whisper_desktop.advice.graphics import GraphicsVerdict, judge_graphics
 from whisper_desktop.advice.steps import SETUP_URLS, links, load_steps, setup_steps
@@ -70,6 +70,13 @@ def get_recommended_setup(resources: ResourceInfo, servers: Sequence[ServerInfo]
         16 if memory >= TIER_16 else 8 if memory >= TIER_8 else 0,
         tuple(servers),
     )
+    advice = _choice(situation)
+    if advice.ready_model is not None:
+        return advice
+    return replace(advice, reasons=(*advice.reasons, *_not_used_unasked(servers)))
+
+
+def _choice(situation: _Situation) -> SetupRecommendation:
     running = _running_choice(situation)
     if running is not None:
         return running
@@ -103,6 +110,17 @@ def _running_choice(situation: _Situation) -> SetupRecommendation | None:
         if fits:
             return _load_advice(server, fits, situation)
     return None
+
+
+def _not_used_unasked(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
+    """What runs too, but may pass prompts on."""
+    unplaced = [server for server in servers if server.reach is None and server.chat_models]
+    return tuple(
+        f"{server.name} runs too, but it may pass prompts on to other computers, so it is not used unasked: "
+        "add its address in Settings if you trust it."
+        for server in unplaced
+        if server.status is ServerStatus.AVAILABLE
+    )
 
 
 def _ready_models(server: ServerInfo, budget: Budget) -> list[ModelInfo]:

@@ -103,7 +103,6 @@ class App:
         from whisper_desktop.app.places import Places
         from whisper_desktop.app.talking import House, Talking
         from whisper_desktop.settings import SecretStore
-        from whisper_desktop.settings.paths import data_dir
 
         store = SecretStore(run_keys=self.loaded.env_keys, deadlines=self.deadlines)
         self._keys = Keys(store, lambda: self._llm)
@@ -123,7 +122,7 @@ class App:
             resources=self.resources,
             known_resources=lambda: self._resources,
             troubled=self._troubled,
-            spending_file=data_dir(self._env) / "spending.sqlite",
+            spending_file=_spending_file(self._env),
             http=http,
             deadlines=self.deadlines,
             bus=self.bus,
@@ -424,6 +423,16 @@ class App:
     async def keys(self) -> tuple[str, ...]:
         """The origins that have a key; never a key."""
         return await _started(self._keys).origins()
+
+
+def _spending_file(env: Mapping[str, str]) -> Path | None:
+    """Where costs are kept; None where nothing can be kept."""
+    from whisper_desktop.settings.paths import data_dir
+
+    try:
+        return data_dir(env) / "spending.sqlite"
+    except SettingsError:
+        return None
 
 
 T = TypeVar("T")

@@ -65,7 +65,7 @@ class House:
     resources: Callable[[], Awaitable[ResourceInfo]]
     known_resources: Callable[[], ResourceInfo | None]
     troubled: Callable[[str], None]
-    spending_file: Path
+    spending_file: Path | None
     http: "Http"
     deadlines: Deadlines
     bus: Bus

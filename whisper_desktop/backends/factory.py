@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from whisper_desktop.backends.engine import EngineLike
     from whisper_desktop.wire.http import Http
 
-_GENERIC = "openai_compatible:OpenAICompatibleBackend"
+_GENERIC = "address:AddressBackend"
 
 BACKENDS: Mapping[str, str] = {
     "lm_studio": "lm_studio:LMStudioBackend",

@@ -12,14 +12,14 @@ the next request costs no second one.
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
-from whisper_desktop.backends.identity import is_still_there
+from whisper_desktop.backends.identity import Ask, is_still_there
 from whisper_desktop.backends.listing import Listing, find, pick, preferred
 from whisper_desktop.backends.options import Kind, read_options
 from whisper_desktop.backends.request import Call, Endpoint, Question, Secret, roots_of
@@ -44,6 +44,7 @@ from whisper_desktop.wire.http import Http, Reply, StreamReply, parse_json
 T = TypeVar("T")
 
 _IN_ONE_PIECE = ("application/json", "text/html")
+_MOST_AFTER_THE_END = 2**20  # bytes; a usage is a few hundred
 # After these it is open who answers at the address, and with which models.
 _ABOUT_THE_PLACE = frozenset(
     {
@@ -205,6 +206,7 @@ class HttpBackend(Backend):
                         allowed=question.reach,
                         json=call.body,
                         headers={**self._headers(endpoint), **call.headers},
+                        introduce=self._introduction(endpoint, question.reach),
                     ) as reply:
                         if reply.status >= 400:
                             ended = True
@@ -221,7 +223,7 @@ class HttpBackend(Backend):
                                     if decoder.failure is not None:
                                         raise decoder.failure
                                     if decoder.finished:
-                                        yield await self._drain(pieces, decoder)
+                                        await self._drain(pieces, decoder)
                                         break
                                 else:
                                     ended = True
@@ -229,7 +231,8 @@ class HttpBackend(Backend):
                         end = decoder.end()
                         ended = True
                         self._answered(call)
-                        yield [end if end.model else replace(end, model=call.model)]
+                        named = end.model or call.model
+                        yield [replace(end, model=named and words.shown(endpoint.key_text, named))]
                         return
                 except BackendError as error:
                     call = await self._instead(question, call, error)
@@ -372,16 +375,16 @@ class HttpBackend(Backend):
         since = self._recognised_at
         if since is not None and time.monotonic() - since < self._deadlines.listing:
             return
+        await self._recognise(endpoint, allowed)
 
-        async def ask(url: str) -> Reply:
-            # A program that is not recognised yet gets the key only if it refuses to talk without one.
-            reply = await self._http.request("GET", url, allowed=allowed)
-            if reply.status in (401, 403) and endpoint.key is not None:
-                reply = await self._http.request("GET", url, allowed=allowed, headers=self._headers(endpoint))
-            self._seen(url.removeprefix(self._root), reply)
-            return reply
+    def _introduction(self, endpoint: Endpoint, allowed: Reach) -> Callable[[], Awaitable[None]] | None:
+        """What is done before a new connection is used: it may lead to another program than the last one."""
+        if not self._was_found_here:
+            return None
+        return lambda: self._recognise(endpoint, allowed)
 
-        if not await is_still_there(self.id, self._root, ask):
+    async def _recognise(self, endpoint: Endpoint, allowed: Reach) -> None:
+        if not await is_still_there(self.id, self._root, self._asker(endpoint, allowed)):
             raise BackendError(
                 ErrorKind.NOT_AN_LLM,
                 "Another program answers there now.",
@@ -390,6 +393,20 @@ class HttpBackend(Backend):
                 request_sent=False,
             )
         self._recognised_at = time.monotonic()
+
+    def _asker(self, endpoint: Endpoint, allowed: Reach) -> Ask:
+        """How a program that is not recognised yet is asked: it gets the key only if it refuses to talk
+        without one.
+        """
+
+        async def ask(url: str) -> Reply:
+            reply = await self._http.request("GET", url, allowed=allowed)
+            if reply.status in (401, 403) and endpoint.key is not None:
+                reply = await self._http.request("GET", url, allowed=allowed, headers=self._headers(endpoint))
+            self._seen(url.removeprefix(self._root), reply)
+            return reply
+
+        return ask
 
     def _seen(self, path: str, reply: Reply) -> None:
         """What the server answered while it was recognised."""
@@ -405,11 +422,18 @@ class HttpBackend(Backend):
     async def _refresh(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:
         with self._listing.being_asked():
             try:
-                self._listing.take(await self._models(endpoint, allowed))
+                listed = await self._models(endpoint, allowed)
+                # Where a server gives our key back as a name, it is no name.
+                key = endpoint.key_text
+                self._listing.take(tuple(each for each in listed if words.shown(key, each.id) == each.id))
             except BackendError:
                 self._forget()
                 raise
         return self._listing.models
+
+    def share_list(self, other: "HttpBackend") -> None:
+        """Believe the same list as another backend of the same server, and take part in keeping it."""
+        self._listing = other._listing
 
     def _forget(self) -> None:
         """Nothing is believed of the server any more; it is asked again."""
@@ -443,7 +467,8 @@ class HttpBackend(Backend):
         return find(model, self._listing.models, self._same) if model is not None else None
 
     def _pick(self, named: str | None, models: Sequence[ModelInfo], allowed: Reach) -> str:
-        return pick(named, models, allowed, server=self.name, same=self._same)
+        network = self._http.allow_network
+        return pick(named, models, allowed, server=self.name, same=self._same, allow_network=network)
 
     # --- shared -------------------------------------------------------------------------------------------
 
@@ -470,23 +495,32 @@ class HttpBackend(Backend):
     ) -> Reply:
         """A short question beside the answers. Raises `BackendError` for a status of 400 and above."""
         reply = await self._http.request(
-            method, url, allowed=allowed, json=json, headers=self._headers(endpoint), total=total
+            method,
+            url,
+            allowed=allowed,
+            json=json,
+            headers=self._headers(endpoint),
+            total=total,
+            introduce=self._introduction(endpoint, allowed),
         )
         if reply.status >= 400:
             raise error_of(reply.status, reply.headers, reply.body)
         return reply
 
-    async def _drain(self, pieces: AsyncGenerator[bytes, None], decoder: StreamDecoder) -> list[BackendEvent]:
+    async def _drain(self, pieces: AsyncGenerator[bytes, None], decoder: StreamDecoder) -> None:
         """What follows a complete answer: the usage, and the regular end that lets the connection be kept.
 
-        Some servers never send it and never close, so it is waited for briefly and not insisted on.
+        Some servers never send it and never close, so it is waited for briefly and not insisted on. What else
+        comes is no part of the answer.
         """
-        late: list[BackendEvent] = []
+        size = 0
         with suppress(BackendError, TimeoutError):
             async with asyncio.timeout(self._deadlines.drain):
                 async for piece in pieces:
-                    late += decoder.feed(piece)
-        return late
+                    decoder.feed(piece)
+                    size += len(piece)
+                    if size > _MOST_AFTER_THE_END:
+                        return
 
     async def _error_body(self, reply: StreamReply) -> bytes:
         with suppress(BackendError, TimeoutError):
@@ -502,6 +536,6 @@ class HttpBackend(Backend):
         if error.kind in _ABOUT_THE_PLACE:
             self._forget()
         url = endpoint.api_base if endpoint else ""
-        key = endpoint.key.text if endpoint and endpoint.key else None
+        key = endpoint.key_text if endpoint else None
         reach = reach_of(endpoint.api_base) if endpoint else self.config.reach
         return words.told(error, backend=self.id, name=self.name, url=url, model=model, reach=reach, key=key)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from whisper_desktop.errors import BackendError, ConsentRequired
+from whisper_desktop.errors import BackendError, ConsentRequired, NetworkBlocked
 from whisper_desktop.values import ErrorKind, ModelInfo, Reach
 
 Same = Callable[[str, str], bool]
@@ -65,11 +65,22 @@ def preferred(models: Iterable[ModelInfo]) -> ModelInfo | None:
     return min(able, key=lambda model: (model.remote, not model.loaded), default=None)
 
 
-def pick(named: str | None, models: Sequence[ModelInfo], allowed: Reach, *, server: str, same: Same) -> str:
+def pick(
+    named: str | None,
+    models: Sequence[ModelInfo],
+    allowed: Reach,
+    *,
+    server: str,
+    same: Same,
+    allow_network: bool = True,
+) -> str:
     """One of the models that a server lists: the named one, else a loaded one, else the first here.
 
-    Raises `BackendError` MODEL_MISSING, or `ConsentRequired` for a model that runs somewhere else.
+    Raises `BackendError` MODEL_MISSING, or, for a model that runs somewhere else, `NetworkBlocked` where the
+    network is switched off, else `ConsentRequired`.
     """
+    if not allow_network:
+        allowed = Reach.THIS_MACHINE
     if named is not None:
         found = find(named, models, same)
     else:
@@ -82,6 +93,12 @@ def pick(named: str | None, models: Sequence[ModelInfo], allowed: Reach, *, serv
             "The model is not there.",
             f"It has: {shown}." if names and named else "",
             request_sent=False,
+        )
+    if found.remote and not allow_network:
+        raise NetworkBlocked(
+            f"Nothing was sent: {found.id} does not run on this computer, and the network is switched off.",
+            f"{server} passes it on to another machine. WHISPER_ALLOW_NETWORK=0 allows this computer only.",
+            "Choose a model that runs on this computer, or start without that setting.",
         )
     if found.remote and allowed is not Reach.CLOUD:
         raise ConsentRequired(

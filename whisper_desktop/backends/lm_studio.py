@@ -94,6 +94,10 @@ class LMStudioBackend(OpenAICompatibleBackend):
                 if error.kind is not ErrorKind.MODEL_MISSING:  # Somebody was faster.
                     raise await self._failure(error, endpoint, instance) from None
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._newest_list = 0  # It may have been updated.
+
     # --- its list -----------------------------------------------------------------------------------------
 
     async def _models(self, endpoint: Endpoint, allowed: Reach) -> tuple[ModelInfo, ...]:

@@ -2,7 +2,7 @@
 in the middle of an answer told. Its own list says which models it only passes on to the cloud.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from whisper_desktop.discovery import ollama
 from whisper_desktop.discovery.answers import Answer
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
+    BackendEvent,
     Deadlines,
     Embeddings,
     ErrorKind,
@@ -25,6 +26,7 @@ from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.ollama import ChatDecoder, decode_embeddings, encode_chat, encode_embeddings
 
 _VERSION_UNASKED = {"/api/version": Answer(404, {}, "")}
+_MOST_PASSED_ON = 1000
 _CHAT, _EMBED = "/api/chat", "/api/embed"
 
 
@@ -56,6 +58,11 @@ class OllamaBackend(HttpBackend):
     ) -> None:
         super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
         self._loaded_by_us: set[str] = set()
+        self._passed_on: set[str] = set()
+
+    def reach_of(self, model: str | None) -> Reach | None:
+        """Where a model runs: as its answers say, where they say another thing than the list."""
+        return Reach.CLOUD if self._is_passed_on(model) else super().reach_of(model)
 
     def context_of(self, model: str | None) -> int | None:
         """The context window that a request gets: the one that is set, else that of the loaded model."""
@@ -71,7 +78,17 @@ class OllamaBackend(HttpBackend):
         models = ollama.describe(answers).models
         if models is None:
             raise BackendError(ErrorKind.NOT_AN_LLM, "There is no list of models at this address.")
-        return models
+        return tuple(
+            replace(each, remote=True, loaded=None) if self._is_passed_on(each.id) else each
+            for each in models
+        )
+
+    def _is_passed_on(self, model: str | None) -> bool:
+        """Whether an answer has said that this model runs on another machine."""
+        name = model or self.model_id
+        return name is not None and any(
+            self._same(name, known) or self._same(known, name) for known in self._passed_on
+        )
 
     def _same(self, named: str, listed: str) -> bool:
         return listed in (named, f"{named}:latest")
@@ -114,7 +131,15 @@ class OllamaBackend(HttpBackend):
     def _call(self, question: Question, model: str | None) -> Call:
         config = self._fitted(question.config, model)
         body = encode_chat(question.messages, config, model)
-        return Call(model, self._root + _CHAT, body, ChatDecoder())
+        return Call(model, self._root + _CHAT, body, _Watched(lambda: self._learn_of(model)))
+
+    def _learn_of(self, model: str | None) -> None:
+        """An answer comes from another machine, whatever the list said: it is told, and asked for the next
+        time.
+        """
+        if model is not None and len(self._passed_on) < _MOST_PASSED_ON:
+            self._passed_on.add(model)
+            self._forget()
 
     def _must_load(self, config: GenerationConfig, model: str | None) -> bool:
         entry = self._known(model)
@@ -160,3 +185,17 @@ class OllamaBackend(HttpBackend):
             "Sign in with `ollama signin`, or use a model that runs on this computer.",
             status=error.status,
         )
+
+
+class _Watched(ChatDecoder):
+    """Says at once where an answer comes from another machine."""
+
+    def __init__(self, on_remote: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_remote: Callable[[], None] | None = on_remote
+
+    def _notice(self, events: list[BackendEvent]) -> None:
+        super()._notice(events)
+        if self.is_remote and self._on_remote is not None:
+            on_remote, self._on_remote = self._on_remote, None
+            on_remote()

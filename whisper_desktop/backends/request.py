@@ -34,6 +34,11 @@ class Endpoint:
     api_base: str
     key: Secret | None = None
 
+    @property
+    def key_text(self) -> str | None:
+        """The key as it is sent."""
+        return self.key.text if self.key is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

@@ -1,9 +1,15 @@
 """How a backend's failure is told to a person: what happened, why, what to do, in the backend's own name."""
 
+import re
+from urllib.parse import unquote
+
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire.address import origin, parse_url
 
+_SHORTEST_PART = 6  # of a key that is worth hiding
+_SHORTEST_SECRET = 12  # What is shorter is a word such as "not-needed", and stands in other words, too.
+_END = r"(?:%[0-9a-f]?)?(?=\W*\Z)"  # half an escaped letter, and a dot or quotes that a sentence adds
 _ELSEWHERE = "Try again, or use another backend."
 
 
@@ -18,9 +24,41 @@ def told(
     key: str | None,
 ) -> BackendError:
     """The same failure with the server's name instead of its address, and with no key in a quotation."""
-    title, detail, next_step = _parts(error, backend, name, url, model, reach, key)
-    if key:
-        title, detail = title.replace(key, "…"), detail.replace(key, "…")
+    # Before, since what a server said was cut to a length, and its end may be half a key; and after, since a
+    # name in it may be one.
+    quoted = _with(error, *(without(key, part) for part in (error.title, error.detail, error.next_step)))
+    parts = _parts(quoted, backend, name, url, model, reach, key)
+    return _with(error, *(without(key, part) for part in parts))
+
+
+def without(key: str | None, text: str) -> str:
+    """A text with "…" in place of a key, however its letters and percent signs are written, and in place of
+    the beginning of one at its end.
+    """
+    if not key:
+        return text
+    if len(key) < _SHORTEST_SECRET:
+        return text.replace(key, "…")
+    if key[:_SHORTEST_PART].lower() not in unquote(text).lower():
+        return text
+    text = re.sub(_spelled(key), "…", text, flags=re.IGNORECASE)
+    for length in range(len(key) - 1, _SHORTEST_PART - 1, -1):
+        at_the_end = _spelled(key[:length]) + _END
+        if re.search(at_the_end, text, re.IGNORECASE):
+            return re.sub(at_the_end, "…", text, flags=re.IGNORECASE)
+    return text
+
+
+def shown(key: str | None, model: str) -> str:
+    """A model's name as a server told it, which may be the key that the server was sent."""
+    return without(key, model) if key and len(key) >= _SHORTEST_SECRET else model
+
+
+def _spelled(part: str) -> str:
+    return "".join(f"(?:{re.escape(letter)}|%{ord(letter):02x})" for letter in part)
+
+
+def _with(error: BackendError, title: str, detail: str, next_step: str) -> BackendError:
     return BackendError(
         error.kind,
         title,
@@ -63,7 +101,9 @@ def _parts(
             return f"{name} gave an empty answer.", error.detail, "Try again, or choose another model."
         case ErrorKind.NOT_AN_LLM:
             return f"What answers at {where} is not {name}.", whole, error.next_step or "Check the address."
-        case ErrorKind.MALFORMED | ErrorKind.TOO_LARGE:
+        case ErrorKind.TOO_LARGE:
+            return f"{name} sent too much.", whole, error.next_step or _ELSEWHERE
+        case ErrorKind.MALFORMED:
             return f"{name} sent an answer that cannot be read.", whole, _ELSEWHERE
         case ErrorKind.LOADING:
             return f"{name} is still loading {model or 'its model'}.", "", "Wait a moment, then ask again."

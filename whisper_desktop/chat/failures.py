@@ -45,9 +45,9 @@ def failure_of(error: WhisperError) -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to do about an error: `first` is its own sentence, then `steps` below a `headline`, with `links`.
+    """What to do about an error: the sentence `first`, then `steps` below a `headline`, and `links`.
 
-    `guide` says that asking the guide may help. Everything but one sentence may be empty.
+    Each may be empty. `guide` says that asking the guide may help.
     """
 
     first: str
@@ -66,7 +66,7 @@ def advice_on(error: WhisperError) -> Advice:
     if guidance is None:
         return Advice(error.next_step)
     links = guidance.links if kind in _LINKED else ()
-    if not guidance.steps or (len(guidance.steps) == 1 and kind not in _SET_UP_FIRST):
+    if not guidance.steps or (len(guidance.steps) == 1 and error.next_step and kind not in _SET_UP_FIRST):
         return Advice(error.next_step, links=links)
     if len(guidance.steps) == 1:
         return Advice(guidance.steps[0], links=links, guide=guidance.offer_guide)

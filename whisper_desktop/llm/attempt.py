@@ -86,6 +86,7 @@ class Attempting:
         self._hooked = hooked
         self._batches: AsyncGenerator[Sequence[BackendEvent], None] | None = None
         self._characters = 0
+        self._paid = backend.is_paid(self._place.model)
         self._over = False
         self._patience: Patience
         self._watch: Watch | None = None
@@ -159,8 +160,8 @@ class Attempting:
             self._shared.health.refused(self._asked_place, self._question.needs)
         if error.kind is ErrorKind.RATE_LIMITED and not self._local:
             self._shared.limiter.slower(self._key)
-        if self.ttft is None:
-            self._over = True  # nothing was generated, so nothing is charged
+        if self.ttft is None and error.kind not in _COSTS_ITS_DEADLINE:
+            self._over = True  # refused, so nothing is charged
         if self._permit is None:
             return
         # A refusal of our own, and the end of the caller's patience, are nobody's fault.
@@ -190,13 +191,15 @@ class Attempting:
         finally:
             if self._permit is not None:
                 self._permit.released()
-            await self._holds.aclose()
             hooked, self._hooked = self._hooked, None
-            if hooked is not None and not again:
-                await to_the_end(self._shared.hooks.cancelled(hooked))
-            if self._batches is not None and not self._over:
-                self._over = True
-                await self._count_in_vain()
+            in_vain, self._over = self._batches is not None and not self._over, True
+            try:
+                if in_vain:  # before the money that was held is free again
+                    await to_the_end(self._count_in_vain())
+            finally:
+                await self._holds.aclose()
+                if hooked is not None and not again:
+                    await to_the_end(self._shared.hooks.cancelled(hooked))
         return hooked if again else None
 
     # --- on the way ---------------------------------------------------------------------------------------
@@ -322,12 +325,13 @@ class Attempting:
             self._patience.progress(last, now)
         else:
             self._patience.output(now)
-            self._characters += sum(len(event.text) for event in batch if isinstance(event, TextDelta))
+            if self._paid:
+                self._characters += sum(map(_length, batch))
         return batch
 
     async def _count_in_vain(self) -> None:
         """A paid answer that nobody gets may cost all the same."""
-        if self.backend.is_paid(model_of(self.backend, self._question.model)):
+        if self._paid:
             await self._shared.spent_in_vain(
                 self.backend,
                 model_of(self.backend, self._question.model),
@@ -382,6 +386,17 @@ def _converted(backend: Backend, error: Exception) -> BackendError:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
+
+
+def _length(event: BackendEvent) -> int:
+    """How many characters a model wrote for an event."""
+    match event:
+        case TextDelta(piece) | ReasoningDelta(piece):
+            return len(piece)
+        case ToolCallDelta(call):
+            return len(call.name) + len(call.arguments)
+        case _:
+            return 0
 
 
 def _is_output(event: BackendEvent) -> bool:

@@ -104,6 +104,9 @@ class LLMClient:
     ) -> AnswerStream:
         """Ask, and get the pieces of the answer as they come; raises as the class says, while it is read.
 
+        What cannot be asked raises here (`TypeError`, `ValueError`), before anything is sent, and so does a
+        client that is closed (`RuntimeError`).
+
         `timeout` bounds the whole answer, in seconds, over all attempts together. `batch` says that nobody
         waits at a screen: others go first, and longer waits that a server asks for are waited out. `options`
         are the fields of `GenerationConfig`.

@@ -26,12 +26,6 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 _MAX_PROBLEMS = 50
 _MAX_DEPTH = 16
 _BASE_URL = "llm.base_url"
-_KEY_FOR_OPENROUTER = SettingsError(
-    f"{KEY_VARIABLE} is used for OpenRouter only.",
-    f"{URL_VARIABLE} is not set, so the key is not sent to the address in {_BASE_URL}.",
-    f"Set {URL_VARIABLE} too, or keep the key for that address: `whisper-desktop keys set`.",
-    where=KEY_VARIABLE,
-)
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +198,15 @@ def _keys_of(
         why = f"It belongs to {URL_VARIABLE}, which cannot be used."
     else:
         elsewhere = base_url is not None and beside is None and origin_of(base_url) != owner
-        return MappingProxyType({owner: Secret(key)}), (_KEY_FOR_OPENROUTER,) if elsewhere else ()
+        return MappingProxyType({owner: Secret(key)}), (_for_openrouter_only(),) if elsewhere else ()
     title, next_step = f"{KEY_VARIABLE} cannot be used.", "No key is sent from there until it is changed."
     return MappingProxyType({}), (SettingsError(title, why, next_step, where=KEY_VARIABLE),)
+
+
+def _for_openrouter_only() -> SettingsError:
+    return SettingsError(
+        f"{KEY_VARIABLE} is used for OpenRouter only.",
+        f"{URL_VARIABLE} is not set, so the key is not sent to the address in {_BASE_URL}.",
+        f"Set {URL_VARIABLE} too, or keep the key for that address: `whisper-desktop keys set`.",
+        where=KEY_VARIABLE,
+    )

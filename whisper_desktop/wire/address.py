@@ -96,7 +96,7 @@ def normalise_url(text: str) -> str:
     if not typed:
         raise _unusable(text, "It is empty.")
     if holds_a_key(typed):
-        raise _unusable("", "It holds something that looks like a key.", _KEYS_APART)
+        raise _unusable(typed, "It holds something that looks like a key.", _KEYS_APART)
     if typed.isdigit():
         raise _unusable(
             text, "A number alone is a port.", f"Write 127.0.0.1:{typed} for a server on this computer."
@@ -217,10 +217,9 @@ def _unusable(text: str, why: str, next_step: str = "") -> SettingsError:
     if "@" in shown:
         shown = "…@" + shown.rpartition("@")[2]
     shown += mark and "?…"
-    if len(shown) > 80:
-        shown = shown[:77] + "…"
+    short = shown if len(shown) <= 80 else shown[:77] + "…"
     return SettingsError(
-        "This address cannot be used." if may_hold_a_key(shown) else f"The address “{shown}” cannot be used.",
+        "This address cannot be used." if may_hold_a_key(shown) else f"The address “{short}” cannot be used.",
         why,
         next_step or "A server's address looks like http://127.0.0.1:1234.",
     )

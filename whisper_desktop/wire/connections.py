@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import NamedTuple
@@ -45,6 +45,10 @@ _MIB = 2**20
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # linger: on, for 0 s
 
 
+Introduce = Callable[[], Awaitable[None]]
+"""Awaited before a request goes over a connection that is not kept: finds out who is at the other end."""
+
+
 class Connections:
     """All connections of one core, on one event loop.
 
@@ -67,6 +71,7 @@ class Connections:
         headers: Mapping[str, str],
         body: bytes | None,
         connect: float,
+        introduce: Introduce | None = None,
     ) -> StreamReply:
         """Send, and wait for the headers of the answer. Raises `BackendError` or `ReachError`.
 
@@ -76,12 +81,22 @@ class Connections:
         route = _Route.to(address, reach, allowed)
         if reach is not Reach.CLOUD:
             headers = {**_AS_IT_IS, **headers}
-        used = _Used()
+        used = _Used(only_kept=introduce is not None)
         try:
             return await self._once(route, address, method, headers, body, connect, used)
         except BackendError as error:
-            if error.kind is not ErrorKind.CLOSED_EARLY or not used.stale or self._closed:
+            lost = error.kind is ErrorKind.CLOSED_EARLY and used.stale and not self._closed
+            if not lost and not used.refused:
                 raise
+        if introduce is not None:
+            await introduce()
+            used = _Used(only_kept=True)
+            try:
+                return await self._once(route, address, method, headers, body, connect, used)
+            except BackendError:
+                if not used.refused:
+                    raise
+            used = _Used()  # The server keeps no connection, or another request was faster to take it.
         # The server had closed this kept-alive connection before it saw the request: take a new one.
         fresh = route._replace(fresh=True)
         return await self._once(fresh, address, method, headers, body, connect, used)
@@ -206,12 +221,17 @@ _HERE = _Route(Reach.THIS_MACHINE)
 class _Used:
     """What is known of the connection that a request got.
 
-    `fresh` is a new one, not one that had been kept; `stale` had been kept, and gave nothing back.
+    `fresh` is a new one, not one that had been kept; `stale` had been kept, and gave nothing back. Where it
+    may have `only_kept` ones, `refused` says that there was none.
     """
 
-    __slots__ = ("fresh", "stale")
+    __slots__ = ("fresh", "only_kept", "refused", "stale")
     fresh: bool
     stale: bool
+
+    def __init__(self, *, only_kept: bool = False) -> None:
+        self.only_kept = only_kept
+        self.refused = False
 
 
 _used: ContextVar[_Used] = ContextVar("_used")
@@ -248,9 +268,13 @@ class _Pool:
         self.session._retry_connection = False
 
     def _socket(self, where: aiohttp.AddrInfoType) -> socket.socket:
+        used = _used.get()
+        used.fresh = True
+        if used.only_kept:
+            used.refused = True
+            raise OSError("no connection is kept")
         sock = socket.socket(where[0], where[1], where[2])
         self.sockets.add(sock)
-        _used.get().fresh = True
         return sock
 
 

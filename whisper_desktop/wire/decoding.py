@@ -9,7 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import BackendEvent, ErrorKind, Phase, Progress, StreamEnd, ToolCall, Usage
+from whisper_desktop.values import (
+    BackendEvent,
+    ErrorKind,
+    Phase,
+    Progress,
+    ReasoningDelta,
+    StreamEnd,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.errors import error_in, is_error
 from whisper_desktop.wire.ndjson import NDJSONReader
@@ -17,6 +28,8 @@ from whisper_desktop.wire.sse import WHOLE, SSEReader
 
 MOST_MALFORMED = 3
 MOST_CALLS = 64
+LARGEST_ANSWER = 32 * 2**20
+"""Characters of text, reasoning and arguments: several times what the largest context windows hold."""
 LARGEST_ARGUMENTS = 2**20
 
 # Looking whether arguments are complete reads all of them, so a call gets only so many looks.
@@ -49,6 +62,7 @@ class StreamDecoder(ABC):
         self._chunks = 0
         self._malformed = 0
         self._output = False
+        self._size = 0
 
     @property
     def finished(self) -> bool:
@@ -72,6 +86,8 @@ class StreamDecoder(ABC):
         events = list(self._whole(value))
         self._chunks += 1
         self._notice(events)
+        if self.failure is not None:
+            raise self.failure
         return events
 
     def end(self) -> StreamEnd:
@@ -132,7 +148,10 @@ class StreamDecoder(ABC):
                     raise error_in(value if is_error(value) else {"error": value})
                 else:
                     self._chunks += 1
-                    events += self._chunk(value, name)
+                    over = self.finished
+                    told = self._chunk(value, name)
+                    if not over:
+                        events += told  # Only a usage may follow the end.
         except BackendError as error:
             if self.finished:
                 self.done = True
@@ -156,8 +175,23 @@ class StreamDecoder(ABC):
         return ()
 
     def _notice(self, events: list[BackendEvent]) -> None:
-        if not self._output:
-            self._output = any(not isinstance(event, Progress) for event in events)
+        for event in events:
+            if isinstance(event, TextDelta):
+                self._size += len(event.text)
+            elif isinstance(event, ReasoningDelta):
+                self._size += len(event.reasoning)
+            elif isinstance(event, ToolCallDelta):
+                self._size += len(event.call.arguments)
+            else:
+                continue
+            self._output = True
+        if self._size > LARGEST_ANSWER and self.failure is None:
+            self.failure = BackendError(
+                ErrorKind.TOO_LARGE,
+                f"The answer is longer than {LARGEST_ANSWER / 1e6:.0f} million characters.",
+                "The model or the server does not stop, so it was stopped here.",
+                "Ask again, or use another model.",
+            )
 
     def _broken(self) -> BackendError:
         return BackendError(

@@ -25,7 +25,7 @@ from whisper_desktop.wire.address import Address, parse_url
 from whisper_desktop.wire.replies import LARGEST_BODY, Reply, StreamReply, parse_json
 
 if TYPE_CHECKING:
-    from whisper_desktop.wire.connections import Connections
+    from whisper_desktop.wire.connections import Connections, Introduce
 
 __all__ = ["Http", "Reply", "StreamReply", "parse_json"]
 
@@ -57,6 +57,7 @@ class Http:
         connect: float | None = None,
         total: float | None = None,
         max_bytes: int = LARGEST_BODY,
+        introduce: "Introduce | None" = None,
     ) -> Reply:
         """Send and read the whole answer, whatever its status. Seconds are by default those of `Deadlines`.
 
@@ -66,7 +67,7 @@ class Http:
         body, headers = _encoded(json, headers)
         try:
             async with asyncio.timeout(limit):
-                reply = await self.send(method, url, allowed, body, headers, connect)
+                reply = await self.send(method, url, allowed, body, headers, connect, introduce)
                 try:
                     return Reply(reply.status, reply.headers, await reply.read(max_bytes))
                 finally:
@@ -88,10 +89,11 @@ class Http:
         json: object = None,
         headers: Mapping[str, str] = _NO_HEADERS,
         connect: float | None = None,
+        introduce: "Introduce | None" = None,
     ) -> AbstractAsyncContextManager[StreamReply]:
         """Send, and give the answer as soon as its headers are there. Raises like `request`."""
         body, headers = _encoded(json, headers)
-        return _Stream(self.send(method, url, allowed, body, headers, connect))
+        return _Stream(self.send(method, url, allowed, body, headers, connect, introduce))
 
     async def send(
         self,
@@ -101,8 +103,13 @@ class Http:
         body: bytes | None,
         headers: Mapping[str, str],
         connect: float | None = None,
+        introduce: "Introduce | None" = None,
     ) -> StreamReply:
-        """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`."""
+        """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`.
+
+        `introduce` is awaited where no kept connection can carry the request, before a new one does: it
+        asks who is there, over a connection that is then kept, and raises where it is somebody else.
+        """
         target = self._admit(url, allowed)
         if target.reach is Reach.CLOUD and target.address.scheme == "http" and _has_key(headers):
             raise _not_secure(target.address)
@@ -115,7 +122,7 @@ class Http:
         if connect is None:
             connect = self._connect_deadline(target.reach)
         reply = await self._connections.send(
-            target.address, target.reach, allowed, method, headers, body, connect
+            target.address, target.reach, allowed, method, headers, body, connect, introduce
         )
         if 300 <= reply.status < 400:
             reply.close()

@@ -81,10 +81,11 @@ def decode_embeddings(value: object) -> Embeddings:
 
 
 class ChatDecoder(StreamDecoder):
-    """Decodes one answer of /api/chat."""
+    """Decodes one answer of /api/chat. `is_remote`: it says that the model runs on another machine."""
 
     def __init__(self) -> None:
         super().__init__(NDJSONReader())
+        self.is_remote = False
         self._calls = WholeCalls()
         self._only_loaded = False
 
@@ -107,6 +108,8 @@ class ChatDecoder(StreamDecoder):
     def _chunk(self, chunk: Json, name: str) -> list[BackendEvent]:
         if "error" in chunk and is_error(chunk):
             raise error_in(chunk)
+        if chunk.get("remote_host") or chunk.get("remote_model"):
+            self.is_remote = True
         events: list[BackendEvent] = []
         message = chunk.get("message")
         if isinstance(message, dict):
