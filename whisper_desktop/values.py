@@ -463,11 +463,13 @@ class Progress(_Event):
 
     LOADING is the model, READING the prompt; QUEUED waits for a free place, with `ahead` others before it.
     CALLING: the model writes the arguments of a function call, which is handed out when it is complete.
+    `server_name` is who is waited for, once a chain hands the event on.
     """
 
     phase: Phase
     done: float | None = None
     ahead: int = 0
+    server_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

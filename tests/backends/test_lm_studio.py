@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from tests.backends.conftest import ASK, MakeBackend
+from tests.backends.conftest import ASK, MakeBackend, paths
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import create_backend
 from whisper_desktop.errors import BackendError, ConsentRequired

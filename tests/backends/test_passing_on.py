@@ -1,5 +1,6 @@
 """Servers that pass a question on to another machine: never without consent, and never told as here."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -55,9 +56,7 @@ async def test_without_a_name_an_address_answers_with_a_model_that_runs_here(
 
 
 @pytest.mark.parametrize("path", ["/api/v0", "/v1", ""])
-async def test_the_path_of_an_address_hides_nobody(
-    servers: ServerFactory, http: Http, path: str
-) -> None:
+async def test_the_path_of_an_address_hides_nobody(servers: ServerFactory, http: Http, path: str) -> None:
     server = servers("lm_studio", models=[LINKED])
     config = {"backend": GENERIC, "url": server.url + path, "model": "big", "reach": "this_machine"}
     with pytest.raises(ConsentRequired):
@@ -75,12 +74,29 @@ async def test_a_server_of_another_kind_is_asked_for_two_signs_and_no_more(
     assert paths(server) == [*SIGNS, *["POST /v1/chat/completions"] * 3]
 
 
-async def test_one_that_imitates_ollama_is_not_taken_for_it(
-    servers: ServerFactory, make: MakeBackend
-) -> None:
-    server = servers("koboldcpp")
-    assert (await make(server, "any-name", id=GENERIC).generate_text(ASK)).text
-    assert "GET /api/tags" not in paths(server)
+async def test_one_that_imitates_ollama_is_not_taken_for_it(http: Http) -> None:
+    asked: list[bytes] = []
+    says = {
+        b"/": b"Ollama is running",
+        b"/api/version": b'{"version":"0.7.0"}',
+        b"/api/extra/version": b'{"result":"KoboldCpp","version":"1.100"}',
+        b"/v1/chat/completions": b'{"choices":[{"message":{"content":"Fine."},"finish_reason":"stop"}]}',
+    }
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        asked.append(path)
+        status = b"200 OK" if path in says else b"404 Not Found"
+        body = says.get(path, b"")
+        kind = b"\r\nContent-Type: application/json\r\nConnection: close"
+        writer.write(b"HTTP/1.1 %s%s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        backend = create_backend({"backend": GENERIC, "url": url, "model": "any-name"}, http=http)
+        assert (await backend.generate_text(ASK)).text == "Fine."
+    assert b"/api/tags" not in asked
 
 
 async def test_ollama_that_took_the_place_of_another_server_is_noticed(
@@ -116,6 +132,17 @@ async def test_without_a_network_nothing_is_passed_on_whatever_is_allowed(
     assert posts(paths(server)) == []
     answer = await make(server, id=id or name).generate_text(ASK, allowed=Reach.CLOUD)
     assert answer.model == HERE[name]["id"]
+
+
+async def test_without_a_network_a_far_model_is_not_chosen_either(
+    servers: ServerFactory, make: MakeBackend, http: Http
+) -> None:
+    server = servers("ollama", models=[CLOUD])
+    http.allow_network = False
+    with pytest.raises(BackendError) as caught:
+        await make(server, reach=Reach.CLOUD).generate_text(ASK, allowed=Reach.CLOUD)
+    assert caught.value.kind is ErrorKind.MODEL_MISSING
+    assert posts(paths(server)) == []
 
 
 # --- what an answer tells ---------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ def broke(name: str) -> Attempt:
     [
         (Progress(Phase.LOADING, 0.4), "Loading the model… 40 %"),
         (Progress(Phase.LOADING), "Loading the model…"),
+        (Progress(Phase.LOADING, 0.4, server_name="LM Studio"), "LM Studio is loading its model… 40 %"),
+        (Progress(Phase.READING, 0.3, server_name="Ollama"), "Ollama is reading the prompt… 30 %"),
         (Progress(Phase.READING, 0.309), "Reading the prompt… 31 %"),
         (Progress(Phase.READING, 0.996), "Reading the prompt… 100 %"),
         (Progress(Phase.READING, 1.0), ""),  # it has been read, and a short one is not told at all

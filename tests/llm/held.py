@@ -116,9 +116,7 @@ class HoldingServer:
 
     def backend(self, http: Http, deadlines: Deadlines, reach: Reach = Reach.THIS_MACHINE) -> Backend:
         """One that asks this server, and nothing before the question."""
-        config = BackendConfig(
-            "vllm", "Holding server", self.url, "m", reach, as_given=True
-        )
+        config = BackendConfig("vllm", "Holding server", self.url, "m", reach, as_given=True)
         return create_backend(config, http=http, deadlines=deadlines)
 
     async def closed_at(self) -> float:

@@ -57,4 +57,3 @@ def test_what_follows_the_finish_reason_is_no_part_of_the_answer_but_for_its_usa
     end = decoder.end()
     assert isinstance(end, StreamEnd)
     assert end.usage.completion_tokens == 4
-

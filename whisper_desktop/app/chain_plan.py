@@ -59,7 +59,12 @@ class ChainWishes:
 def plan_chain(wishes: ChainWishes, servers: Sequence[ServerInfo]) -> tuple[BackendConfig, ...]:
     """The chain for these wishes and the servers last seen. Raises `SettingsError` for an unknown backend."""
     return tuple(
-        replace(step, options=wishes.options(step.id), context_length=_context(step, wishes, servers))
+        replace(
+            step,
+            options=wishes.options(step.id),
+            context_length=_context(step, wishes, servers),
+            loaded=next((model.loaded for model in _listed_as(step, servers)), None),
+        )
         for step in _steps(wishes, servers)
     )
 
@@ -272,12 +277,17 @@ def _context(step: BackendConfig, wishes: ChainWishes, servers: Sequence[ServerI
     if step.id == "builtin":
         tokens = wishes.options("llama_cpp").get("n_ctx")
         return tokens if isinstance(tokens, int) else None
-    at = [server for server in servers if step.url and step.url in (server.url, server.api_base)]
-    for model in (model for server in at for model in server.models if model.id == step.model):
+    for model in _listed_as(step, servers):
         most = model.max_context_length if step.reach is Reach.CLOUD else None
         if known := model.context_length or most:
             return known
     return wishes.context_window
+
+
+def _listed_as(step: BackendConfig, servers: Sequence[ServerInfo]) -> list[ModelInfo]:
+    """A step's model, as its server listed it."""
+    at = [server for server in servers if step.url and step.url in (server.url, server.api_base)]
+    return [model for server in at for model in server.models if model.id == step.model]
 
 
 def _without_repeats(steps: Sequence[BackendConfig]) -> list[BackendConfig]:

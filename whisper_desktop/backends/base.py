@@ -42,7 +42,8 @@ class BackendConfig:
 
     `model` None leaves the choice to the backend. `reach` None: nobody can say where the model runs.
     `as_given` marks an address that the person wrote. `context_length` is the window, in tokens, that its
-    model is known to have. `options` are the backend's own.
+    model is known to have. `loaded` says whether that model was seen to be loaded. `options` are the backend's
+    own.
     """
 
     id: str
@@ -52,6 +53,7 @@ class BackendConfig:
     reach: Reach | None = None
     as_given: bool = False
     context_length: int | None = None
+    loaded: bool | None = field(default=None, compare=False)
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -123,7 +125,7 @@ class Backend(ABC):
 
     def is_ready(self, model: str | None) -> bool | None:
         """Whether a model is loaded or runs elsewhere (None: not known)."""
-        return None
+        return self.config.loaded if model in (None, self.config.model) else None
 
     def is_paid(self, model: str | None) -> bool:
         """Whether an answer of a model costs money."""

@@ -113,7 +113,7 @@ class HttpBackend(Backend):
     def is_ready(self, model: str | None) -> bool | None:
         """Whether a model is loaded, as the server said last; one that runs elsewhere always is."""
         entry = self._meant(model)
-        return None if entry is None else entry.remote or entry.loaded
+        return super().is_ready(model) if entry is None else entry.remote or entry.loaded
 
     async def list_models(self, *, allowed: Reach | None = None) -> tuple[ModelInfo, ...]:
         """The models the server lists now. Raises `BackendError` or `ReachError`."""

@@ -9,7 +9,7 @@ _LONGEST_ARGUMENTS = 200  # characters
 
 
 def waiting_line(progress: Progress) -> str:
-    """What the answer waits for: "Reading the prompt… 31 %", "Waiting for a free place; 2 before you".
+    """What the answer waits for: "Ollama is reading the prompt… 31 %", "Waiting for a free place; 2 before you".
 
     "" for a prompt that has been read: it is not waited for any more, and a short one never was.
     """
@@ -18,13 +18,19 @@ def waiting_line(progress: Progress) -> str:
             before = f"; {progress.ahead} before you" if progress.ahead else ""
             return f"Waiting for a free place{before}"
         case Phase.LOADING:
-            return f"Loading the model…{_percent(progress.done)}"
+            return f"{_who(progress, 'loading', 'its')} model…{_percent(progress.done)}"
         case Phase.READING if progress.done is not None and progress.done >= 1:
             return ""
         case Phase.READING:
-            return f"Reading the prompt…{_percent(progress.done)}"
+            return f"{_who(progress, 'reading', 'the')} prompt…{_percent(progress.done)}"
         case Phase.CALLING:
             return "Preparing a function call…"
+
+
+def _who(progress: Progress, does: str, whose: str) -> str:
+    if progress.server_name:
+        return f"{progress.server_name} is {does} {whose}"
+    return f"{does.capitalize()} the"
 
 
 def failed_line(attempt: Attempt) -> str:

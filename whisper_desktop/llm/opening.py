@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol
 
 from whisper_desktop.backends.base import Backend
@@ -101,7 +102,7 @@ class Opening:
             try:
                 async with aclosing(attempt.open()) as progress:
                     async for event in progress:
-                        yield event
+                        yield replace(event, server_name=self.backend.name)
                 self.won = attempt
                 return
             except LeftOut as left_out:
@@ -123,7 +124,7 @@ class Opening:
             if self.loading and not self._waits:
                 return
             if decision.action is Action.WAIT:
-                yield Progress(Phase.LOADING)
+                yield Progress(Phase.LOADING, server_name=self.backend.name)
                 await self._run.pause(decision.pause)
                 continue
             yield self._run.failed(self.backend, failure, self.seconds, decision.action)
