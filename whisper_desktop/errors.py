@@ -149,7 +149,7 @@ class LLMConnectionError(WhisperError):
 
 
 class Interrupted(WhisperError):
-    """An answer broke off after part of it had been shown. `partial_text` is what came, `kind` why it ended."""
+    """An answer broke off after part of it had been shown: `partial_text`. `kind` says why it ended."""
 
     def __init__(
         self,

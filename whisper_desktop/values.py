@@ -310,10 +310,10 @@ class Message:
 class GenerationConfig:
     """What a caller may set for one answer. None means: the server's own default.
 
-    `tool_choice` is "auto", "none", "required", or the name of a tool. `json_schema` asks for an answer of that
-    shape. `reasoning` is "off", "low", "medium" or "high", for models that think. `context_length` asks for a
-    context window, in tokens, where a server lets a request choose it. `extra` is put into the request as it
-    is; a backend takes what it knows from it.
+    `tool_choice` is "auto", "none", "required", or the name of a tool. `json_schema` asks for an answer of
+    that shape. `reasoning` is "off", "low", "medium" or "high", for models that think. `context_length` asks
+    for a context window, in tokens, where a server lets a request choose it. `extra` is put into the request
+    as it is; a backend takes what it knows from it.
     """
 
     temperature: float | None = None
@@ -658,12 +658,12 @@ class ConnectionReport:
 class Deadlines:
     """Every duration the app waits for, in seconds, in one place, so that tests can scale time.
 
-    Of an answer: `first_token` bounds the time until its first token, on every step but the last; each sign of
-    progress (a prompt being read, a model being loaded) moves that moment to `progress_grace` from then, at
-    most to `first_token_most`; a model that is known not to be loaded gets `model_load`. `no_progress` bounds
-    the last step. `stall` is the time between two tokens, `comments_only` how long keep-alive comments alone
-    may stretch it. `total_network` and `total_cloud` bound a whole answer; on this computer nothing does while
-    there is progress. `hedge` is after how long the next backend is asked side by side.
+    Of an answer: `first_token` bounds the time until its first token, on every step but the last; each sign
+    of progress (a prompt being read, a model being loaded) moves that moment to `progress_grace` from then,
+    at most to `first_token_most`; a model that is known not to be loaded gets `model_load`. `no_progress`
+    bounds the last step. `stall` is the time between two tokens, `comments_only` how long keep-alive comments
+    alone may stretch it. `total_network` and `total_cloud` bound a whole answer; on this computer nothing
+    does while there is progress. `hedge` is after how long the next backend is asked side by side.
     The `breaker_*` times say how long a backend that failed is left out at first, and at most.
     `listing` is how long a server's list of models is believed.
     """

@@ -42,8 +42,8 @@ class BackendConfig:
 
     `model` None leaves the choice to the backend. `reach` None: nobody can say where the model runs.
     `as_given` marks an address that the person wrote. `context_length` is the window, in tokens, that its
-    model is known to have. `loaded` says whether that model was seen to be loaded. `options` are the backend's
-    own.
+    model is known to have. `loaded` says whether that model was seen to be loaded. `options` are the
+    backend's own.
     """
 
     id: str

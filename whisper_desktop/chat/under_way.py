@@ -9,7 +9,8 @@ _LONGEST_ARGUMENTS = 200  # characters
 
 
 def waiting_line(progress: Progress) -> str:
-    """What the answer waits for: "Ollama is reading the prompt… 31 %", "Waiting for a free place; 2 before you".
+    """What the answer waits for: "Ollama is reading the prompt… 31 %", "Waiting for a free place; 2 before
+    you".
 
     "" for a prompt that has been read: it is not waited for any more, and a short one never was.
     """
