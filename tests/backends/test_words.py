@@ -78,6 +78,7 @@ KEY = "sk-or-v1-0123456789-abcdef"
         f"The key {KEY} is wrong.",
         f"The key {KEY.upper()} is wrong.",
         f"The key {KEY.replace('-', '%2D')} is wrong.",
+        f"The key {KEY.replace('-', '%252D')} is wrong.",
         f"It was {KEY[:-3]}",
         f"It was {KEY[:8]}…",
         f"“It was {KEY[:20].upper()}.”",

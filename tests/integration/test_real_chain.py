@@ -40,13 +40,12 @@ def told(event: StreamEvent) -> str:
 
 async def test_a_dead_server_and_a_dying_one_lead_to_the_built_in_engine(servers: ServerFactory) -> None:
     ollama = servers("ollama", "--answer", "I will tell you all about", "--fault", "die_mid_stream:4")
-    async with world(
-        ollama=ollama.url,
-        llm__fallback_chain=("lm_studio", "ollama", "builtin"),
-        llm__gguf_model_path=str(resource("guide/guide.gguf")),
-    ) as app:
-        async with aclosing(app.stream(QUESTION)) as events:
-            seen = [event async for event in events]
+    chain, model = ("lm_studio", "ollama", "builtin"), str(resource("guide/guide.gguf"))
+    async with (
+        world(ollama=ollama.url, llm__fallback_chain=chain, llm__gguf_model_path=model) as app,
+        aclosing(app.stream(QUESTION)) as events,
+    ):
+        seen = [event async for event in events]
     print("\n" + "\n".join(filter(None, map(told, seen))))
     (restarted,) = [event for event in seen if isinstance(event, AnswerRestarted)]
     assert restarted.partial_text == "I will tell you"

@@ -26,9 +26,12 @@ _SLOW = "{name} took too long. Try a smaller model, or restart it."
 _AFTER = {
     ErrorKind.AUTH: "Enter a valid key: `whisper-desktop keys set {place}`.",
     ErrorKind.QUOTA: "Add credit at {name}, or use a model on this computer.",
+    ErrorKind.BUDGET: "Raise the limit (`whisper-desktop config set llm.spending.daily AMOUNT`), "
+    "or use a model on this computer.",
     ErrorKind.CONSENT_REQUIRED: "Allow {name} for this conversation, or use a model on this computer.",
     ErrorKind.LOADING: "{name} is loading its model. Wait a moment and ask again.",
     ErrorKind.OVERLOADED: "{name} is busy. Wait a moment and ask again.",
+    ErrorKind.QUEUE_FULL: "Wait until another answer has ended, or stop one, and ask again.",
     ErrorKind.RATE_LIMITED: "{name} limits how often it may be asked. Wait a while and ask again.",
     ErrorKind.OFFLINE: "Connect to the network, or use a model on this computer.",
     ErrorKind.NOT_AN_LLM: "Another program answers where {name} should be. Check its address.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.wire.key_shapes import may_hold_a_key
 
 # What the app keeps under `llm.<backend>` for itself (addresses, files, how its own engine is started), and
 # what `config_from` reads.
@@ -69,14 +70,15 @@ def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, 
 
 
 def _unknown(backend: str, name: str, known: Mapping[str, Kind]) -> SettingsError:
-    shown = name if name.isprintable() and len(name) <= 60 else "of that name"
+    plain = name.isprintable() and len(name) <= 60 and not may_hold_a_key(name)
+    shown = name if plain else "of that name"
     close = difflib.get_close_matches(name, known, n=1)
     named = ", ".join(sorted(known))
     return SettingsError(
         f"There is no option {shown} for this backend.",
         f"Its options are: {named}." if known else "It has no options of its own.",
         f"Did you mean llm.{backend}.{close[0]}?" if close else f"Take llm.{backend}.{shown} out.",
-        key=f"llm.{backend}.{name}",
+        key=f"llm.{backend}.{shown}",
     )
 
 

@@ -1,7 +1,6 @@
 """How a backend's failure is told to a person: what happened, why, what to do, in the backend's own name."""
 
 import re
-from urllib.parse import unquote
 
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
@@ -9,7 +8,7 @@ from whisper_desktop.wire.address import origin, parse_url
 
 _SHORTEST_PART = 6  # of a key that is worth hiding
 _SHORTEST_SECRET = 12  # What is shorter is a word such as "not-needed", and stands in other words, too.
-_END = r"(?:%[0-9a-f]?)?(?=\W*\Z)"  # half an escaped letter, and a dot or quotes that a sentence adds
+_END = r"(?:%(?:25)*[0-9a-f]?)?(?=\W*\Z)"  # half an escaped letter, and a dot or quotes that a sentence adds
 _ELSEWHERE = "Try again, or use another backend."
 
 
@@ -39,7 +38,7 @@ def without(key: str | None, text: str) -> str:
         return text
     if len(key) < _SHORTEST_SECRET:
         return text.replace(key, "…")
-    if key[:_SHORTEST_PART].lower() not in unquote(text).lower():
+    if "%" not in text and key[:_SHORTEST_PART].lower() not in text.lower():
         return text
     text = re.sub(_spelled(key), "…", text, flags=re.IGNORECASE)
     for length in range(len(key) - 1, _SHORTEST_PART - 1, -1):
@@ -55,7 +54,7 @@ def shown(key: str | None, model: str) -> str:
 
 
 def _spelled(part: str) -> str:
-    return "".join(f"(?:{re.escape(letter)}|%{ord(letter):02x})" for letter in part)
+    return "".join(f"(?:{re.escape(letter)}|%(?:25)*{ord(letter):02x})" for letter in part)
 
 
 def _with(error: BackendError, title: str, detail: str, next_step: str) -> BackendError:
