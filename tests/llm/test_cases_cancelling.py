@@ -57,7 +57,7 @@ async def waiting_for_a_place(stage: Stage) -> Held:
     client = stage.client(stage.step(server), at_once=1)
     others = [Question(client, "first"), Question(client, "second")]
     await until(lambda: hits(server) == 1 and client.shared.limiter.waiting == 1)
-    queued = Progress(Phase.QUEUED, ahead=1)
+    queued = Progress(Phase.QUEUED, ahead=1, server_name="OpenAI-compatible server")
     return Held(
         client,
         lambda question, _: question.until(lambda: queued in question.events),
@@ -105,7 +105,7 @@ async def in_the_middle_of_the_answer(stage: Stage) -> Held:
 async def while_a_model_loads(stage: Stage) -> Held:
     server = stage.servers("llama_cpp", "--fault", "loading:60")
     client = stage.client(stage.step(server))
-    loading = Progress(Phase.LOADING)
+    loading = Progress(Phase.LOADING, server_name="llama.cpp")
     return Held(
         client, lambda question, _: question.until(lambda: loading in question.events), (), server, keeps=True
     )

@@ -15,9 +15,6 @@ from whisper_desktop.llm.health import Health
 from whisper_desktop.llm.places import place_of
 from whisper_desktop.values import AttemptFailed, ErrorKind, Phase, Progress, Reach
 
-LOADING = Progress(Phase.LOADING)
-
-
 # --- failures that pass -----------------------------------------------------------------------------------
 
 
@@ -76,7 +73,7 @@ async def test_a_loading_model_is_waited_for_where_nobody_else_could_answer(
     client = asking.client(backend, deadlines=QUICK)
     outcome = await asking.ask(client)
     assert (outcome.text, outcome.kinds) == ("You said: Hi", [None])
-    assert LOADING in outcome.events
+    assert Progress(Phase.LOADING, server_name=backend.name) in outcome.events
     assert not any(isinstance(event, AttemptFailed) for event in outcome.events)
     assert client.shared.metrics.stats().backends[0].failures == {}
     assert state(client, backend) is State.CLOSED
@@ -111,7 +108,7 @@ async def test_a_server_that_loads_before_it_answers_is_not_taken_for_a_silent_o
     client = asking.client(backend, deadlines=replace(QUICK, first_token=0.1, no_progress=0.1))
     outcome = await asking.ask(client)
     assert (outcome.text, outcome.kinds) == ("You said: Hi", [None])
-    assert LOADING in outcome.events
+    assert Progress(Phase.LOADING, server_name=backend.name) in outcome.events
     assert state(client, backend) is State.CLOSED
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.llm.conftest import KEY, QUICK, MakeStep
+from tests.llm.held import until
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend, create_backend
 from whisper_desktop.errors import (
@@ -338,7 +339,7 @@ async def test_cancelling_the_task_works_while_it_waits(
     mode, _, arg = waiting.partition(":")
     server.set_fault(mode, arg, on="chat")
     task = asyncio.create_task(LLMClient([step(server, model="m")], deadlines=QUICK).chat_completion("Hi"))
-    await asyncio.to_thread(server.wait_for, "request")
+    await until(lambda: bool(server.requests(CHAT if mode != "loading" else None)))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
