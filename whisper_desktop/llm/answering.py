@@ -28,6 +28,7 @@ from whisper_desktop.llm.decisions import (
     told_apart,
 )
 from whisper_desktop.llm.endings import to_the_end
+from whisper_desktop.llm.failures import Failure
 from whisper_desktop.llm.health import Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
@@ -56,7 +57,6 @@ from whisper_desktop.values import (
 )
 
 Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
-Failure = BackendError | ReachError
 
 _SHORTEST_MEASURE_S = 0.001
 _SOONEST_HEDGE = 0.25  # of Deadlines.hedge: who usually answers in milliseconds may take a second for once

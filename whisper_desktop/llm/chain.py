@@ -7,16 +7,14 @@ they failed a moment ago. The first are asked in their order; the others when no
 from collections.abc import Sequence
 
 from whisper_desktop.backends.base import Backend
-from whisper_desktop.errors import BackendError, ReachError
 from whisper_desktop.llm import failures
 from whisper_desktop.llm.breaker import State
 from whisper_desktop.llm.decisions import may_ask, may_hedge
+from whisper_desktop.llm.failures import Failure
 from whisper_desktop.llm.places import model_of, place_of, reach_of
 from whisper_desktop.llm.question import Question
 from whisper_desktop.llm.shared import Shared
 from whisper_desktop.values import Reach
-
-Failure = BackendError | ReachError
 
 
 class Chain:

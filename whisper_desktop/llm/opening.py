@@ -10,11 +10,10 @@ from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, ReachError
 from whisper_desktop.llm.attempt import Attempting, LeftOut
 from whisper_desktop.llm.decisions import Action, Decision
+from whisper_desktop.llm.failures import Failure
 from whisper_desktop.llm.health import Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.values import AttemptFailed, ErrorKind, Phase, Progress, StreamEvent
-
-Failure = BackendError | ReachError
 
 
 class Run(Protocol):
