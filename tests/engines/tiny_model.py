@@ -1,7 +1,9 @@
 """Makes the engine tests' model: a random llama of about 100 kB that a real llama.cpp loads and runs.
 
-Its answers are noise, which is all that start, stop and supervision need; it keeps these tests independent of
-the guide. The weights come from a fixed seed, so every run makes the same file.
+Its answers are random letters without an end, which is all that start, stop and supervision need; it keeps
+these tests independent of the guide. Letters, because a random byte is mostly half a character, which servers
+hold back: whether an answer had text, and in how many pieces, would be chance. The weights come from a fixed
+seed, so every run makes the same file.
 """
 
 from pathlib import Path
@@ -12,6 +14,9 @@ CONTEXT = 131_072
 
 _SPECIAL = ("<|bos|>", "<|eos|>")
 _LAYERS, _EMBED, _HEADS, _FEED_FORWARD = 1, 32, 1, 64
+_LETTERS = [ord(letter) for letter in "abcdefghijklmnopqrstuvwxyz"]
+_BIAS = 8.0
+"""What the first dimension, which all tokens share, adds to a letter's logit and takes from the others'."""
 
 
 def _byte_characters() -> list[str]:
@@ -52,7 +57,17 @@ def write_tiny_model(path: Path, *, architecture: str = "llama", tokenizer: str 
     writer.add_chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:")
 
     def add(name: str, *shape: int) -> None:
-        writer.add_tensor(name, random.normal(0, 0.3, shape).astype(np.float32))
+        tensor = random.normal(0, 0.3, shape).astype(np.float32)
+        if name == "token_embd.weight":
+            tensor[:, 0] = 1.0
+        elif name == "output_norm.weight":
+            tensor[0] = 1.0
+        elif name == "output.weight":
+            tensor[:, 0] = -_BIAS
+            tensor[_LETTERS, 0] = _BIAS
+        elif name.endswith(("attn_output.weight", "ffn_down.weight")):
+            tensor[0] = 0.0  # the layers leave the first dimension as it came
+        writer.add_tensor(name, tensor)
 
     add("token_embd.weight", len(tokens), _EMBED)
     add("output_norm.weight", _EMBED)
