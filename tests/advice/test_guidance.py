@@ -1,5 +1,7 @@
 """What a person is told when nothing answered follows from what the attempts said."""
 
+import re
+
 import pytest
 
 from whisper_desktop.advice import setup_guidance
@@ -77,6 +79,30 @@ def test_what_is_missing_for_openrouter_is_named_and_nobody_is_told_to_load_a_mo
     (step,) = setup_guidance([attempt("openrouter", "OpenRouter", ErrorKind.NOT_CONFIGURED)]).steps
     assert "keys set openrouter" in step
     assert "llm.openrouter.model" in step
+
+
+@pytest.mark.parametrize("kind", sorted(ErrorKind))
+@pytest.mark.parametrize(
+    ("backend", "url"),
+    [
+        ("openrouter", "https://openrouter.ai/api/v1"),
+        ("anthropic", "https://api.anthropic.com/v1"),
+        ("openai_compatible", "https://ai.example.org/v1"),
+    ],
+)
+def test_nobody_is_sent_to_start_or_load_anything_at_a_service(
+    backend: str, url: str, kind: ErrorKind
+) -> None:
+    tried = Attempt(backend, "This one", url, "qwen", kind, "", 0.0)
+    for step in setup_guidance([tried]).steps:
+        assert not re.search(r"\b(re)?start\b (?!a new)|\bLoad\b|where This one is", step, re.IGNORECASE), (
+            step
+        )
+
+
+def test_another_model_of_a_service_is_chosen_in_its_own_setting() -> None:
+    (step,) = setup_guidance([attempt("openrouter", "OpenRouter", ErrorKind.MODEL_MISSING)]).steps
+    assert "config set llm.openrouter.model NAME" in step
 
 
 def test_a_key_is_asked_for_by_the_address_it_belongs_to() -> None:

@@ -16,6 +16,7 @@ from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import App
+from whisper_desktop.app.places import InQuestion, remember_allowed, server_in_question
 from whisper_desktop.app.talking import answer_deadlines
 from whisper_desktop.chat import Turn, TurnState
 from whisper_desktop.chat.breaks import parts
@@ -29,7 +30,7 @@ from whisper_desktop.errors import (
     WhisperError,
 )
 from whisper_desktop.events import AnswerState, BackendChosen, ServersChanged
-from whisper_desktop.settings import load_settings
+from whisper_desktop.settings import load_settings, remember
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import (
     AnswerFinished,
@@ -205,7 +206,7 @@ async def test_a_slip_in_the_settings_of_one_backend_fails_its_own_step_and_not_
         assert provenance.backend == "ollama"
         (failed,) = [each for each in provenance.attempts if each.backend == "lm_studio"]
         assert failed.kind is ErrorKind.NOT_CONFIGURED
-        assert "llm.lm_studio.ttl cannot be used" in failed.detail
+        assert "llm.lmstudio.ttl cannot be used" in failed.detail
 
 
 async def test_stopping_twice_is_harmless_and_an_unreachable_address_is_told() -> None:
@@ -224,6 +225,58 @@ async def test_a_server_that_nobody_can_place_is_not_asked_until_the_person_says
         async with world(llm__llamacpp__port=proxy.port, privacy__server_reach=said) as app:
             (found,) = [server for server in await app.scan() if server.url == proxy.url]
             assert found.reach is reach
+
+
+async def test_a_server_that_the_person_allows_is_asked_until_they_take_it_back(
+    servers: ServerFactory,
+) -> None:
+    proxy = servers("localai", models=["qwen3.5-4b"])
+    async with world(llm__llamacpp__port=proxy.port) as app:
+        with pytest.raises(ConsentRequired) as caught:
+            await questioned(app)
+        asked_about = server_in_question(caught.value)
+        assert asked_about == InQuestion("LocalAI", proxy.url)
+        assert not proxy.requests("/v1/chat/completions")
+
+        remember_allowed(asked_about.place)
+        await app.reload()
+        answer = await questioned(app)
+        # Where it really ran is the person's word, and the line below the answer says so.
+        assert (answer.backend, answer.reach, answer.as_given) == ("localai", Reach.THIS_MACHINE, True)
+
+    async with world(llm__llamacpp__port=proxy.port) as app:
+        assert (await questioned(app)).backend == "localai"  # asked about once
+        remember("privacy.server_reach", {})
+        await app.reload()
+        with pytest.raises(ConsentRequired):
+            await questioned(app)
+    assert len(proxy.requests("/v1/chat/completions")) == 2
+
+
+async def test_an_answer_of_a_recognised_engine_is_not_called_as_given_for_what_was_said_of_its_address(
+    servers: ServerFactory,
+) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url) as app:
+        remember_allowed(lm_studio.url)
+        await app.reload()
+        assert not (await questioned(app)).as_given
+
+
+def test_allowing_one_server_keeps_what_was_said_of_others() -> None:
+    remember("privacy.server_reach", {"http://127.0.0.1:1": "cloud"})
+    remember_allowed("http://127.0.0.1:2")
+    assert load_settings().settings.privacy.server_reach == {
+        "http://127.0.0.1:1": Reach.CLOUD,
+        "http://127.0.0.1:2": Reach.THIS_MACHINE,
+    }
+
+
+def test_an_answer_that_would_have_no_effect_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER_PRIVACY__SERVER_REACH", "{'http://127.0.0.1:1': cloud}")
+    with pytest.raises(SettingsError, match="WHISPER_PRIVACY__SERVER_REACH") as caught:
+        remember_allowed("http://127.0.0.1:2")
+    assert "http://127.0.0.1:2" in caught.value.next_step
 
 
 async def test_without_looking_around_only_addresses_that_were_given_are_asked(

@@ -1,7 +1,6 @@
 """The backend over an engine of ours: started when asked, with its model and key, and again after a crash."""
 
 import asyncio
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from tests.backends.conftest import ASK
 from tests.backends.cutting_proxy import CuttingProxy
 from tests.engines.tiny_model import write_tiny_model
+from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend, BackendConfig, create_backend
@@ -197,9 +197,7 @@ class RealEngine:
 def llama_server(reference_llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real llama-server that runs the tiny model of the engine tests."""
     model = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = closed_port()
     options = ["--port", str(port), "-t", "1", "-c", "8192", "-np", "2"]
     command = [str(reference_llama_server), "-m", str(model), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

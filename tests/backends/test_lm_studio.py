@@ -80,6 +80,32 @@ async def test_a_key_that_lm_studio_repeats_in_its_refusal_is_not_repeated_by_us
         shown = shown.__cause__ or shown.__context__
 
 
+@pytest.mark.parametrize(("version", "slots"), [("0.4.21", 4), ("0.3.10", None)])
+async def test_how_many_answers_it_gives_at_once_is_known_after_the_first_where_it_tells(
+    servers: ServerFactory, make: MakeBackend, version: str, slots: int | None
+) -> None:
+    """Only the native list of 0.4 has it."""
+    backend = make(servers("lm_studio", "--version", version, models=["m"]))
+    assert backend.slots is None
+    await backend.generate_text(ASK)
+    assert backend.slots == slots
+
+
+async def test_what_is_not_loaded_or_loaded_twice_has_no_known_number_of_places(
+    servers: ServerFactory, make: MakeBackend
+) -> None:
+    server = servers(
+        "lm_studio", models=[{"id": "idle", "loaded": False}, {"id": "m", "context_length": 4096}]
+    )
+    idle, busy = make(server, "idle"), make(server, "m@q4_k_m")
+    await idle.list_models()
+    await busy.generate_text(ASK)
+    assert (idle.slots, busy.slots) == (None, 4)
+    await make(server, "m", context_length=8192).generate_text(ASK)  # loads a second instance
+    await busy.list_models()
+    assert busy.slots is None
+
+
 async def test_a_model_that_runs_on_another_device_needs_consent(
     servers: ServerFactory, make: MakeBackend
 ) -> None:

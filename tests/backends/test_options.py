@@ -6,10 +6,13 @@ from tests.backends.conftest import ASK
 from whisper_desktop.backends import BACKENDS, Backend, BackendConfig, create_backend
 from whisper_desktop.backends.unusable import UnusableBackend
 from whisper_desktop.errors import BackendError, SettingsError
+from whisper_desktop.settings.schema import canonical_path
 from whisper_desktop.values import Deadlines, ErrorKind
 from whisper_desktop.wire.http import Http
 
 URLS = {"openai_compatible": "http://127.0.0.1:9/v1", "llama_swap": "http://127.0.0.1:9"}
+SECTIONS = {"lm_studio": "lmstudio", "llama_cpp": "llamacpp"}
+"""Those that are written otherwise in the settings file."""
 
 
 def build(backend: str, **options: object) -> Backend:
@@ -41,17 +44,19 @@ def test_an_option_is_checked_when_the_backend_is_built(
     build(backend, **{name: good})
     with pytest.raises(SettingsError) as caught:
         build(backend, **{name: bad})
-    assert caught.value.key == f"llm.{backend}.{name}"
-    assert caught.value.title == f"The setting llm.{backend}.{name} cannot be used."
+    setting = f"llm.{SECTIONS.get(backend, backend)}.{name}"
+    assert caught.value.key == setting
+    assert caught.value.title == f"The setting {setting} cannot be used."
     assert caught.value.detail.startswith("Expected: ")
-    assert f"config set llm.{backend}.{name}" in caught.value.next_step
+    assert f"config set {setting}" in caught.value.next_step
 
 
 @pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"builtin", "guide"}))
 def test_an_unknown_option_is_named_in_one_sentence_and_not_ignored(backend: str) -> None:
     with pytest.raises(SettingsError) as caught:
         build(backend, warp_drive=9)
-    assert caught.value.key == f"llm.{backend}.warp_drive"
+    assert caught.value.key == f"llm.{SECTIONS.get(backend, backend)}.warp_drive"
+    assert caught.value.next_step == f"Take {caught.value.key} out."
     assert caught.value.title == "There is no option warp_drive for this backend."
 
 
@@ -59,6 +64,19 @@ def test_a_slip_of_the_pen_is_recognised() -> None:
     with pytest.raises(SettingsError) as caught:
         build("ollama", numctx=8192)
     assert caught.value.next_step == "Did you mean llm.ollama.num_ctx?"
+    with pytest.raises(SettingsError) as caught:
+        build("llama_cpp", resum=True)
+    assert caught.value.next_step == "Did you mean llm.llamacpp.resume?"
+
+
+def test_a_setting_is_called_what_it_is_called_in_the_file() -> None:
+    """Whoever follows the sentence changes the setting that it is about."""
+    for backend in sorted(set(BACKENDS) - {"builtin", "guide"}):
+        with pytest.raises(SettingsError) as caught:
+            build(backend, warp_drive=9)
+        assert caught.value.key is not None
+        path = tuple(caught.value.key.split("."))
+        assert canonical_path(path) == path
 
 
 @pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"builtin", "guide"}))

@@ -1,5 +1,8 @@
 """How many requests a second: ours against plain httpx and httpx2, with 1, 16 and 64 at once.
 
+`LLMClient` always streams. What must be met compares that with requests that do not, which cost less; what
+the others need for the same streamed answer stands beside it.
+
 Run it with `python3 packaging/dev.py bench throughput` on an idle machine.
 """
 
@@ -9,7 +12,9 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
-from tests.benchmarks._clients import Requests
+import httpx
+
+from tests.benchmarks._clients import Requests, Streams
 from tests.benchmarks._measure import Do, peers, server, shuffled
 
 AT_ONCE = (1, 16, 64)
@@ -26,9 +31,11 @@ async def main() -> bool:
     with server() as api_bases:
         async with AsyncExitStack() as stack:
             requests = Requests(stack, api_bases["good"])
-            kinds = {BASE: await requests.httpx()}
-            if "httpx2" in found:
-                kinds["httpx2, JSON"] = await requests.httpx(found["httpx2"])
+            streams = Streams(stack, api_bases["good"], "m")
+            kinds = {}
+            for name, library in {"plain httpx": httpx, **found}.items():
+                kinds[f"{name}, JSON"] = await requests.httpx(library)
+                kinds[f"{name}, streamed"] = await streams.httpx(library)
             kinds |= dict(zip(OURS, (await requests.http(), await requests.chain()), strict=True))
             for at_once in AT_ONCE:
                 rates = await _rates(kinds, at_once)

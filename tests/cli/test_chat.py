@@ -87,6 +87,73 @@ def test_the_cloud_is_asked_only_where_it_is_allowed(program: Program, servers: 
         assert "sk-or-v1-test" not in json.dumps(request["headers"])
 
 
+def test_a_terminal_asks_once_whether_a_server_may_be_asked_that_may_pass_prompts_on(
+    program: Program, servers: ServerFactory
+) -> None:
+    server = servers("localai", models=[CHAT_MODEL])
+    env = {"WHISPER_LLM__LLAMACPP__PORT": str(server.port)}
+    chat = program.terminal("chat", env=env)
+    chat.expect("> ")
+    chat.type("First\r")
+    chat.expect("LocalAI was not asked.")
+    chat.expect(f"LocalAI at {server.url} may pass prompts on to the internet.")
+    chat.expect("[y/N] ")
+    chat.type("\r")
+    chat.expect("> ")
+    assert not server.requests("/v1/chat/completions")
+
+    chat.type("Second\r")
+    chat.expect("[y/N] ")
+    chat.type("y\r")
+    chat.expect("You said: Second")
+    chat.expect("this computer (as given)")
+    chat.expect("> ")
+    chat.type("Third\r")
+    assert "[y/N]" not in chat.expect("You said: Third")
+    chat.expect("> ")
+    chat.type("\x04")
+    chat.rest()
+    assert chat.wait() == 0
+    assert program.run("chat", "Fourth", env=env).out.startswith("You said: Fourth")
+    sent = [entry["body"]["messages"] for entry in server.requests("/v1/chat/completions")]
+    assert [[each["content"] for each in messages if each["role"] == "user"] for messages in sent] == [
+        ["Second"],
+        ["Second", "Third"],
+        ["Fourth"],
+    ]
+
+
+def test_a_single_question_waits_for_the_same_word(program: Program, servers: ServerFactory) -> None:
+    server = servers("localai", models=[CHAT_MODEL])
+    env = {"WHISPER_LLM__LLAMACPP__PORT": str(server.port)}
+    for typed, code in (("n\r", 1), ("\x04", 1), ("\x03", 130)):
+        chat = program.terminal("chat", "Hello", env=env)
+        chat.expect("[y/N] ")
+        chat.type(typed)
+        assert "Traceback" not in chat.rest()
+        assert chat.wait() == code
+    assert not server.requests("/v1/chat/completions")
+    chat = program.terminal("chat", "Hello", env=env)
+    chat.expect("[y/N] ")
+    chat.type("yes\r")
+    chat.expect("You said: Hello")
+    chat.rest()
+    assert chat.wait() == 0
+
+
+def test_where_nobody_can_answer_nothing_is_asked_and_nothing_sent(
+    program: Program, servers: ServerFactory
+) -> None:
+    server = servers("localai", models=[CHAT_MODEL])
+    env = {"WHISPER_LLM__LLAMACPP__PORT": str(server.port)}
+    piped = program.run("chat", stdin=b"y\n", env=env)
+    assert piped.code == 1
+    assert "[y/N]" not in piped.out + piped.err
+    told = program.run("chat", "--json", "Hello", env=env)
+    assert (told.code, told.json["error"]["type"]) == (1, "ConsentRequired")
+    assert not server.requests("/v1/chat/completions")
+
+
 def test_a_conversation_in_a_terminal(program: Program, servers: ServerFactory) -> None:
     """Ctrl-C stops an answer and keeps the conversation; errors do not end it; Ctrl-D ends it with 0."""
     server = servers("openai_compatible", "--tokens", "400", "--token-delay", "0.05", models=[CHAT_MODEL])

@@ -89,6 +89,11 @@ def test_settings_are_shown_set_and_checked(program: Program) -> None:
     assert "llm.contxt_window" in unknown.err
 
 
+def test_a_setting_that_the_environment_overrules_is_said_to_be(program: Program) -> None:
+    said = program.run("config", "set", "llm.mode", "auto", env={"WHISPER_LLM_MODE": "http"}).out
+    assert said == "llm.mode is auto in config.yaml, but the environment sets it to http now.\n"
+
+
 def test_a_bad_setting_is_told_once_and_json_stays_json(program: Program) -> None:
     file = program.home / "config" / "config.yaml"
     file.parent.mkdir(parents=True)

@@ -45,6 +45,31 @@ def test_a_terminal_gets_a_conversation(program: Program) -> None:
     assert talk.wait() == 0
 
 
+def test_a_server_that_may_pass_prompts_on_is_asked_about_where_somebody_can_say_yes(
+    program: Program, servers: ServerFactory
+) -> None:
+    server = servers("localai", models=[{"id": "phi", "loaded": True}])
+    env = {"WHISPER_LLM__LLAMACPP__PORT": str(server.port)}
+    talk = program.terminal(env=env)
+    talk.expect("Ctrl-D ends.")
+    talk.expect("> ")
+    talk.type("Hello\r")
+    talk.expect("[y/N] ")
+    talk.type("y\r")
+    talk.expect("You said: Hello")
+    talk.expect("> ")
+    talk.type("\x04")
+    talk.rest()
+    assert talk.wait() == 0
+
+
+def test_without_somebody_to_say_yes_the_guide_answers(program: Program, servers: ServerFactory) -> None:
+    server = servers("localai", models=[{"id": "phi", "loaded": True}])
+    result = program.run(env={"WHISPER_LLM__LLAMACPP__PORT": str(server.port)})
+    assert "— Guide: a demo for this app" in result.out
+    assert not server.requests("/v1/chat/completions")
+
+
 def test_a_pipe_that_is_merely_open_does_not_stop_it(program: Program) -> None:
     started = program.start(open_input=True)
     started.expect("> What can you do?")

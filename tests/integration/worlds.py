@@ -1,20 +1,14 @@
 """Worlds for the scenario tests: an app that sees just the servers a test has started, on their own ports."""
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.ports import closed_port
 from whisper_desktop.app import App
 from whisper_desktop.values import Deadlines
 
-
-def closed_port() -> int:
-    """A port of this computer where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+__all__ = ["closed_port", "world"]
 
 
 @asynccontextmanager

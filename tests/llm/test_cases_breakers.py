@@ -248,6 +248,23 @@ async def test_when_all_want_to_be_left_alone_nobody_is_asked(
     outcome.failed(LLMConnectionError)
     assert outcome.seconds <= TOLERANCE_S
     assert {attempt.kind for attempt in outcome.attempts} == {ErrorKind.RATE_LIMITED}
-    assert {attempt.backend for attempt in outcome.attempts} == {"openai_compatible", "lm_studio"}
+    assert [attempt.backend for attempt in outcome.attempts] == ["openai_compatible", "lm_studio"]
     assert all("It asked to be left alone until" in attempt.detail for attempt in outcome.attempts)
     assert [hits(server) for server in chain] == asked
+
+
+async def test_when_all_want_to_be_left_alone_for_a_moment_that_moment_is_waited_for(
+    servers: ServerFactory, step: MakeStep, asking: Asking
+) -> None:
+    """C43: the one that may be asked first answers, and none is told twice."""
+    later = servers("openai_compatible", "--fault", "rate_429:3600")
+    soon = servers("lm_studio", "--fault", "rate_429:1.5*2")
+    client = asking.client(step(later), step(soon), deadlines=QUICK)
+    (await asking.ask(client)).failed(LLMConnectionError)
+    outcome = await asking.ask(client)
+    assert [(each.backend, each.skipped) for each in outcome.attempts] == [
+        ("openai_compatible", True),
+        ("lm_studio", True),
+        ("lm_studio", False),
+    ]
+    assert (outcome.text, hits(later)) == ("You said: Hi", 1)

@@ -71,7 +71,7 @@ async def test_a_refused_key_is_not_shown_again_until_it_is_another_one(
     for _ in range(3):
         outcome = await asking.ask(client)
         assert outcome.kinds == [ErrorKind.AUTH, None]
-        assert outcome.attempts[0].detail.endswith("Its key was refused; set another one.")
+        assert outcome.attempts[0].detail.endswith("It refused access; set its key, or another one.")
     assert len(server.requests()) == shown
     assert hits(server) == 0
 

@@ -32,6 +32,7 @@ from whisper_desktop.values import AnswerFinished, AnswerRestarted, Completion, 
 pytestmark = pytest.mark.chaos
 
 SOAK_S = float(os.environ.get("WHISPER_CHAOS_SECONDS") or 15)
+LEAST_ROUNDS = 3  # also on a machine so busy that they take longer than the soak lasts: one for each third
 SEED = int(os.environ.get("WHISPER_TEST_SEED") or random.SystemRandom().getrandbits(32))
 
 HASTY = replace(
@@ -278,14 +279,13 @@ async def test_after_hours_it_holds_no_more_than_after_minutes(
     files: list[int] = []
     memory: list[int] = []
     ends_at = time.monotonic() + SOAK_S
-    while time.monotonic() < ends_at:
+    while time.monotonic() < ends_at or len(memory) < LEAST_ROUNDS:
         await world.stops(chance, 200)
         await asking.http.refresh()
         gc.collect()
         files.append(open_files(process))
         memory.append(process.memory_info().rss)
     third = len(memory) // 3
-    assert third > 0
     for held in (files, memory):
         before, after = median(held[third : 2 * third]), median(held[-third:])
         assert after <= before * (1 + GROWS_BY), held

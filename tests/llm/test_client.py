@@ -419,7 +419,7 @@ async def test_when_nobody_answers_the_error_has_every_attempt_the_guidance_and_
 
     empty = servers("ollama", models=[])
     error = await failing(LLMClient([dead, step(empty), dead], guidance=guidance))
-    assert error.title == "Ollama is running but has no model loaded."
+    assert error.title == "Ollama is running but has no model yet."
     assert "LM Studio did not answer" in error.detail
     assert error.next_step
     assert [attempt.kind for attempt in error.attempts] == [

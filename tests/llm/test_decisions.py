@@ -32,8 +32,8 @@ STOPPING = {ErrorKind.BAD_REQUEST, ErrorKind.CONTENT_FILTER, ErrorKind.CANCELLED
 SECOND_TRY = {ErrorKind.SERVER_ERROR, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED, ErrorKind.CLOSED_EARLY}
 
 
-def attempt(kind: ErrorKind | None, name: str = "LM Studio") -> Attempt:
-    return Attempt("x", name, "http://127.0.0.1:1", None, kind, "", 0.0)
+def attempt(kind: ErrorKind | None, name: str = "LM Studio", *, backend: str = "x") -> Attempt:
+    return Attempt(backend, name, "http://127.0.0.1:1", None, kind, "", 0.0)
 
 
 @pytest.mark.parametrize("kind", ErrorKind)
@@ -192,6 +192,16 @@ def test_the_headline_is_what_a_person_can_do_most_about(kinds: list[ErrorKind],
         ),
         ([attempt(ErrorKind.LOADING)], "LM Studio was still loading its model, so Ollama answered"),
         ([attempt(ErrorKind.SERVER_ERROR, "Ollama")], "Ollama answered at the second try"),
+        # A key and credit are spoken of only where both are sure to exist.
+        ([attempt(ErrorKind.AUTH, backend="lm_studio")], "LM Studio refused access, so Ollama answered"),
+        (
+            [attempt(ErrorKind.AUTH, "OpenAI", backend="openai")],
+            "OpenAI did not accept the key, so Ollama answered",
+        ),
+        (
+            [attempt(ErrorKind.QUOTA, "Jan"), attempt(ErrorKind.QUOTA, "OpenAI", backend="openai")],
+            "Jan has reached its limit and OpenAI has no credit left, so Ollama answered",
+        ),
     ],
 )
 def test_provenance_says_why_it_was_this_one(failed: list[Attempt], reason: str) -> None:

@@ -149,6 +149,7 @@ def test_a_step_that_cannot_be_used_is_named_at_once(
         LLMClient([step])  # type: ignore[list-item]  # what a script might pass
 
 
+@pytest.mark.usefixtures("http")
 async def test_one_time_limit_holds_for_all_attempts_together(servers: ServerFactory) -> None:
     first, second = servers("llama_cpp"), servers("ollama")
     for server in (first, second):

@@ -107,7 +107,7 @@ def test_a_refused_key_is_left_out_until_another_one_is_set(health: Health) -> N
     fail(health, CLOUD, ErrorKind.AUTH)
     refusal = shut(health.ask(CLOUD, alone=False))
     assert refusal.kind is ErrorKind.AUTH
-    assert refusal.detail == "Its key was refused; set another one."
+    assert refusal.detail == "It refused access; set its key, or another one."
     health.ask_again()
     assert isinstance(health.ask(CLOUD, alone=False), Shut)
     health.forgive(CLOUD.origin)
@@ -318,7 +318,7 @@ def test_a_wall_clock_that_is_set_changes_nothing(clock: Clock) -> None:
         (ErrorKind.RATE_LIMITED, 12.0, 1.5, "It asked to be left alone for 11 s."),
         (ErrorKind.RATE_LIMITED, 80_000.0, 0.0, "It asked to be left alone until 11:18 tomorrow."),
         (ErrorKind.QUOTA, None, 60.0, "It had no credit left 1 minute ago; it is asked again in 14 minutes."),
-        (ErrorKind.AUTH, None, 5.0, "Its key was refused; set another one."),
+        (ErrorKind.AUTH, None, 5.0, "It refused access; set its key, or another one."),
     ],
 )
 def test_why_it_is_left_out_is_a_plain_sentence(

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-import os
+import random
 import signal
 import sqlite3
 import stat
@@ -158,7 +158,8 @@ async def test_an_unknown_price_is_refused_where_there_is_a_limit() -> None:
     error = await refused(Ledger(None, monthly_cap=100.0), 1, price=None)
     assert str(error) == (
         "Nobody knows what this model costs, and a limit on spending is set. Nothing was sent. "
-        "Choose a model with a known price, use one on this computer, or remove the limit in Settings."
+        "Choose a model with a known price, use one on this computer, or remove the limit "
+        "(`whisper-desktop config set llm.spending.daily none`, and `monthly`)."
     )
 
 
@@ -176,7 +177,8 @@ async def test_the_daily_limit_ends_with_the_day(calendar: Calendar) -> None:
     assert str(error) == (
         "The daily limit of $1.00 leaves too little for this answer. $0.97 was spent today, and this one may "
         "cost up to $0.05. Nothing was sent. "
-        "Ask for a shorter answer, use a model on this computer, or raise the limit in Settings."
+        "Ask for a shorter answer, use a model on this computer, or raise the limit "
+        "(`whisper-desktop config set llm.spending.daily AMOUNT`)."
     )
     (await admitted(ledger, 3)).release()
     calendar.days(1)
@@ -330,7 +332,7 @@ async def test_a_damaged_file_is_kept_aside_and_told_once(
     await first.flush()
     content = bytearray(content_of(path))
     if damage is None:
-        content[4096:8192] = os.urandom(4096)
+        content[4096:8192] = random.Random(7).randbytes(4096)
         damage = bytes(content)
     put(path, damage)
     told: list[str] = []

@@ -128,6 +128,15 @@ def test_a_choice_is_remembered_above_the_file_and_can_be_taken_back(home: Home)
     assert home.load().settings.ui.setup_done is True
 
 
+def test_what_the_person_sets_takes_back_what_a_window_remembered(home: Home) -> None:
+    address = {"http://127.0.0.1:1337": "this_machine"}
+    remember_all({"privacy.server_reach": address, "ui.theme": "dark"}, env=home.env)
+    set_config("privacy.server_reach", "{}", env=home.env)
+    loaded = home.load()
+    assert loaded.get("privacy.server_reach") == {}
+    assert (loaded.get("ui.theme"), loaded.sources["ui.theme"]) == ("dark", Layer.CHOICES)
+
+
 def test_unknown_choices_are_kept(home: Home) -> None:
     home.choices.write_text("later:\n  thing: [1, {a: b}]\n")
     remember("ui.theme", "dark", env=home.env)

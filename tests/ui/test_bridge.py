@@ -199,12 +199,12 @@ def test_cycles_are_collected_in_the_qt_thread_only(bridge: Bridge, wait: Waiter
     ended_in: list[str] = []
     weakref.finalize(Cycle(), lambda: ended_in.append(threading.current_thread().name))
 
+    kept: list[list[int]] = []
+
     async def core() -> None:
-        kept = [[number] for number in range(100_000)]  # enough for every generation, were the collector on
-        assert len(kept) == 100_000
+        kept.extend([number] for number in range(100_000))  # enough for a collection by whoever does it
 
     wait(bridge.run(core()))
-    assert ended_in == []
     qtbot.waitUntil(lambda: bool(ended_in), timeout=WAIT)
     assert ended_in == [threading.main_thread().name]
 

@@ -1,7 +1,8 @@
 """The chat window with a real session and the real core: ask, stream, stop, fail, try again, keyboard."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from tests.ui.conftest import WAIT, Shown, answering, completion, failing
+from tests.integration.worlds import closed_port
+from tests.servers.fixtures import ServerFactory
+from tests.servers.launch import RunningServer
+from tests.ui.conftest import WAIT, Shown, Waiter, answering, completion, failing
 from whisper_desktop.app import App, AppState, BackendChoice
 from whisper_desktop.chat import GUIDE_LABEL, Session
+from whisper_desktop.control import Front
 from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.rows import Kind, who_line
@@ -176,6 +181,91 @@ def test_a_consent_widens_this_chat_only(opened: Opener, qtbot: QtBot) -> None:
     settled(window, qtbot)
     assert session.reach is Reach.CLOUD
     assert window.model.row(1).kind is Kind.ANSWER
+
+
+@pytest.fixture
+def unplaced(servers: ServerFactory) -> RunningServer:
+    """A server that may pass prompts on."""
+    return servers("localai", models=["m"])
+
+
+@pytest.fixture
+def owner(bridge: Bridge, wait: Waiter, unplaced: RunningServer) -> Iterator[App]:
+    """The app as the desktop runs it, which has found that server."""
+    ports = {"llm.lmstudio.port": unplaced.port, "llm.llamacpp.port": closed_port()}
+    env = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{closed_port()}"}
+    app = App(env=env, overrides=ports)
+    front = Front(lambda: app, desktop=True)
+    wait(bridge.run(front.core()))
+    yield app
+    wait(bridge.run(front.close()))
+
+
+def test_a_server_that_may_pass_prompts_on_is_asked_about_once(
+    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+) -> None:
+    window = opened(owner.open_session())
+    window.ask("Hello?")
+    settled(window, qtbot)
+    assert card_buttons(window, 1) == ["Allow LocalAI", "Not now", "Open setup"]
+    words = " ".join(label.accessibleName() or label.text() for label in window.findChildren(QLabel))
+    assert f"LocalAI at {unplaced.url} may pass prompts on to the internet." in words
+    assert not unplaced.requests("/v1/chat/completions")
+
+    card_button(window, 1, "Allow LocalAI").click()
+    qtbot.waitUntil(lambda: "You said: Hello?" in window.model.row(1).text, timeout=WAIT)
+    settled(window, qtbot)
+    assert "this computer (as given)" in who_line(window.model.row(1))
+    other = opened(owner.open_session())
+    other.ask("And here?")
+    settled(other, qtbot)
+    assert other.model.row(1).kind is Kind.ANSWER
+
+
+def test_not_now_gives_the_message_back_and_sends_nothing(
+    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+) -> None:
+    window = opened(owner.open_session())
+    window.ask("A secret")
+    settled(window, qtbot)
+    card_button(window, 1, "Not now").click()
+    assert (window.model.rowCount(), window.composer.editor.toPlainText()) == (0, "A secret")
+    assert not unplaced.requests("/v1/chat/completions")
+    assert owner.loaded.settings.privacy.server_reach == {}
+
+
+def test_a_message_taken_back_while_the_word_is_kept_is_not_sent(
+    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+) -> None:
+    window = opened(owner.open_session())
+    for question in ("First", "A secret"):
+        window.ask(question)
+        settled(window, qtbot)
+    allow, not_now = card_button(window, 3, "Allow LocalAI"), card_button(window, 3, "Not now")
+    allow.click()
+    not_now.click()
+    qtbot.waitUntil(lambda: bool(owner.loaded.settings.privacy.server_reach), timeout=WAIT)
+    window.ask("Something else")
+    settled(window, qtbot)
+    (sent,) = unplaced.requests("/v1/chat/completions")
+    assert [message["content"] for message in sent["body"]["messages"]] == ["Something else"]
+
+
+def test_an_answer_that_cannot_be_kept_is_told_in_place_of_the_question(
+    opened: Opener,
+    owner: App,
+    unplaced: RunningServer,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WHISPER_PRIVACY__SERVER_REACH", "{}")
+    window = opened(owner.open_session())
+    window.ask("Hello?")
+    settled(window, qtbot)
+    card_button(window, 1, "Allow LocalAI").click()
+    qtbot.waitUntil(lambda: "cannot be remembered" in str(window.model.row(1).error), timeout=WAIT)
+    assert "Try again" in card_buttons(window, 1)
+    assert not unplaced.requests("/v1/chat/completions")
 
 
 def test_a_declined_message_goes_back_to_where_it_was_written(opened: Opener, qtbot: QtBot) -> None:

@@ -146,6 +146,18 @@ def test_a_question_can_also_be_answered_by_setting_up_a_model_here() -> None:
     )
 
 
+def test_a_server_that_nobody_can_place_is_allowed_by_name_or_not_now() -> None:
+    left_out = Attempt("jan", "Jan", "http://127.0.0.1:1337/v1", None, ErrorKind.CONSENT_REQUIRED, "", 0.0)
+    asks = ConsentRequired("Jan was not asked.", attempts=(left_out,))
+    assert actions_for(asks, guide=False) == (
+        ("allow", "Allow Jan"),
+        ("edit", "Not now"),
+        ("setup", "Open setup"),
+    )
+    broke_off = rows.broken(rows.with_event(rows.waiting(guide=False), TextDelta("one")), asks)
+    assert rows.offers(broke_off) == (("allow", "Allow Jan"), ("retry", "Try again"))
+
+
 BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)
 OLLAMA_SPEAKS = AnswerStarted("ollama", "Ollama", "qwen3.5:4b", Reach.THIS_MACHINE)
 

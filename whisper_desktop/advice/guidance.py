@@ -9,11 +9,13 @@ from whisper_desktop.values import (
     IDENTITIES,
     Attempt,
     ErrorKind,
+    Reach,
     ResourceInfo,
     ServerInfo,
     ServerStatus,
     SetupGuidance,
 )
+from whisper_desktop.wire.address import reach_of
 
 _NOBODY_THERE = (ErrorKind.CONNECT_REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.CLOSED_EARLY)
 _START = {
@@ -49,11 +51,22 @@ _AFTER = {
     ErrorKind.MALFORMED: _FAILED,
     ErrorKind.TOO_LARGE: _FAILED,
 }
-_NOT_SET_UP = {
-    "openrouter": "Set what is missing: the key with `whisper-desktop keys set openrouter`, "
-    "the model with `whisper-desktop config set llm.openrouter.model NAME`.",
-    "openai": "Set the key: `whisper-desktop keys set openai`.",
+_SERVICE_SILENT = "{name} cannot be reached. Ask again in a moment, or use another backend."
+_SERVICE_FAILED = "{name} failed. Try again in a moment, or use another backend."
+_SERVICE_SLOW = "{name} took too long. Try a smaller model, or use another backend."
+_NETWORK = "Check the network connection and this computer's clock, or use a model on this computer."
+_AFTER_A_SERVICE = {
+    **dict.fromkeys(_NOBODY_THERE, _SERVICE_SILENT),
+    **{kind: _SERVICE_FAILED for kind, step in _AFTER.items() if step is _FAILED},
+    **{kind: _SERVICE_SLOW for kind, step in _AFTER.items() if step is _SLOW},
+    ErrorKind.MODEL_MISSING: "Check the name of the model at {name}, or choose another one: "
+    "`whisper-desktop config set {setting} NAME`.",
+    ErrorKind.NOT_CONFIGURED: "Set what is missing: the key with `whisper-desktop keys set {place}`, "
+    "the model with `whisper-desktop config set {setting} NAME`.",
 }
+_AFTER_A_KNOWN_SERVICE = dict.fromkeys(
+    (ErrorKind.NOT_AN_LLM, ErrorKind.NAME_NOT_FOUND, ErrorKind.TLS), _NETWORK
+)
 
 
 def setup_guidance(
@@ -79,19 +92,34 @@ def setup_guidance(
 def _step_after(attempt: Attempt) -> str | None:
     """The one thing to do about this attempt; None where there is nothing a person can do."""
     name = attempt.server_name
+    if (sentence := _after_a_service(attempt)) is not None:
+        return sentence
     if attempt.kind in _NOBODY_THERE:
         return _START.get(attempt.backend, f"Start {name}, or check its address.")
     if attempt.backend == "builtin" and (attempt.kind is ErrorKind.NOT_CONFIGURED or attempt.model is None):
         return setup_steps("builtin")[1]
     if attempt.kind is ErrorKind.NOT_CONFIGURED:
-        address = f"Tell the app where {name} is: `whisper-desktop config set llm.base_url ADDRESS`."
-        return _NOT_SET_UP.get(attempt.backend, address)
+        return f"Tell the app where {name} is: `whisper-desktop config set llm.base_url ADDRESS`."
     if attempt.kind is ErrorKind.MODEL_MISSING:
         return load_steps(attempt.backend, name, attempt.model)[0]
     if attempt.kind is None:
         return None
     sentence = _AFTER.get(attempt.kind)
     return sentence.format(name=name, place=key_place(attempt.backend, attempt.url)) if sentence else None
+
+
+def _after_a_service(attempt: Attempt) -> str | None:
+    """What to do where that differs for a service in the cloud: nobody starts it, or loads a model there."""
+    known = attempt.backend in IDENTITIES and bool(IDENTITIES[attempt.backend].root)
+    if attempt.kind is None or not (known or (attempt.url and reach_of(attempt.url) is Reach.CLOUD)):
+        return None
+    steps = _AFTER_A_SERVICE | _AFTER_A_KNOWN_SERVICE if known else _AFTER_A_SERVICE
+    sentence = steps.get(attempt.kind)
+    if sentence is None:
+        return None
+    setting = f"llm.{attempt.backend}.model" if known else "llm.model_name"
+    place = key_place(attempt.backend, attempt.url)
+    return sentence.format(name=attempt.server_name, setting=setting, place=place)
 
 
 def _from_scratch(servers: Sequence[ServerInfo], resources: ResourceInfo | None) -> SetupGuidance:

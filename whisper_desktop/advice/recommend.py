@@ -117,7 +117,7 @@ def _not_used_unasked(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
     unplaced = [server for server in servers if server.reach is None and server.chat_models]
     return tuple(
         f"{server.name} runs too, but it may pass prompts on to other computers, so it is not used unasked: "
-        "add its address in Settings if you trust it."
+        "the chat asks before it is used."
         for server in unplaced
         if server.status is ServerStatus.AVAILABLE
     )

@@ -1,21 +1,24 @@
-"""Where to look for servers, and what was seen there."""
+"""Where to look for servers, what was seen there, and what the person said about those nobody can place."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whisper_desktop.app.keys import Keys, key_origin, openrouter_url, ports
+from whisper_desktop.chat import failure_of
+from whisper_desktop.errors import SettingsError, WhisperError
 from whisper_desktop.events import Bus, ServersChanged
-from whisper_desktop.values import IDENTITIES, Deadlines, Reach, ServerInfo, ServerStatus
-from whisper_desktop.wire.address import origin
+from whisper_desktop.values import IDENTITIES, Deadlines, ErrorKind, Reach, ServerInfo, ServerStatus
+from whisper_desktop.wire.address import origin, reach_of
 
 if TYPE_CHECKING:
     from whisper_desktop.settings import Settings
     from whisper_desktop.wire.http import Http
 
 _ORDER = [name for name in IDENTITIES if name != "builtin"] + ["builtin"]
+_GONE = ServerStatus.UNREACHABLE  # its address may be one that cannot be used
 
 
 class Places:
@@ -46,8 +49,19 @@ class Places:
         self._task: asyncio.Task[tuple[ServerInfo, ...]] | None = None
         self._named: set[str] = set()
         self._looked: Mapping[str, object] = {}
-        self.servers: tuple[ServerInfo, ...] = ()
+        self._seen: tuple[ServerInfo, ...] = ()
         self.scanned = False
+
+    @property
+    def servers(self) -> tuple[ServerInfo, ...]:
+        """The servers of the last scan, with what the person says about them now."""
+        return tuple(map(self._placed, self._seen))
+
+    def is_on_trust(self, url: str) -> bool:
+        """Whether it is only the person's word that says how far a question to this address goes."""
+        there = [server for server in self._seen if server.url and server.status is not _GONE]
+        placed = {origin(server.url) for server in there if server.reach is not None}
+        return bool(url) and origin(url) in self._said().keys() - placed
 
     async def scan(self) -> tuple[ServerInfo, ...]:
         """Look for servers, telling each as it is found; callers at the same time share one scan."""
@@ -114,17 +128,66 @@ class Places:
         found: list[ServerInfo] = []
         async with aclosing(detector.iter_servers()) as servers:
             async for server in servers:
-                found.append(self._placed(server))
-                self._bus.publish(ServersChanged(tuple(found), scanning=True))
-        self.servers = tuple(sorted(found, key=lambda server: _ORDER.index(server.id)))
+                found.append(server)
+                self._bus.publish(ServersChanged(tuple(map(self._placed, found)), scanning=True))
+        self._seen = tuple(sorted(found, key=lambda server: _ORDER.index(server.id)))
         self._looked, self.scanned = looked, True
         self._bus.publish(ServersChanged(self.servers, scanning=False))
         return self.servers
 
     def _placed(self, server: ServerInfo) -> ServerInfo:
         """A server that nobody could place, with what the person has said about its address."""
-        if server.reach is not None or not server.url or server.status is ServerStatus.UNREACHABLE:
+        if server.reach is not None or not server.url or server.status is _GONE:
             return server
-        said = self._settings().privacy.server_reach
-        answers = {origin(url): reach for url, reach in said.items()}
-        return replace(server, reach=answers.get(origin(server.url)))
+        return replace(server, reach=self._said().get(origin(server.url)))
+
+    def _said(self) -> Mapping[str, Reach]:
+        return self._settings().privacy.server_reach
+
+
+_SAID = "privacy.server_reach"
+
+
+@dataclass(frozen=True, slots=True)
+class InQuestion:
+    """A server that was left out because nobody can say where its models run. `place` is its address."""
+
+    name: str
+    place: str
+
+    @property
+    def words(self) -> str:
+        """What the person is to know before they allow it."""
+        return f"{self.name} at {self.place} may pass prompts on to the internet."
+
+
+def server_in_question(error: WhisperError) -> InQuestion | None:
+    """The server that an error asks to allow, the first where there are several; None where it asks for
+    something else, or for nothing.
+    """
+    failure = failure_of(error)
+    if failure.consent is None or failure.consent.needed is not None:
+        return None
+    left_out = (each for each in failure.attempts if each.kind is ErrorKind.CONSENT_REQUIRED and each.url)
+    first = next(left_out, None)
+    return InQuestion(first.server_name, origin(first.url)) if first is not None else None
+
+
+def remember_allowed(place: str, *, env: Mapping[str, str] | None = None) -> None:
+    """Keep that the person allows the server at this address: it counts as what its address says from then
+    on, for whoever reads the settings. Blocks.
+
+    Raises `SettingsError` where such answers are fixed by something stronger, or cannot be written.
+    """
+    from whisper_desktop.settings import Layer, load_settings, remember
+
+    loaded = load_settings(env=env)
+    if loaded.sources[_SAID] is Layer.ENVIRONMENT:
+        raise SettingsError(
+            "This cannot be remembered.",
+            f"{loaded.places[_SAID]} fixes which servers are allowed.",
+            f"Add {place} there, or remove the variable.",
+            key=_SAID,
+        )
+    said = {**loaded.settings.privacy.server_reach, place: reach_of(place)}
+    remember(_SAID, said, env=env)

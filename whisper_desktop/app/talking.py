@@ -264,7 +264,7 @@ class Talking:
             client = await self._client(session)
             async with aclosing(client.stream(messages, _generation(session))) as events:
                 async for event in events:
-                    yield event
+                    yield self._on_trust(event) if isinstance(event, AnswerFinished) else event
             self._house.troubled("")
         except (LLMConnectionError, ConsentRequired) as error:
             if isinstance(error, LLMConnectionError):
@@ -274,6 +274,13 @@ class Talking:
         finally:
             self._answering -= 1
             self._house.bus.publish(AnswerState(self.answering))
+
+    def _on_trust(self, event: AnswerFinished) -> AnswerFinished:
+        """Where only the person's word says that a question stays near, its answer says so too."""
+        said = event.completion.provenance
+        if not self._places.is_on_trust(said.url):
+            return event
+        return AnswerFinished(replace(event.completion, provenance=replace(said, as_given=True)))
 
     def _look_again(self) -> None:
         task: asyncio.Task[object] = asyncio.ensure_future(self._places.scan())

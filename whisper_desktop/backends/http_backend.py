@@ -13,15 +13,16 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
 from whisper_desktop.backends.identity import Ask, is_still_there
-from whisper_desktop.backends.listing import Listing, find, pick, preferred
+from whisper_desktop.backends.listing import Listing, pick, preferred
 from whisper_desktop.backends.options import Kind, read_options
+from whisper_desktop.backends.remedies import set_key
 from whisper_desktop.backends.request import Call, Endpoint, Question, Secret, roots_of
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
@@ -216,23 +217,23 @@ class HttpBackend(Backend):
                         if content_type.startswith(_IN_ONE_PIECE):
                             yield decoder.whole(parse_json(await reply.read(), content_type))
                         else:
-                            async with aclosing(reply.iter_bytes()) as pieces:
-                                async for piece in pieces:
-                                    call.received += len(piece)
-                                    yield decoder.feed(piece)
-                                    if decoder.failure is not None:
-                                        raise decoder.failure
-                                    if decoder.finished:
-                                        await self._drain(pieces, decoder)
-                                        break
-                                else:
-                                    ended = True
-                                    yield decoder.close()
+                            while piece := await reply.next_piece():
+                                call.received += len(piece)
+                                yield decoder.feed(piece)
+                                if decoder.failure is not None:
+                                    raise decoder.failure
+                                if decoder.finished:
+                                    await self._drain(reply, decoder)
+                                    break
+                            else:
+                                ended = True
+                                yield decoder.close()
                         end = decoder.end()
                         ended = True
                         self._answered(call)
                         named = end.model or call.model
-                        yield [replace(end, model=named and words.shown(endpoint.key_text, named))]
+                        named = named and words.shown(endpoint.key_text, named)
+                        yield [end if named == end.model else replace(end, model=named)]
                         return
                 except BackendError as error:
                     call = await self._instead(question, call, error)
@@ -265,7 +266,7 @@ class HttpBackend(Backend):
                 ErrorKind.NOT_CONFIGURED,
                 f"{self.name} needs a key.",
                 "None is stored. Nothing was sent.",
-                f"Set it in Settings, or with `whisper-desktop keys set {self.id}`.",
+                set_key(self.id, words.key_place(self.id, self._api_base)),
                 request_sent=False,
             )
         return Endpoint(self._api_base, Secret(key) if key else None)
@@ -353,7 +354,7 @@ class HttpBackend(Backend):
                     ErrorKind.MODEL_MISSING,
                     f"{self.name} has no embedding model.",
                     "The models that it has only write text.",
-                    "Add one, or use another backend.",
+                    "Name another one, or use another backend.",
                     request_sent=False,
                 )
         return self._pick(named, models, allowed)
@@ -464,7 +465,7 @@ class HttpBackend(Backend):
 
     def _known(self, model: str | None) -> ModelInfo | None:
         """What the last list says about a model."""
-        return find(model, self._listing.models, self._same) if model is not None else None
+        return self._listing.entry(model, self._same) if model is not None else None
 
     def _pick(self, named: str | None, models: Sequence[ModelInfo], allowed: Reach) -> str:
         network = self._http.allow_network
@@ -507,16 +508,18 @@ class HttpBackend(Backend):
             raise error_of(reply.status, reply.headers, reply.body)
         return reply
 
-    async def _drain(self, pieces: AsyncGenerator[bytes, None], decoder: StreamDecoder) -> None:
+    async def _drain(self, reply: StreamReply, decoder: StreamDecoder) -> None:
         """What follows a complete answer: the usage, and the regular end that lets the connection be kept.
 
         Some servers never send it and never close, so it is waited for briefly and not insisted on. What else
         comes is no part of the answer.
         """
+        if reply.ended:
+            return
         size = 0
         with suppress(BackendError, TimeoutError):
             async with asyncio.timeout(self._deadlines.drain):
-                async for piece in pieces:
+                while piece := await reply.next_piece():
                     decoder.feed(piece)
                     size += len(piece)
                     if size > _MOST_AFTER_THE_END:

@@ -18,6 +18,7 @@ class Listing:
 
     def __init__(self) -> None:
         self.models: tuple[ModelInfo, ...] = ()
+        self._by_id: dict[str, ModelInfo] = {}
         self._at: float | None = None
         self._asking = 0
 
@@ -47,10 +48,16 @@ class Listing:
     def take(self, models: tuple[ModelInfo, ...]) -> None:
         """The server has just said this."""
         self.models, self._at = models, time.monotonic()
+        self._by_id = {model.id: model for model in reversed(models)}
 
     def forget(self) -> None:
         """Doubt all of it."""
-        self.models, self._at = (), None
+        self.models, self._at, self._by_id = (), None, {}
+
+    def entry(self, named: str, same: Same) -> ModelInfo | None:
+        """What it says about the model that a name means."""
+        exact = self._by_id.get(named)
+        return find(named, self.models, same) if exact is None and self.models else exact
 
 
 def find(named: str, models: Sequence[ModelInfo], same: Same) -> ModelInfo | None:

@@ -16,6 +16,7 @@ from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.errors import BackendError, WhisperError
 from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach, Role
 from whisper_desktop.wire import fields
+from whisper_desktop.wire.endings import to_the_end
 from whisper_desktop.wire.http import Http, Reply
 
 # Without these, the begun answer is repeated at the head of the rest.
@@ -160,17 +161,8 @@ class LlamaCppBackend(OpenAICompatibleBackend):
 
     async def _abandoned(self, question: Question, call: Call) -> None:
         conversation = replay.conversation_of(call.headers)
-        if conversation is None:
-            return
-        stopping = asyncio.ensure_future(self._stop(question, conversation, call))
-        cancelled: asyncio.CancelledError | None = None
-        while not stopping.done():
-            try:
-                await asyncio.shield(stopping)
-            except asyncio.CancelledError as error:
-                cancelled = error  # The server still has to be told; that is bounded.
-        if cancelled is not None:
-            raise cancelled
+        if conversation is not None:
+            await to_the_end(self._stop(question, conversation, call))
 
     async def _stop(self, question: Question, conversation: str, call: Call) -> None:
         url = replay.stream_url(question.endpoint.api_base, conversation)

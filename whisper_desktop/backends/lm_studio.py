@@ -7,7 +7,7 @@ there; where a larger one is wanted, the model is loaded by the native API (sinc
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -30,18 +30,27 @@ _SECOND_INSTANCE = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True, slots=True)
+class _Instance:
+    """A loaded model: its name, its context window in tokens, and how many answers it gives at once."""
+
+    name: str
+    context: int | None
+    parallel: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    """A model of the native list: its key, its variants, its loaded instances and the context of each."""
+    """A model of the native list: its key, its variants and its loaded instances."""
 
     key: str
     variants: frozenset[str]
-    instances: tuple[tuple[str, int | None], ...]
+    instances: tuple[_Instance, ...]
     max_context: int | None
 
     @property
     def names(self) -> tuple[str, ...]:
         """What an instance of it may be called."""
-        return (self.key, *self.variants, *(name for name, _ in self.instances))
+        return (self.key, *self.variants, *(instance.name for instance in self.instances))
 
     def means(self, name: str) -> bool:
         """Whether a name that somebody asks for is this model."""
@@ -79,6 +88,19 @@ class LMStudioBackend(OpenAICompatibleBackend):
         self._entries: tuple[_Entry, ...] = ()
         self._loaded_by_us: list[str] = []
         self._loading = asyncio.Lock()
+
+    @property
+    def slots(self) -> int | None:
+        """How many answers the loaded instance gives at once, as the native list told it; None where several
+        are loaded and it is open which one answers.
+        """
+        listed = super()._meant(self.model_id)
+        entry = self._entry(listed.id) if listed is not None else None
+        if entry is None:
+            return None
+        fitting = self._fitting(GenerationConfig(), self.model_id or entry.key)
+        named = [each for each in entry.instances if each.name == fitting] or entry.instances
+        return named[0].parallel if fitting is not None and len(named) == 1 else None
 
     async def unload_model(self) -> None:
         """Unload what this backend has loaded, and nobody else's."""
@@ -150,7 +172,7 @@ class LMStudioBackend(OpenAICompatibleBackend):
             return model
         wanted = self._context(config, entry)
         fitting = [
-            name for name, context in entry.instances if not wanted or not context or context >= wanted
+            each.name for each in entry.instances if not wanted or not each.context or each.context >= wanted
         ]
         if model in fitting or (fitting and "@" in model):
             return model
@@ -292,13 +314,17 @@ def _entries(listed: object) -> tuple[_Entry, ...]:
         _Entry(
             key,
             frozenset(texts(model.get("variants"))),
-            tuple(
-                (name, fields.count(fields.table(instance.get("config")).get("context_length")))
-                for instance in objects(model.get("loaded_instances"))
-                if (name := text(instance.get("id")))
-            ),
+            tuple(_instances(model)),
             fields.count(model.get("max_context_length")),
         )
         for model in objects(fields.table(listed).get("models"))
         if (key := text(model.get("key")))
     )
+
+
+def _instances(model: Mapping[str, object]) -> Iterator[_Instance]:
+    for instance in objects(model.get("loaded_instances")):
+        config = fields.table(instance.get("config"))
+        if name := text(instance.get("id")):
+            parallel = fields.count(config.get("parallel")) or None
+            yield _Instance(name, fields.count(config.get("context_length")), parallel)

@@ -44,13 +44,13 @@ def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, 
     """The options that are set, checked. Raises `SettingsError` for the first that cannot be used."""
     values: dict[str, object] = {}
     for name, value in given.items():
-        key = f"llm.{backend}.{name}"
         if name in known:
             if value is None:
                 continue
             kind = known[name]
             values[name] = kind.read(value)
             if values[name] is None:
+                key = _setting(backend, name)
                 raise SettingsError(
                     f"The setting {key} cannot be used.",
                     f"Expected: {kind.expects}.",
@@ -58,6 +58,7 @@ def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, 
                     key=key,
                 )
         elif name.lower() in _KEYS:
+            key = _setting(backend, name)
             raise SettingsError(
                 f"A key does not belong in the settings ({key}).",
                 "Anybody who reads the file could use it.",
@@ -77,9 +78,16 @@ def _unknown(backend: str, name: str, known: Mapping[str, Kind]) -> SettingsErro
     return SettingsError(
         f"There is no option {shown} for this backend.",
         f"Its options are: {named}." if known else "It has no options of its own.",
-        f"Did you mean llm.{backend}.{close[0]}?" if close else f"Take llm.{backend}.{shown} out.",
-        key=f"llm.{backend}.{shown}",
+        f"Did you mean {_setting(backend, close[0])}?" if close else f"Take {_setting(backend, shown)} out.",
+        key=_setting(backend, shown),
     )
+
+
+def _setting(backend: str, name: str) -> str:
+    """An option's name, with its section as it is written in the settings file."""
+    from whisper_desktop.settings.schema import SECTION_OF_BACKEND  # slow to import, and rarely needed
+
+    return f"llm.{SECTION_OF_BACKEND.get(backend, backend)}.{name}"
 
 
 # --- kinds ------------------------------------------------------------------------------------------------

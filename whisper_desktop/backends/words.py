@@ -1,15 +1,18 @@
-"""How a backend's failure is told to a person: what happened, why, what to do, in the backend's own name."""
+"""How a backend's failure is told to a person: what happened and why, in the backend's own name, and with no
+key in a quotation. What can be done about it stands in `remedies`.
+"""
 
 import re
 
+from whisper_desktop.backends.remedies import Asked, Site, what_to_do
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire.address import origin, parse_url
+from whisper_desktop.wire.failures import NO_PROGRAM
 
 _SHORTEST_PART = 6  # of a key that is worth hiding
 _SHORTEST_SECRET = 12  # What is shorter is a word such as "not-needed", and stands in other words, too.
 _END = r"(?:%(?:25)*[0-9a-f]?)?(?=\W*\Z)"  # half an escaped letter, and a dot or quotes that a sentence adds
-_ELSEWHERE = "Try again, or use another backend."
 
 
 def told(
@@ -26,7 +29,7 @@ def told(
     # Before, since what a server said was cut to a length, and its end may be half a key; and after, since a
     # name in it may be one.
     quoted = _with(error, *(without(key, part) for part in (error.title, error.detail, error.next_step)))
-    parts = _parts(quoted, backend, name, url, model, reach, key)
+    parts = _parts(quoted, Asked(backend, name, url, model, reach, bool(key), key_place(backend, url)))
     return _with(error, *(without(key, part) for part in parts))
 
 
@@ -69,101 +72,85 @@ def _with(error: BackendError, title: str, detail: str, next_step: str) -> Backe
     )
 
 
-def _parts(
-    error: BackendError,
-    backend: str,
-    name: str,
-    url: str,
-    model: str | None,
-    reach: Reach | None,
-    key: str | None,
-) -> tuple[str, str, str]:
-    status = f" ({error.status})" if error.status else ""
-    where = parse_url(url).netloc if url else ""
-    whole = f"{error.title} {error.detail}".strip()
-    if error.title.startswith(name):
+def _parts(error: BackendError, asked: Asked) -> tuple[str, str, str]:
+    if error.title.startswith(asked.name):
         return error.title, error.detail, error.next_step  # The backend itself said it.
+    title, detail = _what_and_why(error, asked)
+    return title, detail, what_to_do(error, asked)
+
+
+def _what_and_why(error: BackendError, asked: Asked) -> tuple[str, str]:
+    name, model = asked.name, asked.model
+    status = f" ({error.status})" if error.status else ""
+    whole = f"{error.title} {error.detail}".strip()
+    here = asked.site not in (Site.MY_NETWORK, Site.CLOUD)
     match error.kind:
-        case ErrorKind.CONNECT_REFUSED if reach in (Reach.THIS_MACHINE, None):
-            return f"{name} is not running.", error.title, "Start it, or use another backend."
+        case ErrorKind.CONNECT_REFUSED if here and error.detail == NO_PROGRAM:
+            return f"{name} is not running.", error.title
         case ErrorKind.CONNECT_REFUSED | ErrorKind.NAME_NOT_FOUND | ErrorKind.OFFLINE | ErrorKind.TLS:
-            return f"{name} cannot be reached.", whole, error.next_step
+            return f"{name} cannot be reached.", whole
         case ErrorKind.CONNECT_TIMEOUT:
-            return f"{name} does not answer.", whole, error.next_step
+            return f"{name} does not answer.", whole
         case ErrorKind.CLOSED_EARLY:
-            return f"{name} closed the connection without an answer.", error.detail, error.next_step
+            return f"{name} closed the connection without an answer.", error.detail
+        case ErrorKind.STALLED:
+            return f"{name} did not take the question.", whole
+        case ErrorKind.TOTAL_TIMEOUT:
+            return f"{name} took too long.", whole
         case ErrorKind.STREAM_CUT:
-            return f"{name} closed the connection in the middle of its answer.", error.detail, _ELSEWHERE
+            return f"{name} closed the connection in the middle of its answer.", error.detail
         case ErrorKind.TRUNCATED:
-            return f"{name} stopped before its answer was complete.", error.detail, _ELSEWHERE
+            return f"{name} stopped before its answer was complete.", error.detail
         case ErrorKind.EMPTY:
-            return f"{name} gave an empty answer.", error.detail, "Try again, or choose another model."
+            return f"{name} gave an empty answer.", error.detail
         case ErrorKind.NOT_AN_LLM:
-            return f"What answers at {where} is not {name}.", whole, error.next_step or "Check the address."
+            where = parse_url(asked.url).netloc if asked.url else "this address"
+            return f"What answers at {where} is not {asked.within}.", whole
         case ErrorKind.TOO_LARGE:
-            return f"{name} sent too much.", whole, error.next_step or _ELSEWHERE
+            return f"{name} sent too much.", whole
         case ErrorKind.MALFORMED:
-            return f"{name} sent an answer that cannot be read.", whole, _ELSEWHERE
+            return f"{name} sent an answer that cannot be read.", whole
         case ErrorKind.LOADING:
-            return f"{name} is still loading {model or 'its model'}.", "", "Wait a moment, then ask again."
+            return f"{name} is still loading {model or 'its model'}.", ""
         case ErrorKind.OVERLOADED:
-            return f"{name} is busy{status}.", error.detail, "Ask again in a moment, or use another backend."
+            return f"{name} is busy{status}.", error.detail
         case ErrorKind.RATE_LIMITED:
-            return f"{name} asks to slow down{status}.", error.detail, _slower(error.retry_after)
-        case ErrorKind.QUOTA:
+            return f"{name} asks to slow down{status}.", error.detail
+        case ErrorKind.QUOTA if asked.is_paid_for:
             why = error.detail or "The account or the key has reached its limit."
-            return (
-                f"{name} says the key has no credit left{status}.",
-                why,
-                "Add credit, or use a local model.",
-            )
-        case ErrorKind.AUTH if key:
-            return f"{name} did not accept the key{status}.", error.detail, _set_key(backend, url)
+            return f"{name} says the key has no credit left{status}.", why
+        case ErrorKind.QUOTA:
+            return f"{name} says that its limit is reached{status}.", error.detail
+        case ErrorKind.AUTH if not error.request_sent:
+            return f"The key for {asked.within} cannot be sent.", error.detail
+        case ErrorKind.AUTH if asked.key:
+            return f"{name} did not accept the key{status}.", error.detail
         case ErrorKind.AUTH:
-            return f"{name} wants a key{status}.", error.detail, _set_key(backend, url)
+            return f"{name} wants a key{status}.", error.detail
         case ErrorKind.MODEL_MISSING if model:
-            return (
-                f"{name} has no model called “{model}”.",
-                error.detail,
-                "Choose one that it has, or add this one.",
-            )
+            return f"{name} has no model called “{model}”.", error.detail
+        case ErrorKind.MODEL_MISSING if asked.site is Site.CLOUD:
+            return f"{name} offers no model.", error.detail
+        case ErrorKind.MODEL_MISSING if asked.backend == "ollama":
+            # It loads those that it has by itself.
+            return f"{name} is running but has no model yet.", error.detail
         case ErrorKind.MODEL_MISSING:
-            return (
-                f"{name} is running but has no model loaded.",
-                error.detail,
-                f"Load one in {name}, then ask again.",
-            )
+            return f"{name} is running but has no model loaded.", error.detail
         case ErrorKind.CONTEXT_OVERFLOW:
-            return (
-                f"The conversation is too long for {model or 'the model'} on {name}.",
-                error.detail,
-                "Start a new chat, shorten the message, or load the model with a larger context window.",
-            )
+            return f"The conversation is too long for {model or 'the model'} on {asked.within}.", error.detail
         case ErrorKind.CONTENT_FILTER:
             why = error.detail or "Its content filter decided so."
-            return f"{name} declined this message.", f"{why} Nobody else was asked.", "Change the message."
+            return f"{name} declined this message.", f"{why} Nobody else was asked."
         case ErrorKind.BAD_REQUEST:
-            return (
-                f"{name} did not accept the request{status}.",
-                error.detail,
-                "Check the model and its settings.",
-            )
+            return f"{name} did not accept the request{status}.", error.detail
         case ErrorKind.UNSUPPORTED:
-            return f"{name} cannot do what was asked{status}.", error.detail, "Use another model or backend."
+            return f"{name} cannot do what was asked{status}.", error.detail
         case ErrorKind.SERVER_ERROR:
-            return f"{name} failed{status}.", error.detail, f"Try again, or look at the log of {name}."
+            return f"{name} failed{status}.", error.detail
         case _:
-            return error.title, error.detail, error.next_step
-
-
-def _slower(retry_after: float | None) -> str:
-    return f"Try again in {retry_after:.0f} s." if retry_after else "Try again in a moment."
+            return error.title, error.detail
 
 
 def key_place(backend: str, url: str) -> str:
     """What to name to `keys set` for a server: a service in the cloud by its id, all else by its address."""
     return backend if IDENTITIES[backend].root or not url else origin(url)
-
-
-def _set_key(backend: str, url: str) -> str:
-    return f"Set the key in Settings, or with `whisper-desktop keys set {key_place(backend, url)}`."

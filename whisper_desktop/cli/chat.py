@@ -1,5 +1,6 @@
 """`chat [PROMPT]`: one answer, or a conversation, streamed as it comes, with its provenance below."""
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
@@ -7,9 +8,18 @@ from dataclasses import dataclass
 
 import click
 
+from whisper_desktop.app.places import InQuestion, remember_allowed, server_in_question
 from whisper_desktop.chat import WAITING, Session, SetAside, provenance_line
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.running import LoopThread, json_option, make_front, run, tell_problems
+from whisper_desktop.cli.running import (
+    Failed,
+    LoopThread,
+    json_option,
+    make_front,
+    run,
+    tell_owner,
+    tell_problems,
+)
 from whisper_desktop.cli.showing import AnswerOnTerminal
 from whisper_desktop.control import AskRequest, Front
 from whisper_desktop.errors import WhisperError
@@ -87,9 +97,11 @@ def chat(
     question = _as_text(" ".join(prompt)) or piped_question()
     choices = ChatChoices(guide, backend, model, Reach(reach) if reach else None)
     if question:
-        completion, set_aside = run(_ask_once(question, choices, show=not as_json), as_json=as_json)
         if as_json:
-            output.emit_json(shapes.completion_shape(completion, set_aside))
+            work = _ask_once(question, choices, show=False)
+            output.emit_json(shapes.completion_shape(*run(work, as_json=True)))
+        else:
+            _ask_until_answered(question, choices)
     elif as_json or not sys.stdin.isatty():
         raise click.UsageError("There is no question. Write one after `chat`, or pipe one in.")
     else:
@@ -160,6 +172,20 @@ async def _ask_once(
         return completion, session.turns[-1].set_aside
 
 
+def _ask_until_answered(question: str, choices: ChatChoices) -> None:
+    """One question, asked again after each server that the person allows for it."""
+    while True:
+        try:
+            run(_ask_once(question, choices, show=True), as_json=False)
+            return
+        except Failed as failed:
+            server = _allowed_by_person(failed.__cause__)
+            if server is None:
+                raise
+        # Between two loops, so that a person who thinks keeps none waiting.
+        run(_remember(server), as_json=False, tell=False)
+
+
 async def answer(session: Session, question: str, *, show: bool) -> Completion:
     """The answer to one question; with `show`, it is printed as it comes, and who gave it below."""
     completion: Completion | None = None
@@ -227,8 +253,38 @@ def _typed() -> str:
 def _answer_or_say_why(loop: LoopThread, session: Session, question: str) -> None:
     """One turn. An error is told, Ctrl-C keeps what came, and the conversation goes on."""
     try:
-        loop.run(answer(session, question, show=True))
+        while (server := _asked(loop, session, question)) is not None:
+            loop.run(_remember(server))
     except WhisperError as error:
         output.say_error(error)
     except KeyboardInterrupt:
         output.note("Stopped. Ask on, or press Ctrl-D to end.")
+
+
+def _asked(loop: LoopThread, session: Session, question: str) -> InQuestion | None:
+    """Ask. A server to ask again with, where one was left out that the person has allowed just now."""
+    try:
+        loop.run(answer(session, question, show=True))
+    except WhisperError as error:
+        output.say_error(error)
+        return _allowed_by_person(error)
+    return None
+
+
+def _allowed_by_person(error: BaseException | None) -> InQuestion | None:
+    """The server that an error asks to allow, where somebody is there to be asked, and says yes."""
+    server = server_in_question(error) if isinstance(error, WhisperError) else None
+    if server is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    words = f"{server.words} Allow it, and remember that for this address? [y/N] "
+    try:
+        said = input(output.clean(words)).strip().lower()
+    except EOFError:
+        click.echo()
+        return None
+    return server if said in ("y", "yes") else None
+
+
+async def _remember(server: InQuestion) -> None:
+    await asyncio.to_thread(remember_allowed, server.place)
+    await tell_owner()

@@ -53,7 +53,7 @@ def path(as_json: bool) -> None:
 @json_option
 def set_value(key: str, value: str, as_json: bool) -> None:
     """Set KEY (such as llm.backend) to VALUE in config.yaml. Comments in the file stay."""
-    from whisper_desktop.settings import set_config
+    from whisper_desktop.settings import Layer, load_settings, set_config
 
     async def work() -> object:
         new = await asyncio.to_thread(set_config, key, value)
@@ -64,6 +64,11 @@ def set_value(key: str, value: str, as_json: bool) -> None:
     tell_problems()
     if as_json:
         output.emit_json(shapes.setting_shape(key, new))
+        return
+    loaded = load_settings()
+    if loaded.sources.get(key) is Layer.ENVIRONMENT:
+        in_force = _words(loaded.get(key))
+        output.say(f"{key} is {_words(new)} in config.yaml, but the environment sets it to {in_force} now.")
     else:
         output.say(f"{key} is now {_words(new)}.")
 

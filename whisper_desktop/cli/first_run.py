@@ -54,15 +54,18 @@ async def _seen(app: App) -> _Found:
 
 
 def _somebody_answers(app: App) -> bool:
-    """Whether to ask a real model: one that was found, or what the person set, to say why it fails."""
+    """Whether to ask a real model: one that was found, or what the person set, to say why it fails.
+
+    One that nobody can place is asked only where the person can be asked before.
+    """
+    can_consent = sys.stdin.isatty() and sys.stdout.isatty()
     llm = app.loaded.settings.llm
     if llm.stub or llm.backend or llm.base_url or llm.fallback_chain:
         return True
     return any(
         choice.state in _CAN_ANSWER
         and (choice.models or choice.state == "cloud")
-        and choice.reach is not None
-        and llm.reach.allows(choice.reach)
+        and (can_consent if choice.reach is None else llm.reach.allows(choice.reach))
         for choice in app.backend_choices()
     )
 

@@ -24,10 +24,10 @@ from whisper_desktop.llm.decisions import (
     after_interruption,
     decide,
     is_failover,
+    longest_wait,
     reason_for,
     told_apart,
 )
-from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.failures import Failure
 from whisper_desktop.llm.health import Shut
 from whisper_desktop.llm.hooks import HookRequest
@@ -55,6 +55,7 @@ from whisper_desktop.values import (
     StreamEvent,
     TextDelta,
 )
+from whisper_desktop.wire.endings import to_the_end
 
 Guidance = Callable[[tuple[Attempt, ...]], SetupGuidance]
 
@@ -116,9 +117,11 @@ class Answering:
                 async with aclosing(self._find()) as finding:
                     async for event in finding:
                         yield (event,)
-                async with aclosing(self._answer_of(self._winner)) as batches:
-                    async for batch in batches:
-                        yield batch
+                if self._winner is None:
+                    raise self._nobody_answered()
+                yield await self._first(self._winner)
+                while self._winner is not None:
+                    yield await self._next(self._winner)
         except Interrupted:
             over = metrics.interrupted
             raise
@@ -130,30 +133,34 @@ class Answering:
                 over(self._id)
             await self._close_winner()
 
-    async def _answer_of(self, winner: Attempting | None) -> AsyncGenerator[Sequence[StreamEvent], None]:
-        """What the one who answers says, to its end or until it breaks off."""
-        if winner is None:
-            raise self._nobody_answered()
+    async def _first(self, winner: Attempting) -> Sequence[StreamEvent]:
+        """That an answer begins, or that it broke off."""
         try:
             if self._continues and await self._repeats(winner):
                 self._begin_anew()
-            yield self._begin(winner)
-            async with aclosing(winner.rest()) as batches:
-                async for batch in batches:
-                    self._transcript.keep(batch)
-                    yield batch  # type: ignore[misc]  # without its end a backend's events are the chain's
+            return self._begin(winner)
         except (BackendError, ReachError) as error:
-            winner.failed(error)
+            failure = error
+        return await self._broke_off(winner, failure)
+
+    async def _next(self, winner: Attempting) -> Sequence[StreamEvent]:
+        """What comes next of an answer, or how it ended; `self._winner` is then None."""
+        try:
+            batch = () if winner.complete else await winner.batch()
+        except (BackendError, ReachError) as error:
             failure = error
         else:
-            assert winner.end is not None
-            finished = await self._finish(winner, winner.end)
-            await self._close_winner()
-            yield (finished,)
-            return
+            if not batch and winner.complete:
+                return (await self._finish(winner),)
+            self._transcript.keep(batch)
+            return batch  # type: ignore[return-value]  # without its end a backend's events are the chain's
+        return await self._broke_off(winner, failure)
+
+    async def _broke_off(self, winner: Attempting, failure: Failure) -> Sequence[StreamEvent]:
+        winner.failed(failure)
         seconds = winner.elapsed()
         await self._close_winner()
-        yield (self._interrupted(winner.backend, failure, seconds),)
+        return (self._interrupted(winner.backend, failure, seconds),)
 
     async def _close_winner(self) -> None:
         winner, self._winner = self._winner, None
@@ -173,19 +180,18 @@ class Answering:
                 continue
             opening = Opening(self, backend, alone=self._chain.only)
             rival = self._rival()
-            trying = self._side_by_side(opening, rival) if rival else self._alone(opening)
+            trying = opening.events() if rival is None else self._side_by_side(opening, rival)
             async with aclosing(trying) as events:
                 async for event in events:
                     yield event
+            if rival is None:
+                self._tried(opening)
         if self._winner is None:
             async with aclosing(self._last_resort()) as events:
                 async for event in events:
                     yield event
 
-    async def _alone(self, opening: Opening) -> AsyncGenerator[StreamEvent, None]:
-        async with aclosing(opening.events()) as events:
-            async for event in events:
-                yield event
+    def _tried(self, opening: Opening) -> None:
         self._winner = opening.won
         if opening.loading and opening.won is None:
             self._chain.loads(opening.backend)
@@ -211,9 +217,10 @@ class Answering:
         deadline = time.monotonic() + self._deadlines.loading_wait
         while self._winner is None and (backend := self._chain.next_loading()) is not None:
             opening = Opening(self, backend, alone=True, waits=not self._chain.somebody_left())
-            async with aclosing(self._alone(opening)) as events:
+            async with aclosing(opening.events()) as events:
                 async for event in events:
                     yield event
+            self._tried(opening)
             if self._winner is None and opening.loading:
                 if time.monotonic() >= deadline or self._question.out_of_time:
                     return
@@ -223,9 +230,11 @@ class Answering:
         no_network = any(each.kind is ErrorKind.OFFLINE and not each.skipped for each in self._attempts)
         backend = self._chain.next_resting(no_network=no_network, asked=frozenset(self._backends))
         if backend is not None:
-            async with aclosing(self._alone(Opening(self, backend, alone=True))) as events:
+            opening = Opening(self, backend, alone=True)
+            async with aclosing(opening.events()) as events:
                 async for event in events:
                     yield event
+            self._tried(opening)
 
     def _rival(self) -> Backend | None:
         """Who could be asked side by side with the one whose turn it is, if that is slow."""
@@ -312,8 +321,7 @@ class Answering:
     def wait_for(self, shut: Shut) -> float | None:
         """Seconds until a server may be asked again, where that is worth waiting for."""
         seconds = self._shared.health.left(shut.until)
-        batch = self._question.batch
-        most = self._deadlines.retry_after_most_batch if batch else self._deadlines.retry_after_most
+        most = longest_wait(self._deadlines, batch=self._question.batch)
         left = self._question.time_left()
         return seconds if seconds <= (most if left is None else min(most, left)) else None
 
@@ -385,9 +393,10 @@ class Answering:
         assert self._break is not None
         self._break = replace(self._break, wish=OnInterruption.RESTART)
 
-    async def _finish(self, winner: Attempting, end: StreamEnd) -> AnswerFinished:
+    async def _finish(self, winner: Attempting) -> AnswerFinished:
+        assert winner.end is not None
         now = time.monotonic()
-        backend = winner.backend
+        backend, end = winner.backend, winner.end
         asked_for = model_of(backend, self._question.model)
         model = end.model or asked_for or ""
         usage = await self._shared.priced(backend, asked_for, end.usage)
@@ -432,6 +441,7 @@ class Answering:
         lost = max(now - self._asked - answered.seconds, 0.0) if before else 0.0
         metrics.answered(self._id, provenance, failover=is_failover(before, backend.name), lost_seconds=lost)
         self._answered = True
+        await self._close_winner()
         return AnswerFinished(completion)
 
     def _before(self, answered: Backend, attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -1,7 +1,7 @@
 """One attempt: a backend asked once, watched, and everything it holds given back exactly once.
 
-Data flow: a free place -> the permit of its breaker -> hooks -> money -> `backend.stream_batches` -> `open`
-(all that comes before the first output is held back here) -> `rest` (the answer, batch by batch) -> `close`.
+Data flow: `open` (a free place -> the permit of its breaker -> hooks -> money -> `backend.stream_batches`)
+-> `wait` (until the first output, which is held back here) -> `batch` after `batch` -> `close`.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from pathlib import Path
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, ReachError, WhisperError
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
-from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.llm.health import Permit, Place, Shut
 from whisper_desktop.llm.hooks import HookRequest
 from whisper_desktop.llm.messages import estimate_tokens
@@ -34,6 +33,7 @@ from whisper_desktop.values import (
     TextDelta,
     ToolCallDelta,
 )
+from whisper_desktop.wire.endings import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class LeftOut(Exception):
 
 
 class Attempting:
-    """One try of one backend. Use `open`, then `rest`; `close` in any case.
+    """One try of one backend. `open` it, `wait` until something is `held`, take one `batch` after the other
+    until it is `complete`; each of these raises `BackendError` or `ReachError`. `close` it in any case.
 
     `hooked` is what the hooks made of the question when this try repeats one that found the model loading.
     """
@@ -91,33 +92,44 @@ class Attempting:
         self._patience: Patience
         self._watch: Watch | None = None
 
-    async def open(self) -> AsyncGenerator[Progress, None]:
-        """Ask, and wait for the first output, which is then `held`. Yields what happens until then.
-
-        Raises `BackendError`, `ReachError`, or `LeftOut`.
-        """
+    @property
+    def queued(self) -> Progress | None:
+        """That it will have to wait for a place, and how many before it."""
         limiter = self._shared.limiter
         known = limiter.limit_at(self._key)
         ahead = limiter.waiting_at(self._key)
         if ahead or (known is not None and limiter.active_at(self._key) >= known):
-            yield Progress(Phase.QUEUED, ahead=ahead)
+            return Progress(Phase.QUEUED, ahead=ahead)
+        return None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has come to its end, which is then in `end`."""
+        return self.end is not None
+
+    async def open(self) -> None:
+        """Ask. May also raise `LeftOut`."""
         question = await self._prepared()
         self._patience = Patience(self._circumstances(question), self._deadlines)
         self._watch = Watch(self._patience, self._deadlines)
         self._batches = self.backend.stream_batches(
             question.messages, question.config, model=question.model, allowed=question.reach
         )
-        while not self.held:
-            for event in await self._next():
-                if self.held:
-                    self.held.append(event)
-                elif isinstance(event, Progress):
-                    yield event
-                elif _is_output(event) or isinstance(event, StreamEnd):
-                    self.held.append(event)
-        self.ttft = self._watch.elapsed()
-        if self._permit is not None:
-            self._permit.began()
+
+    async def wait(self) -> Sequence[Progress]:
+        """Wait for something to happen. What comes from the first output on is `held`, the rest returned."""
+        assert self._watch is not None
+        news: list[Progress] = []
+        for event in await self._next():
+            if self.held or _begins(event):
+                self.held.append(event)
+            elif isinstance(event, Progress):
+                news.append(event)
+        if self.held:
+            self.ttft = self._watch.elapsed()
+            if self._permit is not None:
+                self._permit.began()
+        return news
 
     async def more(self) -> bool:
         """Hold back one more batch; False when there is none."""
@@ -126,16 +138,17 @@ class Attempting:
         self.held.extend(await self._next())
         return True
 
-    async def rest(self) -> AsyncGenerator[Sequence[BackendEvent], None]:
-        """The answer, from its first output on, without its `StreamEnd`, which is in `end` afterwards."""
-        batch: Sequence[BackendEvent] = self.held
-        while True:
-            if batch and type(batch[-1]) is StreamEnd:
-                self.end = batch[-1]
-                yield batch[:-1]
-                return
-            yield batch
+    async def batch(self) -> Sequence[BackendEvent]:
+        """The next batch of the answer, at first what was held, without the `StreamEnd`."""
+        batch: Sequence[BackendEvent]
+        if self.held:
+            batch, self.held = self.held, []
+        else:
             batch = await self._next()
+        if batch and type(batch[-1]) is StreamEnd:
+            self.end = batch[-1]
+            return batch[:-1]
+        return batch
 
     def elapsed(self) -> float:
         """Seconds since the backend was asked."""
@@ -259,7 +272,7 @@ class Attempting:
                 ErrorKind.FIRST_TOKEN_TIMEOUT,
                 f"{self.backend.name} still does not answer.",
                 "It was silent before, and did not say what models it has.",
-                "Restart it, or use another backend.",
+                "Ask again later, or use another backend.",
                 request_sent=False,
             )
 
@@ -292,7 +305,7 @@ class Attempting:
     def _circumstances(self, question: Question) -> Circumstances:
         health = self._shared.health
         return Circumstances(
-            reach=reach_of(self.backend, model_of(self.backend, question.model)),
+            reach=reach_of(self.backend, self._place.model),
             last=self._last,
             prompt_tokens=estimate_tokens(question.messages),
             prompt_speed=health.prompt_speed(self._place),
@@ -399,11 +412,10 @@ def _length(event: BackendEvent) -> int:
             return 0
 
 
-def _is_output(event: BackendEvent) -> bool:
+def _begins(event: BackendEvent) -> bool:
+    """Whether an answer begins with it. One that ends without a word has begun, too."""
     match event:
         case TextDelta(piece) | ReasoningDelta(piece):
             return bool(piece)
-        case ToolCallDelta():
-            return True
         case _:
-            return False
+            return isinstance(event, ToolCallDelta | StreamEnd)

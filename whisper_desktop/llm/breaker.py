@@ -155,8 +155,7 @@ class Breaker:
     recent: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(NamedTuple):
     """The end of a question, as the transitions need it."""
 
     now: float

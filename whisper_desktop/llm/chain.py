@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.llm import failures
 from whisper_desktop.llm.breaker import State
-from whisper_desktop.llm.decisions import may_ask, may_hedge
+from whisper_desktop.llm.decisions import longest_wait, may_ask, may_hedge
 from whisper_desktop.llm.failures import Failure
+from whisper_desktop.llm.health import Permit
 from whisper_desktop.llm.places import model_of, place_of, reach_of
 from whisper_desktop.llm.question import Question
 from whisper_desktop.llm.shared import Shared
@@ -103,7 +104,8 @@ class Chain:
     def next_resting(self, *, no_network: bool, asked: frozenset[Backend]) -> Backend | None:
         """Of those that were left out, the one that may be asked first. Only one is tried: the others wait.
 
-        Who was asked for this question already is not asked again, nor, without a network, who is far.
+        Who was asked for this question already is not asked again, nor, without a network, who is far. None
+        where it wants to be left alone for longer than it is waited for, which was told when it was left out.
         """
         resting, self._resting = self._resting, []
         able = [
@@ -113,4 +115,15 @@ class Chain:
         ]
         if not able:
             return None
-        return able[self._shared.health.soonest([place_of(each, self._question.model) for each in able])]
+        health, places = self._shared.health, [place_of(each, self._question.model) for each in able]
+        first = health.soonest(places)
+        leave = health.ask(places[first], alone=True)
+        if isinstance(leave, Permit):
+            leave.released()  # It is asked for again with the attempt.
+            return able[first]
+        most, left = (
+            longest_wait(self._shared.deadlines, batch=self._question.batch),
+            self._question.time_left(),
+        )
+        worth_it = health.left(leave.until) <= (most if left is None else min(most, left))
+        return able[first] if worth_it else None

@@ -6,8 +6,7 @@ effect: one timer for a whole attempt, because a timer a token costs more than d
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from whisper_desktop.values import Deadlines, ErrorKind, Phase, Progress, Reach
 
@@ -20,8 +19,7 @@ _PASSES = 3  # of the loop: from the socket to the reader, to the decoder, to us
 _REASONING_FACTOR = 1.5  # a model that thinks in the cloud may stay silent for 180 s instead of 120
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What the patience with one attempt depends on. `ttft_p95` and `prompt_speed` (tokens a second) are what
     was learnt of the backend, `budget` the seconds that the caller has left.
     """

@@ -17,6 +17,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from whisper_desktop.values import (
+    IDENTITIES,
     Attempt,
     Deadlines,
     ErrorKind,
@@ -83,10 +84,14 @@ def decide(
         return Decision(Action.WAIT, deadlines.loading_poll) if wait else Decision(Action.MOVE_ON)
     if kind in _WORTH_A_SECOND_TRY and not position.later_step and not position.retried:
         pause = deadlines.retry_pause if retry_after is None else retry_after
-        most = deadlines.retry_after_most_batch if position.batch else deadlines.retry_after_most
-        if pause <= most:
+        if pause <= longest_wait(deadlines, batch=position.batch):
             return Decision(Action.RETRY, pause)
     return Decision(Action.MOVE_ON)
+
+
+def longest_wait(deadlines: Deadlines, *, batch: bool) -> float:
+    """For how many seconds, at most, a server is waited for that wants to be left alone."""
+    return deadlines.retry_after_most_batch if batch else deadlines.retry_after_most
 
 
 def after_interruption(
@@ -192,8 +197,8 @@ def is_failover(failed: Sequence[Attempt], answered: str) -> bool:
 
 _DID = {
     ErrorKind.LOADING: "was still loading its model",
-    ErrorKind.AUTH: "did not accept the key",
-    ErrorKind.QUOTA: "has no credit left",
+    ErrorKind.AUTH: "refused access",
+    ErrorKind.QUOTA: "has reached its limit",
     ErrorKind.BUDGET: "would cost more than is allowed",
     ErrorKind.NOT_CONFIGURED: "is not set up",
     ErrorKind.CONSENT_REQUIRED: "was not allowed",
@@ -217,6 +222,8 @@ _DID = {
     ErrorKind.TOTAL_TIMEOUT: "took too long",
 }
 _SILENT = "did not answer"
+# Only a service is sure to have a key, and to be paid.
+_A_SERVICE_DID = _DID | {ErrorKind.AUTH: "did not accept the key", ErrorKind.QUOTA: "has no credit left"}
 
 
 def reason_for(answered: str, failed: Sequence[Attempt]) -> str:
@@ -234,7 +241,9 @@ def what_happened(failed: Sequence[Attempt]) -> str:
     """What the failed attempts did, joined: "LM Studio and Ollama did not answer"."""
     names: dict[str, list[str]] = {}
     for attempt in failed:
-        did = _DID.get(attempt.kind, _SILENT) if attempt.kind is not None else _SILENT
+        identity = IDENTITIES.get(attempt.backend)
+        table = _A_SERVICE_DID if identity is not None and identity.root else _DID
+        did = table.get(attempt.kind, _SILENT) if attempt.kind is not None else _SILENT
         who = names.setdefault(did, [])
         if attempt.server_name not in who:
             who.append(attempt.server_name)

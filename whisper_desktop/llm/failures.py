@@ -90,9 +90,10 @@ def slower(backend: Backend) -> BackendError:
 
 def resting(backend: Backend, kind: ErrorKind | None, why: str) -> BackendError:
     """Its breaker is open."""
-    return BackendError(
-        kind or ErrorKind.CONNECT_REFUSED, f"{backend.name} was left out.", why, request_sent=False
-    )
+    kind = kind or ErrorKind.CONNECT_REFUSED
+    # Why a key was refused says what helps; time does not.
+    step = "" if kind is ErrorKind.AUTH else "Ask again later, or use another backend."
+    return BackendError(kind, f"{backend.name} was left out.", why, step, request_sent=False)
 
 
 def cannot(backend: Backend, needs: frozenset[str]) -> BackendError:
@@ -114,7 +115,7 @@ def no_larger(backend: Backend) -> BackendError:
         ErrorKind.CONTEXT_OVERFLOW,
         f"{backend.name} was not asked: its context window is not known to be larger.",
         "",
-        "Start a new chat, shorten the message, or load a model with a larger context window.",
+        "Start a new chat, shorten the message, or use a model with a larger context window.",
         request_sent=False,
     )
 
@@ -125,7 +126,7 @@ def needs_consent(backend: Backend, reach: Reach | None) -> ConsentRequired:
         return ConsentRequired(
             f"{backend.name} was not asked.",
             f"Nobody can say where the model at {backend.base_url} runs. Nothing was sent.",
-            "Add its address in Settings if you trust it, or choose another backend.",
+            "Allow it if you trust it, or choose another backend.",
             needed=None,
         )
     place = {Reach.MY_NETWORK: "in your network, not on this computer", Reach.CLOUD: "in the cloud"}

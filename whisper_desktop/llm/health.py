@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from whisper_desktop.llm import breaker as breakers
 from whisper_desktop.llm.breaker import Breaker, Rules, State, Ticket
@@ -27,8 +28,7 @@ _REFUSALS = 16
 _JITTER = (0.8, 1.2)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a question goes: a backend's id, its origin ("" in process), the model, and whether it is all on
     this computer.
     """
@@ -55,6 +55,9 @@ class Standing:
     state: State
     until: float = 0.0
     kind: ErrorKind | None = None
+
+
+_WELL = Standing(State.CLOSED)
 
 
 class _Scope(Enum):
@@ -193,7 +196,7 @@ class Health:
     def standing(self, place: Place) -> Standing:
         """How it stands: a look that changes nothing."""
         worst = self._worst(place, self._clock())
-        return Standing(worst.state, worst.until, worst.kind) if worst else Standing(State.CLOSED)
+        return Standing(worst.state, worst.until, worst.kind) if worst else _WELL
 
     def why(self, place: Place) -> str:
         """Why it is left out, as a plain sentence; "" where it is not."""
@@ -309,6 +312,8 @@ class Health:
                 gate.breaker = breakers.released(gate.breaker, ticket, now, gate.rules)
 
     def _released(self, tickets: Sequence[tuple[_Gate, Ticket]]) -> None:
+        if not tickets:
+            return
         now = self._clock()
         for gate, ticket in tickets:
             gate.breaker = breakers.released(gate.breaker, ticket, now, gate.rules)
@@ -333,11 +338,11 @@ class Health:
             self._models.popitem(last=False)
         return (server, model) if place.local else (self._network, server, model)
 
-    def _known(self, place: Place) -> tuple[_Gate, ...]:
+    def _known(self, place: Place) -> list[_Gate]:
         server = self._servers.get((place.backend, place.origin))
         model = self._models.get((place.backend, place.origin, place.model))
         network = None if place.local else self._network
-        return tuple(gate for gate in (network, server, model) if gate is not None)
+        return [gate for gate in (network, server, model) if gate is not None]
 
     def _learn(self, place: Place) -> _Learnt:
         key = (place.backend, place.origin, place.model)
@@ -351,9 +356,9 @@ class Health:
 
     def _worst(self, place: Place, now: float) -> Breaker | None:
         """Of the breakers on the way there, the one that stays shut for longest; None when all are closed."""
-        settled = (breakers.settled(gate.breaker, now, gate.rules) for gate in self._known(place))
-        shut = (breaker for breaker in settled if breaker.state is not State.CLOSED)
-        return max(shut, key=lambda breaker: breaker.until, default=None)
+        shut = [gate for gate in self._known(place) if gate.breaker.state is not State.CLOSED]
+        settled = [breakers.settled(gate.breaker, now, gate.rules) for gate in shut]
+        return max(settled, key=lambda breaker: breaker.until, default=None)
 
     def _jitter(self) -> float:
         return self._rng.uniform(*_JITTER)
@@ -383,7 +388,7 @@ _DID = {
     ErrorKind.MODEL_MISSING: "It did not have the model",
     ErrorKind.OFFLINE: "There was no network",
     ErrorKind.QUOTA: "It had no credit left",
-    ErrorKind.AUTH: "It refused its key",
+    ErrorKind.AUTH: "It refused access",
 }
 
 
@@ -391,7 +396,7 @@ def _why(breaker: Breaker, now: float, wall: float) -> str:
     """Why it is left out, as a sentence."""
     kind = breaker.kind or ErrorKind.SERVER_ERROR
     if kind is ErrorKind.AUTH and breaker.state is State.BLOCKED:
-        return "Its key was refused; set another one."
+        return "It refused access; set its key, or another one."
     if breaker.floor > now:
         return f"It asked to be left alone {_until(breaker.floor - now, wall)}."
     what = f"{_DID.get(kind, _DID_NOT)} {_ago(now - breaker.since)}"

@@ -315,7 +315,8 @@ def _price_unknown() -> BackendError:
         ErrorKind.BUDGET,
         "Nobody knows what this model costs, and a limit on spending is set.",
         "Nothing was sent.",
-        "Choose a model with a known price, use one on this computer, or remove the limit in Settings.",
+        "Choose a model with a known price, use one on this computer, or remove the limit "
+        "(`whisper-desktop config set llm.spending.daily none`, and `monthly`).",
         request_sent=False,
     )
 
@@ -328,7 +329,8 @@ def _over(word: str, cap: int, spent: int, reserved: int, worst: int) -> Backend
         f"The {word} limit of {_dollars(cap)} leaves too little for this answer.",
         f"{_dollars(spent)} was spent {period}{held}, and this one may cost up to {_dollars(worst)}. "
         "Nothing was sent.",
-        "Ask for a shorter answer, use a model on this computer, or raise the limit in Settings.",
+        "Ask for a shorter answer, use a model on this computer, or raise the limit "
+        f"(`whisper-desktop config set llm.spending.{word} AMOUNT`).",
         request_sent=False,
     )
 

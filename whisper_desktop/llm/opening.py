@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
@@ -83,51 +82,52 @@ class Opening:
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """What happens until the first output. Raises what stops the whole chain."""
+        retried = False
         try:
-            async with aclosing(self._tries()) as events:
-                async for event in events:
-                    yield event
+            while True:
+                alone = self._alone or retried
+                attempt = self._trying = self._run.attempting(self.backend, alone=alone, hooked=self._hooked)
+                self._hooked, again = None, False
+                try:
+                    if (queued := attempt.queued) is not None:
+                        yield self._told(queued)
+                    await attempt.open()
+                    while not attempt.held:
+                        for event in await attempt.wait():
+                            yield self._told(event)
+                    self.won = attempt
+                    return
+                except LeftOut as left_out:
+                    pause = self._run.wait_for(left_out.shut) if self._alone else None
+                    if pause is None:
+                        yield self._run.left_out(self.backend, left_out.shut, alone=self._alone)
+                        return
+                    decision = Decision(Action.WAIT, pause)
+                except (BackendError, ReachError) as error:
+                    failure = error
+                    attempt.failed(error)
+                    decision = self._run.decide(error, waited=self.seconds, retried=retried)
+                    self.loading = error.kind is ErrorKind.LOADING
+                    again = self.loading and self._waits and decision.action is Action.WAIT
+                finally:
+                    self._trying = None
+                    if self.won is None:
+                        self._hooked = await attempt.close(again=again)
+                if self.loading and not self._waits:
+                    return
+                if decision.action is Action.WAIT:
+                    yield self._told(Progress(Phase.LOADING))
+                    await self._run.pause(decision.pause)
+                    continue
+                yield self._run.failed(self.backend, failure, self.seconds, decision.action)
+                if decision.action is not Action.RETRY:
+                    return
+                await self._run.pause(decision.pause)
+                retried, self._began = True, time.monotonic()
         finally:
             if self._hooked is not None:
                 hooked, self._hooked = self._hooked, None
                 await self._run.given_up(hooked)
 
-    async def _tries(self) -> AsyncGenerator[StreamEvent, None]:
-        retried = False
-        while True:
-            alone = self._alone or retried
-            attempt = self._trying = self._run.attempting(self.backend, alone=alone, hooked=self._hooked)
-            self._hooked, again = None, False
-            try:
-                async with aclosing(attempt.open()) as progress:
-                    async for event in progress:
-                        yield replace(event, server_name=self.backend.name)
-                self.won = attempt
-                return
-            except LeftOut as left_out:
-                pause = self._run.wait_for(left_out.shut) if self._alone else None
-                if pause is None:
-                    yield self._run.left_out(self.backend, left_out.shut, alone=self._alone)
-                    return
-                decision = Decision(Action.WAIT, pause)
-            except (BackendError, ReachError) as error:
-                failure = error
-                attempt.failed(error)
-                decision = self._run.decide(error, waited=self.seconds, retried=retried)
-                self.loading = error.kind is ErrorKind.LOADING
-                again = self.loading and self._waits and decision.action is Action.WAIT
-            finally:
-                self._trying = None
-                if self.won is None:
-                    self._hooked = await attempt.close(again=again)
-            if self.loading and not self._waits:
-                return
-            if decision.action is Action.WAIT:
-                yield Progress(Phase.LOADING, server_name=self.backend.name)
-                await self._run.pause(decision.pause)
-                continue
-            yield self._run.failed(self.backend, failure, self.seconds, decision.action)
-            if decision.action is not Action.RETRY:
-                return
-            await self._run.pause(decision.pause)
-            retried, self._began = True, time.monotonic()
+    def _told(self, event: Progress) -> Progress:
+        return replace(event, server_name=self.backend.name)

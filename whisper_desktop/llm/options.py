@@ -20,14 +20,13 @@ def generation(config: GenerationConfig | None, options: Mapping[str, object]) -
             f"An answer has no option {', '.join(unknown)}. There are {', '.join(_NAMES)}, reach, model, "
             "timeout and batch; what only one backend knows goes into extra={...}."
         )
-    if config is None:
-        config = GenerationConfig()
-    elif not isinstance(config, GenerationConfig):
+    if config is not None and not isinstance(config, GenerationConfig):
         raise TypeError(
             f"The configuration of an answer must be a GenerationConfig, not {_kind(config)}. "
             "Its fields can also be given by themselves: temperature=0.2."
         )
-    wanted = {name: options.get(name, getattr(config, name)) for name in _NAMES}
+    set_before = {} if config is None else {name: getattr(config, name) for name in _NAMES}
+    wanted = {**set_before, **options}
     checked = {name: _CHECKS[name](name, value) for name, value in wanted.items() if value is not None}
     return GenerationConfig(**checked)  # type: ignore[arg-type]  # the checks see to it
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
-from whisper_desktop.llm.endings import to_the_end
 from whisper_desktop.values import Phase, Progress, StreamEvent
+from whisper_desktop.wire.endings import to_the_end
 
 
 class Contender(Protocol):

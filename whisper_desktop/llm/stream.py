@@ -24,9 +24,8 @@ class AnswerStream:
     """
 
     def __init__(self, batches: Batches) -> None:
-        self._batches = batches
-        self._reading = _Reading()
-        self._events = _one_by_one(batches, self._reading)
+        self._reading = _Reading(batches)
+        self._events = _one_by_one(self._reading)
 
     @property
     def completion(self) -> Completion | None:
@@ -35,12 +34,16 @@ class AnswerStream:
 
     async def whole(self) -> Completion:
         """Read to the end, and return the whole answer. Raises `CancelledError` where somebody stops it."""
-        async with self:
-            async for _ in self:
-                pass
-        if self.completion is None:
+        reading = self._reading
+        if not reading.stopped:
+            try:
+                while await reading.next() is not None:
+                    pass
+            finally:
+                await reading.end()
+        if reading.completion is None:
             raise asyncio.CancelledError
-        return self.completion
+        return reading.completion
 
     def __aiter__(self) -> Self:
         return self
@@ -63,9 +66,8 @@ class AnswerStream:
             return
         try:
             await self._events.aclose()
-            await self._batches.aclose()
         finally:
-            reading.ended.set()
+            await reading.end()
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,15 +81,16 @@ class AnswerStream:
 class _Reading:
     """How far a stream was read. `task` waits for a batch now; `ended` is set when all is let go of."""
 
-    __slots__ = ("completion", "ended", "stopped", "task")
+    __slots__ = ("batches", "completion", "ended", "stopped", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
         self.completion: Completion | None = None
         self.task: asyncio.Task[object] | None = None
         self.stopped = False
         self.ended = asyncio.Event()
 
-    async def next(self, batches: Batches) -> Sequence[StreamEvent] | None:
+    async def next(self) -> Sequence[StreamEvent] | None:
         """The next batch; None after the last one, and where another task has stopped the answer: it cancels
         this one, which is then nobody else's business.
         """
@@ -97,7 +100,7 @@ class _Reading:
         pending = task.cancelling()
         self.task = task
         try:
-            batch = await anext(batches)
+            batch = await anext(self.batches)
         except StopAsyncIteration:
             batch = None
         except (asyncio.CancelledError, WhisperError):
@@ -109,24 +112,31 @@ class _Reading:
         if self.stopped:
             task.uncancel()
             return None
+        if batch and type(batch[-1]) is AnswerFinished:
+            self.completion = batch[-1].completion
         return batch
 
+    async def end(self) -> None:
+        """Let go of everything."""
+        self.stopped = True
+        try:
+            await self.batches.aclose()
+        finally:
+            self.ended.set()
 
-async def _one_by_one(batches: Batches, reading: _Reading) -> AsyncGenerator[StreamEvent, None]:
+
+async def _one_by_one(reading: _Reading) -> AsyncGenerator[StreamEvent, None]:
     """The events of the batches. It knows nothing of its `AnswerStream`: in a circle of references both would
     live, and the server go on, until the garbage is collected some day.
     """
-    _under_way.add(batches)
+    _under_way.add(reading.batches)
     try:
-        while (batch := await reading.next(batches)) is not None:
+        while (batch := await reading.next()) is not None:
             for event in batch:
-                if type(event) is AnswerFinished:
-                    reading.completion = event.completion
                 yield event
     finally:
-        await batches.aclose()
-        _under_way.discard(batches)
-        reading.ended.set()
+        await reading.end()
+        _under_way.discard(reading.batches)
 
 
 async def _nothing_more() -> StreamEvent:

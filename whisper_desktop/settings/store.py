@@ -41,6 +41,8 @@ def set_config(
 ) -> object:
     """Sets one key in the person's `config.yaml`; comments and order stay. Returns the value as its type.
 
+    It is the person's newest word: what the app's windows had remembered for the same key is taken back.
+
     `value` is the text of the command line, or already a value. Raises `SettingsError`: no such setting, a
     bad value, a file that cannot be read or written. Then the file is as it was.
     """
@@ -70,6 +72,8 @@ def set_config(
                 key=key,
                 where=error.where,
             ) from None
+    if any(remembered[: len(path)] == path for remembered in _choices_in(folder / paths.CHOICES_FILE)):
+        _change_choices({}, path, env, deadlines)
     return new
 
 

@@ -293,6 +293,11 @@ class _Reply(StreamReply):
         self._body = body
         pool.replies.add(self)
 
+    @property
+    def ended(self) -> bool:
+        """See `StreamReply`."""
+        return self._response.content.at_eof()
+
     async def next_piece(self) -> bytes:
         """See `StreamReply`."""
         if self._taken >= _TURN:

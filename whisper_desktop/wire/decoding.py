@@ -7,6 +7,7 @@ here, so that no dialect takes half an answer for a whole one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import ClassVar
 
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
@@ -48,8 +49,11 @@ class StreamDecoder(ABC):
 
     A subclass sets `done`, `model`, `_finish_reason` ("stop", "length", "tool_calls", "content_filter",
     "error" or the server's own word), `_usage`, and `_calling` while the arguments of a function call arrive,
-    and raises `BackendError` for an error in the stream.
+    and raises `BackendError` for an error in the stream. `_last_mark` is what its dialect says in place of a
+    last object, if anything: it is not looked at as JSON.
     """
+
+    _last_mark: ClassVar[str | None] = None
 
     def __init__(self, reader: SSEReader | NDJSONReader) -> None:
         self.done = False
@@ -139,7 +143,7 @@ class StreamDecoder(ABC):
                 if self.done:
                     break
                 data, name = (record, "") if isinstance(record, str) else record
-                value = fields.parsed(data)
+                value = fields.parsed(data) if data != self._last_mark else None
                 if name == WHOLE:
                     events += self._body(value, data)
                 elif not isinstance(value, dict):
@@ -176,11 +180,11 @@ class StreamDecoder(ABC):
 
     def _notice(self, events: list[BackendEvent]) -> None:
         for event in events:
-            if isinstance(event, TextDelta):
+            if type(event) is TextDelta:
                 self._size += len(event.text)
-            elif isinstance(event, ReasoningDelta):
+            elif type(event) is ReasoningDelta:
                 self._size += len(event.reasoning)
-            elif isinstance(event, ToolCallDelta):
+            elif type(event) is ToolCallDelta:
                 self._size += len(event.call.arguments)
             else:
                 continue

@@ -1,4 +1,8 @@
-"""What can go wrong on the way to a server, in words for a person, whichever library met it."""
+"""What can go wrong on the way to a server, in words for a person, whichever library met it.
+
+Nobody here knows what answers there. Beyond the person's own network it is taken for a service, which nobody
+can start, restart or look at.
+"""
 
 import errno
 import socket
@@ -7,17 +11,23 @@ from whisper_desktop.errors import BackendError
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.address import Address
 
+NO_PROGRAM = "No program listens on this port."
+
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_CHECK = "Check the address, or start the server."
 
 
 def not_accepted(address: Address, limit: float) -> BackendError:
     """No connection within `limit` seconds."""
+    why = {
+        Reach.THIS_MACHINE: "The program there seems to hang.",
+        Reach.MY_NETWORK: "The computer is switched off or out of reach, or the program there hangs.",
+        Reach.CLOUD: "It is out of reach, or has too much to do.",
+    }
     return BackendError(
         ErrorKind.CONNECT_TIMEOUT,
         f"{address.netloc} did not accept a connection within {limit:g} s.",
-        "The computer is switched off or out of reach, or the program there hangs.",
-        _CHECK,
+        why[address.reach],
+        _check(address),
         request_sent=False,
     )
 
@@ -29,17 +39,17 @@ def not_connected(address: Address, error: OSError) -> BackendError:
         return BackendError(
             ErrorKind.CONNECT_REFUSED,
             f"Nothing answers at {where}.",
-            "No program listens on this port."
-            if local
-            else "The computer is there, but refuses on this port.",
-            _CHECK,
+            NO_PROGRAM if local else "The computer is there, but refuses on this port.",
+            _check(address),
             request_sent=False,
         )
     if error.errno in _NO_WAY:
         return BackendError(
             ErrorKind.OFFLINE,
             f"There is no way to {where} right now.",
-            "This computer seems to be offline.",
+            "This computer is offline, or the other one is switched off."
+            if address.reach is Reach.MY_NETWORK
+            else "This computer seems to be offline.",
             "Check the network connection, or use a model on this computer.",
             request_sent=False,
         )
@@ -47,7 +57,7 @@ def not_connected(address: Address, error: OSError) -> BackendError:
         ErrorKind.CONNECT_REFUSED,
         f"No connection to {where} came about.",
         f"The system says: {error.strerror or 'no reason'}.",
-        _CHECK,
+        _check(address),
         request_sent=False,
     )
 
@@ -90,6 +100,8 @@ def not_safe(address: Address, reason: str, *, certificate: bool) -> BackendErro
     else:
         why = f"No secure connection came about ({reason})."
         step = f"If the server has no certificate, use http://{address.netloc}."
+        if address.reach is Reach.CLOUD:  # Everybody on the way could read what is sent.
+            step = "Check the address and the network connection."
     return BackendError(
         ErrorKind.TLS, f"There is no safe connection to {address.netloc}.", why, step, request_sent=False
     )
@@ -101,7 +113,7 @@ def not_taken(address: Address, limit: float) -> BackendError:
         ErrorKind.STALLED,
         f"{address.netloc} did not take the request within {limit:g} s.",
         "The program there hangs, or the way to it is very slow.",
-        "Try again, or restart it.",
+        _restart(address),
     )
 
 
@@ -110,18 +122,21 @@ def not_answered(address: Address) -> BackendError:
     return BackendError(
         ErrorKind.CLOSED_EARLY,
         f"{address.netloc} closed the connection without an answer.",
-        "The program there may have stopped or crashed.",
-        "Try again, or restart it.",
+        _ended(address),
+        _restart(address),
     )
 
 
 def not_http(address: Address) -> BackendError:
     """What came is no HTTP."""
+    far = address.reach is Reach.CLOUD
     return BackendError(
         ErrorKind.NOT_AN_LLM,
-        f"The program at {address.netloc} does not speak HTTP.",
-        "Another program has this port, or the address needs https:// instead of http://.",
-        "Check the address and the port.",
+        f"What answers at {address.netloc} does not speak HTTP.",
+        "Something on the way may have answered instead, or the address needs https:// instead of http://."
+        if far
+        else "Another program has this port, or the address needs https:// instead of http://.",
+        "Check the address and the network connection." if far else "Check the address and the port.",
     )
 
 
@@ -135,7 +150,27 @@ def cut(address: Address, status: int) -> BackendError:
     return BackendError(
         ErrorKind.STREAM_CUT,
         f"{address.netloc} closed the connection in the middle of its answer.",
-        "The program there may have stopped or crashed.",
+        _ended(address),
         "Try again, or use another backend.",
         status=status,
+    )
+
+
+def _check(address: Address) -> str:
+    return (
+        "Check the address, or try again in a moment."
+        if address.reach is Reach.CLOUD
+        else "Check the address, or start the server."
+    )
+
+
+def _restart(address: Address) -> str:
+    return "Try again in a moment." if address.reach is Reach.CLOUD else "Try again, or restart it."
+
+
+def _ended(address: Address) -> str:
+    return (
+        "It failed, or something on the way to it did."
+        if address.reach is Reach.CLOUD
+        else "The program there may have stopped or crashed."
     )

@@ -170,6 +170,8 @@ def _response_format(schema: Mapping[str, object]) -> Json:
 class ChatDecoder(StreamDecoder):
     """Decodes one answer of /chat/completions."""
 
+    _last_mark = "[DONE]"
+
     def __init__(self) -> None:
         super().__init__(SSEReader())
         self._calls: CallJoiner | None = None
@@ -182,7 +184,7 @@ class ChatDecoder(StreamDecoder):
         return self._chunk(value, "") + self._complete()
 
     def _mark(self, data: str, name: str) -> Iterable[BackendEvent]:
-        if data.strip() != "[DONE]":
+        if data.strip() != self._last_mark:
             return super()._mark(data, name)
         return self._complete()
 

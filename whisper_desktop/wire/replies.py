@@ -33,6 +33,11 @@ class StreamReply(ABC):
         self.headers = headers
         self.address = address
 
+    @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether all of the body has been read, as far as that is known without waiting."""
+
     @abstractmethod
     async def next_piece(self) -> bytes:
         """What has arrived of the body since, decompressed, at least one byte; b"" at the end of the body.

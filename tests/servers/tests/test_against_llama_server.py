@@ -7,7 +7,6 @@ headers, shapes, refusals word for word, and what happens to streams whose clien
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.engines.tiny_model import write_tiny_model
+from tests.ports import closed_port
 from tests.reference_engine import missing
 from tests.servers.launch import start
 from tests.servers.probe import Seen, call
@@ -35,9 +35,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if reason := missing():
         pytest.skip(reason)
     model = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = closed_port()
     command = [os.environ["WHISPER_TEST_LLAMA_SERVER"], "-m", str(model), "--port", str(port)]
     command += ["-t", "1", "-c", "4096", "-np", "1", "-a", "tiny"]
     with Path(model.parent, "log.txt").open("wb") as log:

@@ -1,8 +1,8 @@
 """The whole desktop app, which also says what it shows: one JSON line for each question on standard input.
 
 `python -m tests.ui.desktop.probe` runs `run_desktop` as it is; a test's hands are xdotool, its eyes are
-`windows` (kind, title, rows of a chat, texts), `menu` (what an open menu says), `tray` (the icon's place) and
-`button TEXT` (the middle of one).
+`windows` (kind, title, draft and rows of a chat, texts), `menu` (what an open menu says), `tray` (the icon's
+place) and `button TEXT` (the middle of one).
 """
 
 import json
@@ -73,11 +73,13 @@ def described(widget: QWidget) -> dict[str, object]:
     """One window as values."""
     model = getattr(widget, "model", None)
     rows = [model.row(number) for number in range(model.rowCount())] if model is not None else []
+    composer = getattr(widget, "composer", None)
     return {
         "kind": getattr(widget, "kind", type(widget).__name__),
         "title": widget.windowTitle(),
         "active": widget.isActiveWindow(),
         "frame": rectangle(widget),
+        "draft": composer.editor.toPlainText() if composer is not None else "",
         "rows": [
             {
                 "kind": row.kind.value,

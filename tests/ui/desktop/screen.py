@@ -219,6 +219,19 @@ class Program:
 
         return wait_for(what, look)
 
+    def write(self, text: str) -> None:
+        """Type a text into the chat until it stands there: a key that comes as the focus changes is lost."""
+
+        def look() -> bool:
+            self._screen.keys("ctrl+a")
+            self._screen.write(text)
+            end = time.monotonic() + _PATIENCE
+            while (written := self.window("chat")["draft"]) != text and time.monotonic() < end:
+                time.sleep(0.02)
+            return bool(written == text)
+
+        wait_for(f"draft {text!r}", look)
+
     def choose(self, *keys: str) -> None:
         """Open the tray's menu and press these keys."""
         self.click("tray", "menu", lambda: self.ask("menu"), button=3)

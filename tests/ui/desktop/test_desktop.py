@@ -70,7 +70,7 @@ def test_a_click_on_the_icon_opens_a_chat_and_the_answer_streams_from_a_real_ser
     with Program(screen, known_home, "--background") as program:
         program.click("tray", "chat", lambda: "chat" in kinds(program))
         wait_for("active chat", lambda: program.window("chat")["active"])
-        screen.write("Hello there")
+        program.write("Hello there")
         screen.keys("Return")
         wait_for(
             "answer", lambda: [row["by"] for row in program.window("chat")["rows"]] == [None, "LM Studio"]

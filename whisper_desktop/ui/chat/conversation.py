@@ -8,10 +8,12 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import Session, failure_of
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import rows
+from whisper_desktop.ui.chat.consent import allow_server
 from whisper_desktop.ui.chat.rows import Row
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 
@@ -74,11 +76,32 @@ class Conversation(QObject):
         return question
 
     def allow(self, error: WhisperError | None) -> None:
-        """Widen this conversation's reach to what the error asks for, and ask again."""
-        consent = failure_of(error).consent if error is not None else None
+        """Allow what the error asks for, and ask again: more reach for this conversation, or one server for
+        all of them.
+        """
+        if error is None or self.busy:
+            return
+        consent, server = failure_of(error).consent, server_in_question(error)
         if consent is not None and consent.needed is not None:
             self._session.reach = consent.needed
             self.again()
+        elif server is not None:
+            number = self._model.rowCount() - 1
+            self._spawn(self._allow_server(server.place, number, self._model.row(number)))
+
+    async def _allow_server(self, place: str, number: int, row: Row) -> None:
+        def still_last() -> bool:  # the message may have been taken back, or another one sent, meanwhile
+            return self._model.rowCount() == number + 1 and self._model.row(number) is row
+
+        try:
+            await self._bridge.run(allow_server(place))
+        except WhisperError as error:
+            if not still_last():
+                raise
+            self._show(number, rows.broken(row, error))
+        else:
+            if still_last():
+                self.again()
 
     def _begin(self, question: str) -> None:
         number = self._model.append(rows.waiting(guide=self._session.guide))

@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 from whisper_desktop.errors import ConsentRequired, WhisperError
 from whisper_desktop.ui.chat.rows import remedies
@@ -17,9 +18,11 @@ def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], .
     """What can be done about an error, as (action, label): the first is the most likely one.
 
     The guide and setup are offered where no remedy is known; a question can also be answered by a model here.
+    Who does not allow a server gets the message back, to send it elsewhere.
     """
     known = remedies(error)
-    offered = [*known, ("retry", "Try again")]
+    refused = server_in_question(error) is not None
+    offered = [*known, ("edit", "Not now") if refused else ("retry", "Try again")]
     failure = failure_of(error)
     if not guide and not known and (failure.guidance is None or failure.guidance.offer_guide):
         offered.append(("guide", "Ask the guide"))
@@ -114,7 +117,11 @@ class FailureCard(QWidget):
 
 def _next_steps(error: WhisperError) -> Sequence[str]:
     """What to do, line by line; steps are numbered, and stand below their headline after a question."""
-    advice = advice_on(error)
-    headline = advice.headline if advice.first else ""
+    advice, server = advice_on(error), server_in_question(error)
+    first = _TRUST.format(server.words) if server is not None else advice.first
+    headline = advice.headline if first else ""
     steps = (f"{number}. {step}" for number, step in enumerate(advice.steps, 1))
-    return [line for line in (advice.first, headline, *steps) if line]
+    return [line for line in (first, headline, *steps) if line]
+
+
+_TRUST = "{} If you trust it, allow it: you are asked once for this address."

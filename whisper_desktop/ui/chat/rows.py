@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import (
     GUIDE_LABEL,
     WAITING,
@@ -197,6 +198,8 @@ def remedies(error: WhisperError) -> tuple[tuple[str, str], ...]:
     if consent is not None and consent.needed is not None:
         where = "the cloud" if consent.needed is Reach.CLOUD else consent.needed.words
         return (("allow", f"Allow {where} in this chat"),)
+    if (server := server_in_question(error)) is not None:
+        return (("allow", f"Allow {server.name}"),)
     return _REMEDIES.get(getattr(error, "kind", None), ())
 
 
