@@ -1,11 +1,12 @@
 """Chains of real backends over test servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.llm.tolerance import measured
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend, BackendConfig, create_backend
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach
@@ -20,6 +21,12 @@ KEY = "sk-or-v1-test"
 QUICK = Deadlines(loading_poll=0.02, retry_pause=0.01, drain=0.05)
 
 MakeStep = Callable[..., Backend]
+
+
+@pytest.fixture(autouse=True)
+def _time_is_measured() -> Iterator[None]:
+    with measured():
+        yield
 
 
 @pytest.fixture

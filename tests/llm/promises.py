@@ -39,7 +39,6 @@ from whisper_desktop.values import (
 )
 from whisper_desktop.wire.http import Http
 
-TOLERANCE_S = 0.1  # 50 ms are promised, and as much again is for a busy machine
 AFTER_THE_DEADLINE_S = 0.25
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.llm.conftest import QUICK, MakeStep
 from tests.llm.held import Question, until
-from tests.llm.promises import TOLERANCE_S, Asking, Clock, Outcome, hits, state
+from tests.llm.promises import Asking, Clock, Outcome, hits, state
+from tests.llm.tolerance import tolerance
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend
@@ -225,7 +226,7 @@ async def test_when_all_have_just_failed_and_still_do_that_is_told_at_once(
     (await asking.ask(client)).failed(LLMConnectionError)
     outcome = await asking.ask(client)
     outcome.failed(LLMConnectionError)
-    assert outcome.seconds <= TOLERANCE_S
+    assert outcome.seconds <= tolerance()
     told = {attempt.server_name: attempt.kind for attempt in outcome.attempts}
     assert told == {
         "OpenAI-compatible server": ErrorKind.NOT_AN_LLM,
@@ -246,7 +247,7 @@ async def test_when_all_want_to_be_left_alone_nobody_is_asked(
     asked = [hits(server) for server in chain]
     outcome = await asking.ask(client)
     outcome.failed(LLMConnectionError)
-    assert outcome.seconds <= TOLERANCE_S
+    assert outcome.seconds <= tolerance()
     assert {attempt.kind for attempt in outcome.attempts} == {ErrorKind.RATE_LIMITED}
     assert [attempt.backend for attempt in outcome.attempts] == ["openai_compatible", "lm_studio"]
     assert all("It asked to be left alone until" in attempt.detail for attempt in outcome.attempts)

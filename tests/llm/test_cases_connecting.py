@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.llm.conftest import QUICK, MakeStep
-from tests.llm.promises import TOLERANCE_S, Asking, hits
+from tests.llm.promises import Asking, hits
 from tests.llm.small_server import SAYS, small_server
+from tests.llm.tolerance import tolerance
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import LLMConnectionError
@@ -63,7 +64,7 @@ async def test_a_server_that_lets_nobody_in_costs_the_connect_deadline(
     assert outcome.kinds == [ErrorKind.CONNECT_TIMEOUT, None]
     assert outcome.attempts[0].seconds == pytest.approx(Deadlines().connect_local, abs=0.1)
     assert outcome.text == "You said: Hi"
-    assert outcome.seconds < 2 * Deadlines().connect_local + TOLERANCE_S
+    assert outcome.seconds < 2 * Deadlines().connect_local + tolerance()
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,11 @@ async def leaves_when_its_patience_ends(asking: Asking, silent: Backend, second:
     assert outcome.kinds == [ErrorKind.FIRST_TOKEN_TIMEOUT, None]
     assert outcome.text == "You said: Hi"
     left = outcome.attempts[0]
-    assert PATIENCE_S <= left.seconds <= PATIENCE_S + TOLERANCE_S
+    assert PATIENCE_S <= left.seconds <= PATIENCE_S + tolerance()
     assert left.detail.startswith(f"{left.server_name} did not begin to answer within {PATIENCE_S} s.")
     assert outcome.completion.provenance.ttft_seconds is not None
     assert outcome.completion.provenance.ttft_seconds - outcome.attempts[1].seconds <= (
-        PATIENCE_S + TOLERANCE_S
+        PATIENCE_S + tolerance()
     )
 
 

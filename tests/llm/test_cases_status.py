@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.llm.conftest import QUICK, MakeStep
-from tests.llm.promises import TOLERANCE_S, Asking, Clock, hits, pause_s, state
+from tests.llm.promises import Asking, Clock, hits, pause_s, state
+from tests.llm.tolerance import tolerance
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import LLMConnectionError
@@ -29,7 +30,7 @@ async def test_a_single_failure_of_the_last_one_is_tried_again_and_not_seen(
     assert outcome.text == "You said: Hi"
     assert outcome.kinds[-2:] == [ErrorKind.SERVER_ERROR, None]
     assert hits(server) == 2
-    assert QUICK.retry_pause <= pause_s(server) <= QUICK.retry_pause + TOLERANCE_S
+    assert QUICK.retry_pause <= pause_s(server) <= QUICK.retry_pause + tolerance()
 
 
 async def test_nobody_waits_for_a_second_try_while_somebody_else_is_there(
@@ -89,7 +90,7 @@ async def test_a_loading_model_is_left_for_somebody_who_answers_sooner_and_is_no
     for _ in range(4):
         outcome = await asking.ask(client)
         assert outcome.kinds == [ErrorKind.LOADING, None]
-        assert outcome.attempts[0].seconds <= 0.1 + QUICK.loading_poll + TOLERANCE_S
+        assert outcome.attempts[0].seconds <= 0.1 + QUICK.loading_poll + tolerance()
     assert outcome.completion.provenance.reason == (
         "llama.cpp was still loading its model, so Ollama answered"
     )
@@ -123,7 +124,7 @@ async def test_a_short_wait_that_the_last_one_asks_for_is_waited_out(
     outcome = await asking.ask(asking.client(step(server), deadlines=QUICK))
     assert outcome.text == "You said: Hi"
     assert outcome.kinds == [ErrorKind.RATE_LIMITED, None]
-    assert 0.4 <= pause_s(server) <= 0.4 + TOLERANCE_S
+    assert 0.4 <= pause_s(server) <= 0.4 + tolerance()
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -216,7 +217,7 @@ async def test_the_time_to_wait_is_understood_in_all_its_forms(
     outcome = await asking.ask(asking.client(step(server), deadlines=times))
     assert outcome.text == "You said: Hi"
     expected = times.retry_pause if wait is OWN else wait
-    assert expected <= pause_s(server) <= expected + TOLERANCE_S
+    assert expected <= pause_s(server) <= expected + tolerance()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.llm.conftest import QUICK, MakeStep
-from tests.llm.promises import TOLERANCE_S, Asking, hits
+from tests.llm.promises import Asking, hits
+from tests.llm.tolerance import tolerance
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import Interrupted, LLMConnectionError
@@ -25,7 +26,7 @@ async def test_an_answer_that_is_complete_is_finished_although_the_server_keeps_
     assert (outcome.text, outcome.kinds) == (SAID, [None])
     told = outcome.completion.provenance
     assert told.ttft_seconds is not None
-    assert told.total_seconds - told.ttft_seconds < DRAIN_S + TOLERANCE_S
+    assert told.total_seconds - told.ttft_seconds < DRAIN_S + tolerance()
     left = await asyncio.to_thread(server.wait_for, "disconnect")
     assert left["path"].endswith("/chat/completions")
 
@@ -41,7 +42,7 @@ async def test_a_stall_in_the_middle_ends_at_its_limit(
     assert isinstance(error, Interrupted)
     assert error.kind is ErrorKind.STALLED
     assert error.partial_text == " ".join(f"word{number}" for number in range(tokens))
-    assert 0.3 <= outcome.attempts[0].seconds < 0.3 + 4 * TOLERANCE_S
+    assert 0.3 <= outcome.attempts[0].seconds < 0.3 + 4 * tolerance()
     await asyncio.to_thread(server.wait_for, "disconnect")
 
 
@@ -72,7 +73,7 @@ async def test_comments_alone_do_not_keep_a_dead_stream_alive(
     times = replace(QUICK, first_token=0.3, comments_only=0.5)
     outcome = await asking.ask(asking.client(step(server), step(servers("ollama")), deadlines=times))
     assert outcome.kinds == [ErrorKind.FIRST_TOKEN_TIMEOUT, None]
-    assert outcome.attempts[0].seconds < times.comments_only + TOLERANCE_S
+    assert outcome.attempts[0].seconds < times.comments_only + tolerance()
     assert hits(server) == 1
 
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from tests.llm.conftest import KEY, QUICK, MakeStep
-from tests.llm.promises import TOLERANCE_S, Asking, hits
+from tests.llm.promises import Asking, hits
+from tests.llm.tolerance import tolerance
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.backends import Backend
 from whisper_desktop.errors import ConsentRequired
@@ -61,7 +62,7 @@ async def test_localhost_is_found_on_whichever_loopback_address_it_listens(
     client = asking.client(step(f"http://localhost:{server.port}"))
     outcome = await asking.ask(client)
     assert outcome.text == SAID
-    assert outcome.seconds < 0.3 + TOLERANCE_S
+    assert outcome.seconds < 0.3 + tolerance()
 
 
 async def test_names_that_hang_do_not_hold_up_this_computer(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from tests.llm.promises import TOLERANCE_S
+from tests.llm.tolerance import tolerance
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
 from whisper_desktop.values import Deadlines, ErrorKind, Phase, Progress, Reach
 
@@ -113,7 +113,7 @@ async def test_the_timer_ends_a_wait_when_it_is_due_and_closes_the_source() -> N
     async with aclosing(items(60)) as source:
         with pytest.raises(TimeoutError):
             await watch.next(source)
-        assert 0.2 <= watch.elapsed() < 0.2 + TOLERANCE_S
+        assert 0.2 <= watch.elapsed() < 0.2 + tolerance()
         with pytest.raises(StopAsyncIteration):
             await anext(source)
     task = asyncio.current_task()
@@ -130,7 +130,7 @@ async def test_a_shorter_wait_after_the_first_token_counts_at_once() -> None:
         patience.output(watch.elapsed())
         with pytest.raises(TimeoutError):
             await watch.next(source)
-    assert watch.elapsed() < 0.1 + TOLERANCE_S
+    assert watch.elapsed() < 0.1 + tolerance()
 
 
 async def test_a_busy_reader_is_not_a_silent_server() -> None:

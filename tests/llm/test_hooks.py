@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.llm.promises import TOLERANCE_S
+from tests.llm.tolerance import tolerance
 from whisper_desktop.llm.hooks import Hook, HookRequest, HookRunner
 from whisper_desktop.values import (
     Attempt,
@@ -246,7 +246,7 @@ async def test_a_hook_takes_no_longer_than_its_deadline() -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     await runner(Hanging()).before(REQUEST)
-    assert 0.05 <= loop.time() - began < 0.05 + TOLERANCE_S
+    assert 0.05 <= loop.time() - began < 0.05 + tolerance()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.llm.promises import TOLERANCE_S
+from tests.llm.tolerance import tolerance
 from whisper_desktop.errors import BackendError
 from whisper_desktop.llm.limits import Limiter
 from whisper_desktop.values import Deadlines, ErrorKind
@@ -196,7 +196,7 @@ async def test_a_person_waits_no_longer_than_the_deadline() -> None:
     with pytest.raises(BackendError) as caught:
         async with limiter.slot("here"):
             pytest.fail("there was no place")
-    assert 0.05 <= loop.time() - began < 0.05 + TOLERANCE_S
+    assert 0.05 <= loop.time() - began < 0.05 + tolerance()
     assert caught.value.kind is ErrorKind.QUEUE_FULL
     assert not caught.value.request_sent
     assert str(caught.value) == (
