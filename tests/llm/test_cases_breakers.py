@@ -260,7 +260,7 @@ async def test_when_all_want_to_be_left_alone_for_a_moment_that_moment_is_waited
     """C43: the one that may be asked first answers, and none is told twice."""
     later = servers("openai_compatible", "--fault", "rate_429:3600")
     soon = servers("lm_studio", "--fault", "rate_429:1.5*2")
-    client = asking.client(step(later), step(soon), deadlines=QUICK)
+    client = asking.client(step(later), step(soon), deadlines=replace(QUICK, connect_local=5))
     (await asking.ask(client)).failed(LLMConnectionError)
     outcome = await asking.ask(client)
     assert [(each.backend, each.skipped) for each in outcome.attempts] == [
