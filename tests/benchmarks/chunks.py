@@ -18,7 +18,7 @@ from whisper_desktop.values import TextDelta
 from whisper_desktop.wire.openai import ChatDecoder
 
 CHUNKS = 2000
-ROUNDS = 6
+ROUNDS = 11
 PIECE = 2**16
 BASE = "httpx, aiter_lines and json.loads"
 CHAIN = "ours: LLMClient.stream"

@@ -9,18 +9,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError
 from whisper_desktop.llm.health import Health
 from whisper_desktop.llm.hooks import Hook, HookRunner
-from whisper_desktop.llm.ledger import Ledger
 from whisper_desktop.llm.limits import Limiter
 from whisper_desktop.llm.messages import most_tokens
 from whisper_desktop.llm.metrics import Metrics, PerformanceStats
 from whisper_desktop.llm.places import place_of
 from whisper_desktop.values import Deadlines, GenerationConfig, Message, Price, Usage
+
+if TYPE_CHECKING:
+    from whisper_desktop.llm.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class Shared:
         deadlines: Deadlines | None = None,
         *,
         at_once: int = 10,
-        ledger: Ledger | None = None,
+        ledger: "Ledger | None" = None,
         hooks: Sequence[Hook] = (),
         warn: Callable[[str], None] | None = None,
     ) -> None:
@@ -84,7 +87,7 @@ class Shared:
         price = None
         if usage.cost_usd is None:
             price = await self._price(backend, model, self.deadlines.request)
-        cost = Ledger.cost(price, usage)
+        cost = _cost(price, usage)
         self._record(backend, model, usage, cost)
         return usage if cost == usage.cost_usd else replace(usage, cost_usd=cost)
 
@@ -101,7 +104,7 @@ class Shared:
         try:
             price = await self._price(backend, model, self.deadlines.cleanup)
         finally:
-            self._record(backend, model, usage, Ledger.cost(price, usage))
+            self._record(backend, model, usage, _cost(price, usage))
 
     async def _price(self, backend: Backend, model: str | None, seconds: float) -> Price | None:
         try:
@@ -124,3 +127,10 @@ class Shared:
             if backend.is_ready(None) and place.local and backend.model_id:
                 loaded.append(backend.model_id)
         return self.metrics.stats(loaded_models=sorted(set(loaded)), breakers=breakers)
+
+
+def _cost(price: Price | None, usage: Usage) -> float | None:
+    """What an answer cost, in US dollars. The ledger and its decimals load with the first that is paid."""
+    from whisper_desktop.llm.ledger import Ledger
+
+    return Ledger.cost(price, usage)
