@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from whisper_desktop.backends.base import Backend, BackendConfig
-from whisper_desktop.llm.answering import Answering, Guidance
 from whisper_desktop.llm.decisions import needs_of
 from whisper_desktop.llm.messages import Prompt, as_messages
 from whisper_desktop.llm.options import generation, one_of, seconds, text
@@ -23,6 +22,7 @@ from whisper_desktop.values import (
 )
 
 if TYPE_CHECKING:
+    from whisper_desktop.llm.answering import Guidance
     from whisper_desktop.wire.http import Http
 
 Step = Backend | BackendConfig | Mapping[str, object] | str
@@ -64,7 +64,7 @@ class LLMClient:
         on_interruption: OnInterruption | str = OnInterruption.STOP,
         hedge: bool = True,
         hedge_paid: bool = False,
-        guidance: Guidance | None = None,
+        guidance: "Guidance | None" = None,
         shared: Shared | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
@@ -111,6 +111,8 @@ class LLMClient:
         waits at a screen: others go first, and longer waits that a server asks for are waited out. `options`
         are the fields of `GenerationConfig`.
         """
+        from whisper_desktop.llm.answering import Answering  # the chain loads with the first question
+
         self._make_ready()
         given = as_messages(messages)
         wanted = generation(config, options)
