@@ -178,6 +178,17 @@ def restart(studio: Studio) -> None:
             studio.window(program, "chat", "chat-restarted")
 
 
+def consent(studio: Studio) -> None:
+    """A server that may pass prompts on: the question before it is asked."""
+    studio.setup_is_done()
+    with start("localai", "--answer", "Lisbon, Évora, Porto.", models=[MODEL]) as server:
+        studio.env["WHISPER_LLM__LLAMACPP__PORT"] = str(server.port)
+        with studio.app() as program:
+            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
+            wait_for("question", lambda: "Allow LocalAI" in buttons(program, "chat"))
+            studio.window(program, "chat", "chat-consent")
+
+
 def guide(studio: Studio) -> None:
     """Nothing answers, so the guide does: the failure, then a conversation with the real demo model."""
     studio.setup_is_done()
@@ -218,6 +229,7 @@ SHOTS: dict[str, Callable[[Studio], None]] = {
     "tray": with_server(tray, ANSWER),
     "chat": with_server(chat, ANSWER),
     "restart": restart,
+    "consent": consent,
     "guide": guide,
     "windows": windows,
 }
