@@ -258,6 +258,26 @@ async def test_a_full_backlog_costs_the_connect_deadline_and_no_more(http: Http)
     assert "0.05 s" in error.title
 
 
+async def test_no_server_is_blamed_while_our_own_loop_is_blocked(http: Http) -> None:
+    await http.warm_up()
+    async with serving(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")) as url:
+        asking = asyncio.create_task(http.request("GET", url, allowed=Reach.THIS_MACHINE, connect=0.2))
+        while http.open_sockets == 0:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the point
+        assert (await asking).body == b"hi"
+
+
+async def test_a_server_that_never_accepts_is_left_however_busy_we_are(http: Http) -> None:
+    await http.warm_up()
+    with full_backlog() as port:
+        asking = asyncio.create_task(failure(http, f"http://127.0.0.1:{port}", connect=0.1))
+        while not asking.done():
+            time.sleep(0.15)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+        assert asking.result().kind is ErrorKind.CONNECT_TIMEOUT
+
+
 async def test_a_server_that_trickles_its_answer_meets_the_total_deadline(http: Http) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

@@ -27,6 +27,7 @@ from whisper_desktop.wire import transport_errors
 from whisper_desktop.wire.address import Address, reach_of_ip
 from whisper_desktop.wire.failures import not_taken
 from whisper_desktop.wire.lookup import Lookups
+from whisper_desktop.wire.pace import Pace
 from whisper_desktop.wire.proxy import proxy_for
 from whisper_desktop.wire.replies import StreamReply
 from whisper_desktop.wire.transport_errors import TRANSPORT_ERRORS
@@ -42,6 +43,7 @@ _LONGEST_HEADER = 8190
 _MOST_HEADERS = 128
 _LARGE_BODY = 2**16  # What is shorter fits into the buffers on the way, so that handing it over cannot hang.
 _MIB = 2**20
+_MOST_TRIES = 3  # for a connection, while our own loop is too busy to take it
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # linger: on, for 0 s
 
 
@@ -147,7 +149,7 @@ class Connections:
     ) -> "_Reply":
         pool = self._pool(route)
         large = _LargeBody(body) if body is not None and len(body) > _LARGE_BODY else None
-        used.fresh = False
+        used.fresh, used.connect = False, connect
         token = _used.set(used)
         pool.waiting += 1
         try:
@@ -168,6 +170,10 @@ class Connections:
         finally:
             pool.waiting -= 1
             _used.reset(token)
+            if used.pace is not None:
+                used.pace.stop()
+        if used.is_tried_again(failure):
+            return await self._once(route, address, method, headers, body, connect, used)
         # Raised out here so that it does not carry the library's error along, which holds our headers.
         raise failure
 
@@ -222,16 +228,32 @@ class _Used:
     """What is known of the connection that a request got.
 
     `fresh` is a new one, not one that had been kept; `stale` had been kept, and gave nothing back. Where it
-    may have `only_kept` ones, `refused` says that there was none.
+    may have `only_kept` ones, `refused` says that there was none. `pace` is that of our loop while a new one
+    was waited for, `connect` seconds at most.
     """
 
-    __slots__ = ("fresh", "only_kept", "refused", "stale")
+    __slots__ = ("connect", "fresh", "only_kept", "pace", "refused", "stale", "tries")
     fresh: bool
     stale: bool
+    connect: float
 
     def __init__(self, *, only_kept: bool = False) -> None:
         self.only_kept = only_kept
         self.refused = False
+        self.pace: Pace | None = None
+        self.tries = _MOST_TRIES
+
+    def begins_to_connect(self) -> None:
+        """A new connection is tried, over one or more sockets."""
+        if self.pace is None:
+            self.pace = Pace(self.connect)
+
+    def is_tried_again(self, failure: BackendError) -> bool:
+        """Whether it was our own loop that was late, so that the way to the server is tried once more."""
+        pace, self.pace = self.pace, None
+        self.tries -= 1
+        late = failure.kind is ErrorKind.CONNECT_TIMEOUT and pace is not None and not pace.was_kept
+        return late and self.tries > 0
 
 
 _used: ContextVar[_Used] = ContextVar("_used")
@@ -273,6 +295,7 @@ class _Pool:
         if used.only_kept:
             used.refused = True
             raise OSError("no connection is kept")
+        used.begins_to_connect()
         sock = socket.socket(where[0], where[1], where[2])
         self.sockets.add(sock)
         return sock
