@@ -89,7 +89,7 @@ def groups(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]
 
     `exists` tells whether an argument (up to `::`) names a file or folder, seen from the project's folder:
     those that lie in tests/ui go to the second run, the others to the first, and when some were given a run
-    without any of them is left out.
+    without any of them is left out. Where none was given, the long random runs are left to `dev.py chaos`.
     """
     paths = [one for one in arguments if not one.startswith("-") and exists(one.partition("::")[0])]
     options = [one for one in arguments if one not in paths]
@@ -98,6 +98,8 @@ def groups(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]
     if any(Path(UI_TESTS).is_relative_to(path) for path in core_paths):  # such as `tests`
         ui_paths.append(UI_TESTS)
     common = ["-p", "tests.strict_skips", "-p", "tests.reference_engine", "--durations=10", *options]
+    if not paths:
+        common[:0] = ["-m", "not random_runs"]  # first, so that a `-m` that was given wins
     if strict:
         common.insert(0, "--strict-skips")
     runs = []

@@ -29,7 +29,7 @@ from whisper_desktop.errors import WhisperError
 from whisper_desktop.llm import InferenceEngine, LLMClient, Shared
 from whisper_desktop.values import AnswerFinished, AnswerRestarted, Completion, Reach
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.random_runs]
 
 SOAK_S = float(os.environ.get("WHISPER_CHAOS_SECONDS") or 15)
 LEAST_ROUNDS = 3  # also on a machine so busy that they take longer than the soak lasts: one for each third
@@ -231,8 +231,13 @@ async def test_a_thousand_in_a_batch_are_each_answered_once_and_in_order(
     faults = ("error_500", "busy_503", "reset_before_headers", "die_mid_stream:2", "cut_mid_stream:2")
     flaky = servers("openai_compatible", *(part for fault in faults for part in ("--fault", f"{fault}~1")))
     healthy = servers("openai_compatible")
+    # Three faults in a row, which chance may bring, keep it out for a moment and not for the whole batch.
+    forgiving = replace(QUICK, breaker_local=0.01, breaker_local_most=0.02)
     client = asking.client(
-        step(flaky), step(healthy), shared=Shared(QUICK, at_once=10), on_interruption="restart"
+        step(flaky),
+        step(healthy),
+        shared=Shared(forgiving, at_once=10),
+        on_interruption="restart",
     )
     # With it, a thousand tasks that begin at once keep the loop busy for longer than a connection may take.
     asyncio.get_running_loop().set_debug(False)
@@ -241,7 +246,8 @@ async def test_a_thousand_in_a_batch_are_each_answered_once_and_in_order(
 
     answers = [result for result in results if isinstance(result, Completion)]
     assert [answer.text for answer in answers] == [f"You said: {prompt}" for prompt in prompts]
-    failed = sum(len(answer.provenance.attempts) > 1 for answer in answers)
+    tried = (each for answer in answers for each in answer.provenance.attempts if not each.skipped)
+    failed = sum(each.kind is not None for each in tried)
     assert 20 <= failed <= 100, "about one in twenty"
 
     sent = [each["tokens_sent"] for server in (flaky, healthy) for each in server.log("response")]

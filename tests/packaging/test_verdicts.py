@@ -38,6 +38,11 @@ def test_everything_runs_once_with_qt_only_where_it_belongs() -> None:
     assert both[UI][-1] == "tests/ui"
 
 
+def test_the_long_random_runs_are_left_out_unless_they_are_asked_for() -> None:
+    assert all("not random_runs" in arguments for arguments in runs().values())
+    assert not any("not random_runs" in arguments for arguments in runs("tests/wire").values())
+
+
 @pytest.mark.parametrize(
     ("paths", "core", "ui"),
     [
