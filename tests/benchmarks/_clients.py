@@ -155,7 +155,10 @@ class Streams:
         async def do() -> int:
             asked = body(self._model, stream=True)
             async with http.stream("POST", self._url, allowed=Reach.THIS_MACHINE, json=asked) as reply:
-                return sum([piece.count(b'"content":" ') async for piece in reply.iter_bytes()])
+                found = 0
+                while piece := await reply.next_piece():
+                    found += piece.count(b'"content":" ')
+                return found
 
         return do
 

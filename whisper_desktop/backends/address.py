@@ -9,18 +9,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Unpack
 
-from whisper_desktop.backends.base import BackendConfig, KeySource
-from whisper_desktop.backends.http_backend import HttpBackend
+from whisper_desktop.backends.base import BackendConfig
+from whisper_desktop.backends.http_backend import HttpBackend, HttpParts
 from whisper_desktop.backends.identity import Ask, who_passes_on
 from whisper_desktop.backends.lm_studio import LMStudioBackend
 from whisper_desktop.backends.ollama import OllamaBackend
 from whisper_desktop.backends.openai_compatible import OpenAICompatibleBackend
 from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach
+from whisper_desktop.values import ErrorKind, ModelInfo, Reach
 from whisper_desktop.wire.address import parse_url
-from whisper_desktop.wire.http import Http
 
 _SERVERS: Mapping[str, type[HttpBackend]] = {"lm_studio": LMStudioBackend, "ollama": OllamaBackend}
 
@@ -28,16 +28,8 @@ _SERVERS: Mapping[str, type[HttpBackend]] = {"lm_studio": LMStudioBackend, "olla
 class AddressBackend(OpenAICompatibleBackend):
     """A server with the OpenAI dialect at an address, whoever it is."""
 
-    def __init__(
-        self,
-        config: BackendConfig,
-        *,
-        http: Http,
-        deadlines: Deadlines,
-        key: KeySource | None = None,
-        owns_http: bool = False,
-    ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+    def __init__(self, config: BackendConfig, **parts: Unpack[HttpParts]) -> None:
+        super().__init__(config, **parts)
         self._roots: tuple[str, ...] = ()
         # A kind of its own that was found there is recognised by its own signs.
         if self._root and (config.as_given or config.id == "openai_compatible"):

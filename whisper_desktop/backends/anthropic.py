@@ -1,13 +1,14 @@
 """Anthropic's Messages API."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-from whisper_desktop.backends.base import BackendConfig, KeySource
+from whisper_desktop.backends.base import BackendConfig
 from whisper_desktop.backends.cloud import CloudBackend
+from whisper_desktop.backends.http_backend import HttpParts
 from whisper_desktop.backends.options import Kind
 from whisper_desktop.backends.request import Call, Endpoint, Question
-from whisper_desktop.values import Deadlines, ModelInfo, Reach
+from whisper_desktop.values import ModelInfo, Reach
 from whisper_desktop.wire.anthropic import (
     VERSION,
     ChatDecoder,
@@ -15,7 +16,6 @@ from whisper_desktop.wire.anthropic import (
     decode_models,
     encode_chat,
 )
-from whisper_desktop.wire.http import Http
 
 _MOST_MODELS = 1000
 
@@ -27,16 +27,8 @@ class AnthropicBackend(CloudBackend):
     extra_headers: ClassVar[Mapping[str, str]] = {"anthropic-version": VERSION}
     known_options: ClassVar[dict[str, Kind]] = {"price": CloudBackend.known_options["price"]}
 
-    def __init__(
-        self,
-        config: BackendConfig,
-        *,
-        http: Http,
-        deadlines: Deadlines,
-        key: KeySource | None = None,
-        owns_http: bool = False,
-    ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+    def __init__(self, config: BackendConfig, **parts: Unpack[HttpParts]) -> None:
+        super().__init__(config, **parts)
         if accepts_prefill(config.model):
             self.capabilities = self.capabilities | {"prefill"}
 

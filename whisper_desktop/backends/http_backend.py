@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NotRequired, TypedDict, TypeVar
 
 from whisper_desktop.backends import words
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
@@ -63,6 +63,15 @@ _ABOUT_THE_PLACE = frozenset(
         ErrorKind.MODEL_MISSING,
     }
 )
+
+
+class HttpParts(TypedDict):
+    """What `HttpBackend` is made of beside its configuration, for subclasses that only pass it on."""
+
+    http: Http
+    deadlines: Deadlines
+    key: NotRequired[KeySource | None]
+    owns_http: NotRequired[bool]
 
 
 class HttpBackend(Backend):

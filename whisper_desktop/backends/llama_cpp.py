@@ -6,18 +6,19 @@ This is one that somebody else started; our own is in `engine`.
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from whisper_desktop.backends import replay
-from whisper_desktop.backends.base import BackendConfig, KeySource
+from whisper_desktop.backends.base import BackendConfig
+from whisper_desktop.backends.http_backend import HttpParts
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 from whisper_desktop.backends.options import FLAG, Kind
 from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.errors import BackendError, WhisperError
-from whisper_desktop.values import Deadlines, ErrorKind, ModelInfo, Reach, Role
+from whisper_desktop.values import ErrorKind, ModelInfo, Reach, Role
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.endings import to_the_end
-from whisper_desktop.wire.http import Http, Reply
+from whisper_desktop.wire.http import Reply
 
 # Without these, the begun answer is repeated at the head of the rest.
 _GOES_ON: Json = {"continue_final_message": True, "add_generation_prompt": False}
@@ -33,16 +34,8 @@ class LlamaCppBackend(OpenAICompatibleBackend):
     capabilities = OpenAICompatibleBackend.capabilities | {"prefill"}
     known_options: ClassVar[dict[str, Kind]] = {**OpenAICompatibleBackend.known_options, "resume": FLAG}
 
-    def __init__(
-        self,
-        config: BackendConfig,
-        *,
-        http: Http,
-        deadlines: Deadlines,
-        key: KeySource | None = None,
-        owns_http: bool = False,
-    ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+    def __init__(self, config: BackendConfig, **parts: Unpack[HttpParts]) -> None:
+        super().__init__(config, **parts)
         self._resumes = self._option("resume", bool) or False
         self._has_replay: bool | None = None
         self._props: Json | None = None

@@ -9,19 +9,19 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-from whisper_desktop.backends.base import BackendConfig, KeySource
+from whisper_desktop.backends.base import BackendConfig
+from whisper_desktop.backends.http_backend import HttpParts
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 from whisper_desktop.backends.options import SECONDS, TOKENS, Kind
 from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import lm_studio
 from whisper_desktop.discovery.answers import Answer, objects, text, texts
 from whisper_desktop.errors import BackendError
-from whisper_desktop.values import BackendEvent, Deadlines, ErrorKind, GenerationConfig, ModelInfo, Reach
+from whisper_desktop.values import BackendEvent, ErrorKind, GenerationConfig, ModelInfo, Reach
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.errors import error_in, is_error
-from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.openai import ChatDecoder
 
 _LISTS_NEWEST_FIRST = (lm_studio.NATIVE, lm_studio.LEGACY, lm_studio.PLAIN)
@@ -74,16 +74,8 @@ class LMStudioBackend(OpenAICompatibleBackend):
         "context_length": TOKENS,
     }
 
-    def __init__(
-        self,
-        config: BackendConfig,
-        *,
-        http: Http,
-        deadlines: Deadlines,
-        key: KeySource | None = None,
-        owns_http: bool = False,
-    ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+    def __init__(self, config: BackendConfig, **parts: Unpack[HttpParts]) -> None:
+        super().__init__(config, **parts)
         self._newest_list = 0
         self._entries: tuple[_Entry, ...] = ()
         self._loaded_by_us: list[str] = []

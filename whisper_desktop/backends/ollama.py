@@ -4,10 +4,10 @@ in the middle of an answer told. Its own list says which models it only passes o
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-from whisper_desktop.backends.base import BackendConfig, KeySource
-from whisper_desktop.backends.http_backend import HttpBackend
+from whisper_desktop.backends.base import BackendConfig
+from whisper_desktop.backends.http_backend import HttpBackend, HttpParts
 from whisper_desktop.backends.options import TEXT, TOKENS, Kind, read_duration
 from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import ollama
@@ -15,14 +15,12 @@ from whisper_desktop.discovery.answers import Answer
 from whisper_desktop.errors import BackendError
 from whisper_desktop.values import (
     BackendEvent,
-    Deadlines,
     Embeddings,
     ErrorKind,
     GenerationConfig,
     ModelInfo,
     Reach,
 )
-from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.ollama import ChatDecoder, decode_embeddings, encode_chat, encode_embeddings
 
 _VERSION_UNASKED = {"/api/version": Answer(404, {}, "")}
@@ -47,16 +45,8 @@ class OllamaBackend(HttpBackend):
         "embedding_model": TEXT,
     }
 
-    def __init__(
-        self,
-        config: BackendConfig,
-        *,
-        http: Http,
-        deadlines: Deadlines,
-        key: KeySource | None = None,
-        owns_http: bool = False,
-    ) -> None:
-        super().__init__(config, http=http, deadlines=deadlines, key=key, owns_http=owns_http)
+    def __init__(self, config: BackendConfig, **parts: Unpack[HttpParts]) -> None:
+        super().__init__(config, **parts)
         self._loaded_by_us: set[str] = set()
         self._passed_on: set[str] = set()
 

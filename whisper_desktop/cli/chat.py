@@ -1,6 +1,5 @@
 """`chat [PROMPT]`: one answer, or a conversation, streamed as it comes, with its provenance below."""
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from whisper_desktop.app.places import InQuestion, remember_allowed, server_in_question
+from whisper_desktop.app.places import InQuestion, server_in_question
 from whisper_desktop.chat import WAITING, Session, SetAside, provenance_line
 from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.running import (
@@ -17,11 +16,11 @@ from whisper_desktop.cli.running import (
     json_option,
     make_front,
     run,
-    tell_owner,
     tell_problems,
 )
 from whisper_desktop.cli.showing import AnswerOnTerminal
 from whisper_desktop.control import AskRequest, Front
+from whisper_desktop.control.changes import allow_server
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import (
     IDENTITIES,
@@ -183,7 +182,7 @@ def _ask_until_answered(question: str, choices: ChatChoices) -> None:
             if server is None:
                 raise
         # Between two loops, so that a person who thinks keeps none waiting.
-        run(_remember(server), as_json=False, tell=False)
+        run(allow_server(server.place), as_json=False, tell=False)
 
 
 async def answer(session: Session, question: str, *, show: bool) -> Completion:
@@ -254,7 +253,7 @@ def _answer_or_say_why(loop: LoopThread, session: Session, question: str) -> Non
     """One turn. An error is told, Ctrl-C keeps what came, and the conversation goes on."""
     try:
         while (server := _asked(loop, session, question)) is not None:
-            loop.run(_remember(server))
+            loop.run(allow_server(server.place))
     except WhisperError as error:
         output.say_error(error)
     except KeyboardInterrupt:
@@ -283,8 +282,3 @@ def _allowed_by_person(error: BaseException | None) -> InQuestion | None:
         click.echo()
         return None
     return server if said in ("y", "yes") else None
-
-
-async def _remember(server: InQuestion) -> None:
-    await asyncio.to_thread(remember_allowed, server.place)
-    await tell_owner()

@@ -5,7 +5,8 @@ import asyncio
 import click
 
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.running import json_option, run, tell_owner, tell_problems
+from whisper_desktop.cli.running import json_option, run, tell_problems
+from whisper_desktop.control.changes import tell_owner
 
 
 @click.group()

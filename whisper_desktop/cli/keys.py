@@ -7,7 +7,8 @@ import click
 
 from whisper_desktop.app import App
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.running import json_option, run, tell_owner, with_app
+from whisper_desktop.cli.running import json_option, run, with_app
+from whisper_desktop.control.changes import tell_owner
 from whisper_desktop.errors import SecretsError
 
 _LONGEST_LINE = 100_000  # bytes read from a pipe

@@ -82,16 +82,6 @@ async def with_app(work: Callable[[App], Coroutine[Any, Any, T]]) -> T:
         await app.stop()
 
 
-async def tell_owner() -> None:
-    """A running app reads the settings and keys again; where none runs there is nobody to tell."""
-    remote = await make_front().running()
-    if remote is not None:
-        try:
-            await remote.reload()
-        finally:
-            await remote.close()
-
-
 class LoopThread:
     """An asyncio loop in a thread of its own, so that the main thread may block on the terminal."""
 

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whisper_desktop.errors import BackendError
@@ -48,11 +48,6 @@ class StreamReply(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the connection: it is kept where the whole body has been read, else closed at once."""
-
-    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """The body, decompressed, piece by piece as it arrives. Raises like `next_piece`."""
-        while piece := await self.next_piece():
-            yield piece
 
     async def read(self, max_bytes: int = LARGEST_BODY) -> bytes:
         """The rest of the body at once. Raises `BackendError` TOO_LARGE beyond `max_bytes`."""

@@ -10,10 +10,10 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import Session, failure_of
+from whisper_desktop.control.changes import allow_server
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import rows
-from whisper_desktop.ui.chat.consent import allow_server
 from whisper_desktop.ui.chat.rows import Row
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 

@@ -1,0 +1,31 @@
+"""What is changed in the settings, and told to the owner, over its socket also where that is this process."""
+
+import asyncio
+
+from whisper_desktop.control.client import RemoteCore
+from whisper_desktop.values import Deadlines
+
+
+async def tell_owner() -> None:
+    """The owner reads the settings and keys again; where there is none nobody has to be told.
+
+    Raises `ControlError` where it does not answer.
+    """
+    owner = await RemoteCore.connect(Deadlines())
+    if owner is not None:
+        try:
+            await owner.reload()
+        finally:
+            await owner.close()
+
+
+async def allow_server(place: str) -> None:
+    """Keep that the server at this address may be asked, of which nobody can say where its models run.
+
+    Raises `SettingsError` where it cannot be kept, `ControlError` where the owner does not answer.
+    """
+    # Here, so that not every command that tells the owner loads it.
+    from whisper_desktop.app.places import remember_allowed
+
+    await asyncio.to_thread(remember_allowed, place)
+    await tell_owner()
