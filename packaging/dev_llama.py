@@ -35,8 +35,9 @@ _OPTIONS = (
     "-DLLAMA_USE_PREBUILT_UI=OFF",
     "-DLLAMA_OPENSSL=OFF",
     "-DGGML_NATIVE=ON",
+    "-DGGML_RPC=ON",
 )
-_PROGRAMS = ("llama-server", "llama-fit-params", "llama-gguf-split")
+_PROGRAMS = ("llama-server", "llama-fit-params", "llama-gguf-split", "ggml-rpc-server")
 
 _DOWNLOAD_LIMIT_S = 1200.0
 _CONFIGURE_LIMIT_S = 600.0

@@ -18,7 +18,7 @@ WhisperError                      anything we say to a person
     `-- OwnerGone                 it ended while it was being asked
 """
 
-from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
+from whisper_desktop.values import Attempt, ErrorKind, Reach, Repair, SetupGuidance
 
 
 class WhisperError(Exception):
@@ -176,11 +176,23 @@ class DependencyError(WhisperError):
 
 
 class EngineError(WhisperError):
-    """A server process of ours cannot run. `cause` is a short stable word: see `engines.diagnosis`."""
+    """A server process of ours cannot run. `cause` is a short stable word: see `engines.diagnosis`.
 
-    def __init__(self, title: str, detail: str = "", next_step: str = "", *, cause: str = "unknown"):
+    `repairs` are what a person can accept with one click, the likeliest to help first.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        detail: str = "",
+        next_step: str = "",
+        *,
+        cause: str = "unknown",
+        repairs: tuple[Repair, ...] = (),
+    ):
         super().__init__(title, detail, next_step)
         self.cause = cause
+        self.repairs = repairs
 
 
 class ModelFileError(WhisperError):

@@ -666,6 +666,16 @@ class Deadlines:
     does while there is progress. `hedge` is after how long the next backend is asked side by side.
     The `breaker_*` times say how long a backend that failed is left out at first, and at most.
     `listing` is how long a server's list of models is believed.
+
+    Of an engine: `engine_restart` is the wait before its second restart in a row, doubled each time up to
+    `engine_restart_most`; three failures within `engine_budget_window` end the restarts, and an engine that
+    ran for `engine_stable` starts counting anew. `engine_hang` is how long a question may make no progress
+    inside it, `engine_hang_busy` the same while it visibly computes. `engine_slot_free` is how long after
+    everybody has left it may still be busy. `engine_watch` is the time between two looks at it.
+    `engine_leave` is how long a start goes on that nobody waits for any more.
+    Of the pool of engines: `pool_start` bounds its start; each sign of progress moves the end to `pool_grant`
+    from then, at most to `pool_start_most`; without any for `pool_stall` the start has failed.
+    `pool_request` bounds a request that makes no progress.
     """
 
     scan_total: float = 1.5
@@ -713,9 +723,25 @@ class Deadlines:
     engine_stall: float = 120.0
     engine_ask: float = 10.0
     engine_poll: float = 0.025
-    engine_stop_grace: float = 1.0
-    engine_stop_term: float = 2.5
+    engine_stop_grace: float = 0.75
+    engine_stop_term: float = 2.0
     engine_stop_kill: float = 3.0
+    engine_restart: float = 1.0
+    engine_restart_most: float = 60.0
+    engine_budget_window: float = 300.0
+    engine_stable: float = 60.0
+    engine_hang: float = 120.0
+    engine_hang_busy: float = 600.0
+    engine_slot_free: float = 3.0
+    engine_watch: float = 2.0
+    engine_leave: float = 10.0
+    pool_start: float = 1800.0
+    pool_grant: float = 120.0
+    pool_start_most: float = 3600.0
+    pool_stall: float = 120.0
+    pool_request: float = 180.0
+    program_start: float = 60.0
+    download_stall: float = 60.0
     control_connect: float = 1.0
     control_reply: float = 10.0
     control_linger: float = 120.0
@@ -736,11 +762,40 @@ class EngineState(Enum):
     READY = "ready"
     STOPPING = "stopping"
     FAILED = "failed"
+    BACKING_OFF = "backing_off"
+    """It ended by itself and is started again by itself, a moment later."""
+    SLEEPING = "sleeping"
+    """It was ended to free its memory; the next question starts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One way to mend an engine that cannot run, for a button.
+
+    `id` is one of smaller_context, quantized_cache, fewer_layers, no_gpu, no_repack, other_port,
+    download_again, other_build, remove_option. `label` names it in a few words, `detail` says in a sentence
+    what it does and what it costs. `change` is what it changes in how this model is started, such as
+    "n_ctx=4096" (see `engines.repair`); "" where it is not a change of that kind and `command` is what a
+    person runs, or a front end opens, instead.
+    """
+
+    id: str
+    label: str
+    detail: str
+    change: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """A snapshot of an engine. `url` and `pid` are set while a process lives; `detail` is a sentence."""
+    """A snapshot of an engine. `url` and `pid` are set while a process lives; `detail` is a sentence.
+
+    `cause` is the stable word for why it failed or was started again, `repairs` what could mend it, the
+    likeliest first. `warning` is a sentence about an engine that runs, but not as planned (on the processor
+    instead of the graphics card). `progress` is how much of the model is loaded, from 0 to 1, where that is
+    known; `restart_in` how many seconds from this snapshot it starts again; `tokens_per_second` what it
+    writes on average, once it has written something.
+    """
 
     engine: str
     state: EngineState
@@ -749,3 +804,9 @@ class EngineStatus:
     pid: int | None
     detail: str
     memory_bytes: int | None = None
+    cause: str = ""
+    repairs: tuple[Repair, ...] = ()
+    warning: str = ""
+    progress: float | None = None
+    restart_in: float | None = None
+    tokens_per_second: float | None = None

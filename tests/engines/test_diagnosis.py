@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_desktop.engines.diagnosis import DETERMINISTIC, diagnose, explain
+from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.spec import EngineSpec
 
 SPEC = EngineSpec(Path("/models/some.gguf"), "some", n_ctx=8192)
@@ -180,7 +181,7 @@ terminate called after throwing an instance of 'std::system_error'
 
 @pytest.mark.parametrize(("code", "log", "cause", "words"), CASES.values(), ids=CASES.keys())
 def test_a_log_is_explained(code: int, log: str, cause: str, words: str) -> None:
-    error = diagnose(SPEC, code=code, lines=log.splitlines())
+    error = diagnose(SPEC, Evidence(code, log.splitlines()))
     assert error.cause == cause
     assert words in f"{error.title} {error.detail}"
     assert error.title.endswith(".")
@@ -197,7 +198,7 @@ def test_waiting_helps_with_memory_and_ports_only() -> None:
 
 @given(st.integers(-70, 300), st.lists(st.text(max_size=200), max_size=5))
 def test_any_end_and_any_log_give_whole_sentences(code: int, lines: list[str]) -> None:
-    error = diagnose(SPEC, code=code, lines=lines)
+    error = diagnose(SPEC, Evidence(code, lines))
     assert error.cause
     assert error.title.endswith(".")
     assert error.next_step.endswith(".")

@@ -32,6 +32,7 @@ _FIELDS: dict[str, Any] = {
     "needed": values.Reach | None,
     "partial_text": str,
     "cause": str,
+    "repairs": tuple[values.Repair, ...],
     "key": str,
     "where": str,
     "attempts": tuple[values.Attempt, ...],

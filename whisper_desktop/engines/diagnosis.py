@@ -14,6 +14,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
 from whisper_desktop.values import GB
@@ -210,9 +211,10 @@ _CRASH = ("crashed", "{program} crashed.", "{evidence}", "Start it again; its lo
 _ENDED = ("ended", "{program} ended by itself (exit code {code}).", "{evidence}", "Its log has the details.")
 
 
-def diagnose(spec: EngineSpec, *, code: int, lines: Sequence[str], port: int | None = None) -> EngineError:
-    """Why the process of `spec` ended with `code` (negative: by that signal) after printing `lines`."""
-    facts = _facts(spec, port)
+def diagnose(spec: EngineSpec, evidence: Evidence) -> EngineError:
+    """Why the process of `spec` ended, from what is known about it."""
+    lines, code = evidence.lines, evidence.code or 0
+    facts = _facts(spec, evidence.port)
     for rule in _RULES:
         for line in lines:
             if match := rule.pattern.search(line):

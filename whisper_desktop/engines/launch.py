@@ -17,6 +17,7 @@ from whisper_desktop.engines.command import (
     engine_flags,
 )
 from whisper_desktop.engines.diagnosis import diagnose, explain
+from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.find import NotUsable, ask
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.process import EngineProcess, spawn
@@ -84,7 +85,8 @@ class Launch:
         assert self.process is not None
         code = await self.process.finish(self._deadlines)
         orphans.forget(self._record)
-        return diagnose(self._spec, code=code, lines=self._log.since(self._mark), port=self._port)
+        evidence = Evidence(code, self._log.since(self._mark), port=self._port)
+        return diagnose(self._spec, evidence)
 
     async def _known_flags(self) -> frozenset[str] | None:
         if self._spec.binary is None:

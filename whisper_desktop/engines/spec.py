@@ -13,6 +13,22 @@ TRAINED_CONTEXT = 0
 GUIDE = "guide"
 
 LoadMode = Literal["none", "mmap", "mlock", "mmap+mlock", "dio"]
+CacheType = Literal["f16", "q8_0"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a start should need, as `engines.plan` worked it out; all sizes are bytes, None is unknown.
+
+    `gpu_layers` is how many of the model's `layers` should lie on graphics cards.
+    """
+
+    weights_bytes: int | None = None
+    cache_bytes: int | None = None
+    compute_bytes: int | None = None
+    total_bytes: int | None = None
+    gpu_layers: int | None = None
+    layers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +38,9 @@ class EngineSpec:
     `n_ctx` is in tokens (`TRAINED_CONTEXT` for the model's own). `load_mode` "none" reads the weights into
     memory once: with "mmap", llama.cpp's repacking for the processor keeps a second copy of most of them
     (measured: 1.7 times the file). `extra_args` are the person's own llama-server flags, passed as they are.
+    `n_ctx` is for each of the `parallel` slots. `repack` False leaves the weights as they are in the file:
+    less memory, slower on the processor. `rpc` are further computers as "address:port". `expected` is what
+    the plan says this needs, to be compared with what happens.
     """
 
     model_path: Path
@@ -34,6 +53,11 @@ class EngineSpec:
     extra_args: tuple[str, ...] = ()
     load_mode: LoadMode = "none"
     engine_id: str = ""
+    cache_type: CacheType = "f16"
+    repack: bool = True
+    parallel: int = 1
+    rpc: tuple[str, ...] = ()
+    expected: Expected | None = None
 
     @property
     def id(self) -> str:

@@ -83,6 +83,19 @@ def _auto_or_number(value: object) -> object:
     return _number(value)
 
 
+def _all_or_number(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return "all"
+    return _number(value)
+
+
+def _name(value: str) -> str:
+    value = value.strip().lower()
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
+        raise ValueError(f"{shown(value)} is not a name: letters, digits, - and _, at most 40.")
+    return value
+
+
 def _word(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -161,9 +174,34 @@ def _reach(value: object) -> object:
     return Reach.THIS_MACHINE if word == "this_computer" else word
 
 
+def _host_and_port(value: str) -> str:
+    host, _, port = value.strip().rpartition(":")
+    if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not port.isascii() or not port.isdigit():
+        raise ValueError(f"{shown(value)} is not an address with a port, such as 192.168.1.20:50052.")
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"{shown(value)} has no port from 1 to 65535.")
+    return f"{host}:{int(port)}"
+
+
 Flag = Annotated[bool, BeforeValidator(_flag), Expects("yes or no (also true/false, on/off, 1/0)")]
 Port = Annotated[
     int, BeforeValidator(_number), Field(ge=1, le=65535), Expects("a port, a whole number from 1 to 65535")
+]
+EnginePort = Annotated[
+    Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)] | None,
+    BeforeValidator(_auto_is_none),
+    Expects("a port, a whole number from 1 to 65535, or auto"),
+]
+Quorum = Annotated[
+    Annotated[int, Field(ge=1, le=100)] | Literal["all"],
+    BeforeValidator(_all_or_number),
+    Expects("all, or a whole number from 1"),
+]
+Names = Annotated[
+    tuple[Annotated[str, AfterValidator(_name)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_without_repeats),
+    Expects("a list of names such as planner,coder"),
 ]
 Layers = Annotated[
     Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"],
@@ -186,6 +224,13 @@ Seconds = Annotated[
     Field(gt=0, le=86_400, allow_inf_nan=False),
     Expects("a number of seconds above 0, such as 180"),
 ]
+Minutes = Annotated[
+    float,
+    BeforeValidator(_amount),
+    Field(ge=0, le=100_000, allow_inf_nan=False),
+    Expects("a number of minutes such as 15, or 0 for never"),
+]
+CacheType = Annotated[Literal["auto", "f16", "q8_0"], BeforeValidator(_word), Expects("auto, f16 or q8_0")]
 AtOnce = Annotated[
     int, BeforeValidator(_number), Field(ge=1, le=1000), Expects("a whole number from 1 to 1000")
 ]
@@ -235,5 +280,15 @@ Far = Annotated[Reach, BeforeValidator(_reach), Expects("this_machine, my_networ
 ReachByAddress = Annotated[
     dict[Annotated[str, AfterValidator(origin_of)], Far],
     Expects("a list of addresses, each with this_machine, my_network or cloud"),
+]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host_and_port)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_without_repeats),
+    Expects("a list of computers, each as address:port such as 192.168.1.20:50052"),
+]
+ChangesByModel = Annotated[
+    dict[str, tuple[str, ...]],
+    Expects("a list of model files, each with a list of changes such as n_ctx=4096"),
 ]
 TextByName = Annotated[dict[str, str], Expects("a list of names, each with a text")]

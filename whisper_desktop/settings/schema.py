@@ -16,16 +16,23 @@ from whisper_desktop.settings.kinds import (
     AfterBreak,
     AtOnce,
     Backend,
+    CacheType,
     Chain,
+    ChangesByModel,
     Context,
     Dollars,
+    EnginePort,
     Expects,
     Far,
     FilePath,
     Flag,
+    Hosts,
     Layers,
+    Minutes,
     Mode,
+    Names,
     Port,
+    Quorum,
     ReachByAddress,
     Seconds,
     Text,
@@ -81,13 +88,12 @@ class LMStudioSettings(_BackendSection):
     appimage_path: FilePath = _setting(
         None,
         "LM Studio's AppImage",
-        "Where LM Studio's AppImage is, if the app should be able to start it (Linux). "
-        "Not used by this version yet.",
+        "Where LM Studio's AppImage is, if the app should be able to start it (Linux).",
     )
     use_xvfb: Flag = _setting(
         False,
         "Start LM Studio without a display",
-        "Whether LM Studio is started on a virtual display (Xvfb). Not used by this version yet.",
+        "Whether LM Studio's AppImage is started on a virtual display (Xvfb), for a computer without one.",
     )
 
 
@@ -116,6 +122,85 @@ class LlamaCppSettings(_BackendSection):
         "Context window",
         f"How many tokens a conversation can hold. auto takes what fits, {MAX_AUTO_CONTEXT} at most; "
         "a number is obeyed even where it will not fit.",
+    )
+    cache_type: CacheType = _setting(
+        "auto",
+        "KV cache",
+        "How the model remembers the conversation: f16 exactly, q8_0 in half the memory. "
+        "auto is f16, unless you accepted q8_0 as a repair.",
+    )
+    engine_port: EnginePort = _setting(
+        None,
+        "The engine's port",
+        "The port that the app's own engine listens on. auto: a free one, which is almost always right.",
+    )
+    idle_minutes: Minutes = _setting(
+        15.0,
+        "Sleep when idle",
+        "After how many minutes without a question the engine gives its memory back. The next question wakes "
+        "it. 0: never.",
+    )
+    sleep_under_pressure: Flag = _setting(
+        True,
+        "Sleep when memory is short",
+        "Whether an idle engine gives its memory back as soon as other programs need it.",
+    )
+    sleep_on_battery: Flag = _setting(
+        False,
+        "Sleep on battery",
+        "Whether an idle engine gives its memory back at once while the computer runs on its battery.",
+    )
+    repairs: ChangesByModel = _setting(
+        {},
+        "Accepted repairs",
+        "What you accepted for a model that did not start. The app keeps this itself.",
+    )
+    rpc_servers: Hosts = _setting(
+        (),
+        "Further computers",
+        "Computers that run llama.cpp's rpc-server and lend their memory. The line to them is not "
+        "encrypted: only on a network you trust.",
+    )
+    build_index: Url = _setting(
+        None,
+        "Where builds are listed",
+        "The address of a list of llama.cpp releases, where it is not GitHub's own.",
+    )
+    build_mirrors: Urls = _setting(
+        (), "Mirrors for builds", "Addresses that builds are downloaded from, instead of the listed ones."
+    )
+
+
+class PoolSettings(_Section):
+    """The pool of engines for agents with roles, one for each role where they fit."""
+
+    roles: Names = _setting(
+        ("planner", "coder", "runner", "critic", "summarizer"),
+        "Roles",
+        "The roles that get an engine (or a slot of one) of their own, in this order.",
+    )
+    quorum: Quorum = _setting(
+        "all", "Enough to begin", "How many roles must be ready before the pool answers: all, or a number."
+    )
+    start_minutes: Minutes = _setting(
+        30.0, "Patience with the start", "How many minutes the pool's start may take at first."
+    )
+    grant_minutes: Minutes = _setting(
+        2.0, "More patience", "How many minutes more each sign of progress gives the start."
+    )
+    most_minutes: Minutes = _setting(
+        60.0, "Most patience", "How many minutes the start may take at most, whatever its progress."
+    )
+    stall_seconds: Seconds = _setting(
+        120.0,
+        "Patience without progress",
+        "After how many seconds without any progress the start has failed.",
+    )
+    request_seconds: Seconds = _setting(
+        180.0, "Patience with a request", "How many seconds a request may take without any progress."
+    )
+    stub: Flag = _setting(
+        False, "Stub", "Whether fixed texts answer instead of engines (to try programs out)."
     )
 
 
@@ -298,6 +383,7 @@ class LLMSettings(_Section):
     openai: OpenAISettings = OpenAISettings()
     anthropic: AnthropicSettings = AnthropicSettings()
     gemini: GeminiSettings = GeminiSettings()
+    pool: PoolSettings = PoolSettings()
     spending: SpendingSettings = SpendingSettings()
 
     def backend_options(self, backend: str) -> Mapping[str, object]:
