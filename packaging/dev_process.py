@@ -56,7 +56,7 @@ def quiet(
     started = time.monotonic()
     kept: collections.deque[str] = collections.deque(maxlen=keep)
     arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    progress = _Progress(started, doing)
+    progress = Progress(started, doing)
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     text: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
     with child(command, env=env, cwd=cwd, **streams, **text) as process:
@@ -162,10 +162,10 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-class _Progress:
+class Progress:
     """The one line that says what is being done and for how long."""
 
-    def __init__(self, started: float, doing: str) -> None:
+    def __init__(self, started: float, doing: str = "") -> None:
         self._started = started
         self._terminal = sys.stderr.isatty()
         self._last = started

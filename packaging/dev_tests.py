@@ -2,20 +2,23 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dev_llama
 from dev_process import attached, child, quiet
 from dev_say import Trouble, duration, say
+from dev_side_by_side import Run, side_by_side
 from dev_venv import ROOT, program
 
 _CHECK_LIMIT_S = 900.0
@@ -24,9 +27,16 @@ _TESTS_GOAL_S = 720.0
 _SCREEN_LIMIT_S = 15.0
 _SHOWN_LINES = 60
 _NOTHING_COLLECTED = 5
+_LAST_FAILED = "v/cache/lastfailed"
 _XVFB_OPTIONS = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
 
 UI_TESTS = "tests/ui"
+PROGRAM_TESTS = ("tests/engines", "tests/cli", "tests/control", "tests/app", "tests/integration")
+"""These take about as long as all other tests without Qt, and run beside them.
+
+No two tests that run side by side may need the same port, screen or file. So no test listens on a port that
+servers usually have: every scan looks there.
+"""
 
 
 class Check(NamedTuple):
@@ -84,12 +94,17 @@ class Group(NamedTuple):
     arguments: tuple[str, ...]
 
 
-def groups(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]) -> list[Group]:
+Round = tuple[Group, ...]
+"""Groups that run side by side."""
+
+
+def rounds(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]) -> list[Round]:
     """The pytest runs for these pytest arguments: everything but the UI with Qt blocked, then the UI with Qt.
 
     `exists` tells whether an argument (up to `::`) names a file or folder, seen from the project's folder:
-    those that lie in tests/ui go to the second run, the others to the first, and when some were given a run
+    those that lie in tests/ui go to the last run, the others to the first, and when some were given a run
     without any of them is left out. Where none was given, the long random runs are left to `dev.py chaos`.
+    Where there are no arguments at all, the tests without Qt are two groups, side by side.
     """
     paths = [one for one in arguments if not one.startswith("-") and exists(one.partition("::")[0])]
     options = [one for one in arguments if one not in paths]
@@ -102,49 +117,100 @@ def groups(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]
         common[:0] = ["-m", "not random_runs"]  # first, so that a `-m` that was given wins
     if strict:
         common.insert(0, "--strict-skips")
-    runs = []
-    if core_paths or not paths:
-        without_qt = ["-p", "tests.block_qt", "-p", "no:pytest-qt", f"--ignore={UI_TESTS}"]
-        runs.append(Group("tests without Qt", (*without_qt, *common, *core_paths)))
+    without_qt = ["-p", "tests.block_qt", "-p", "no:pytest-qt", f"--ignore={UI_TESTS}", *common]
+    beside = [path for path in PROGRAM_TESTS if exists(path)]
+    made: list[Round] = []
+    if not arguments and beside:
+        others = (f"--ignore={path}" for path in beside)
+        made.append(
+            (
+                Group("app and engine tests", (*without_qt, *beside)),
+                Group("other tests", (*without_qt, *others)),
+            )
+        )
+    elif core_paths or not paths:
+        made.append((Group("tests without Qt", (*without_qt, *core_paths)),))
     if (ui_paths or not paths) and exists(UI_TESTS):
-        runs.append(Group("desktop tests", (*common, *(ui_paths or [UI_TESTS]))))
-    return runs
+        made.append((Group("desktop tests", (*common, *(ui_paths or [UI_TESTS]))),))
+    return made
 
 
-def run_tests(runs: Sequence[Group]) -> list[Verdict]:
-    """Runs each group of tests on a private screen and message bus."""
-    verdicts = []
+def run_tests(planned: Sequence[Round]) -> list[list[Verdict]]:
+    """Runs round after round on a private screen, each group on a message bus of its own."""
     environment = {**os.environ, **_reference_engine()}
     with screen() as display:
-        for group in runs:
-            say(f"\n{group.name}:")
-            started = time.monotonic()
-            command = [*own_bus(), program("python"), "-m", "pytest", *group.arguments]
-            try:
-                code = attached(
-                    command, limit_s=_TESTS_LIMIT_S, env=_headless(environment, display), cwd=Path(ROOT)
-                )
-            except Trouble as trouble:
-                say(str(trouble))
-                code = trouble.code
-            verdicts.append(Verdict(group.name, code, time.monotonic() - started))
+        environment = _headless(environment, display)
+        ended = [_run_round(groups, environment) for groups in planned]
     # With arguments such as `-k tray` one of two groups may rightly have nothing to do, but not both.
-    if any(verdict.code != _NOTHING_COLLECTED for verdict in verdicts):
-        verdicts = [one if one.code != _NOTHING_COLLECTED else one._replace(code=0) for one in verdicts]
-    return verdicts
+    if any(verdict.code != _NOTHING_COLLECTED for verdicts in ended for verdict in verdicts):
+        return [
+            [one if one.code != _NOTHING_COLLECTED else one._replace(code=0) for one in verdicts]
+            for verdicts in ended
+        ]
+    return ended
 
 
-def conclude(checks: Sequence[Verdict], tests: Sequence[Verdict]) -> int:
-    """Prints the closing summary; the exit status is that of the first failure."""
+def _run_round(groups: Round, environment: Mapping[str, str]) -> list[Verdict]:
+    say(f"\n{' and '.join(group.name for group in groups)}:")
+    started = time.monotonic()
+    try:
+        if len(groups) > 1:
+            return _run_side_by_side(groups, environment)
+        (group,) = groups
+        code = attached(_pytest(group), limit_s=_TESTS_LIMIT_S, env=environment, cwd=Path(ROOT))
+    except Trouble as trouble:
+        say(str(trouble))
+        code = trouble.code
+    return [Verdict(group.name, code, time.monotonic() - started) for group in groups]
+
+
+def _run_side_by_side(groups: Round, environment: Mapping[str, str]) -> list[Verdict]:
+    """Each group has ports and a cache of its own; what failed is then put into pytest's usual cache."""
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    with tempfile.TemporaryDirectory() as caches:
+        runs = [
+            Run(
+                group.name,
+                [*_pytest(group), *colour, "-o", f"cache_dir={caches}/{number}"],
+                {**environment, "WHISPER_TEST_PORTS": f"{number}/{len(groups)}"},
+            )
+            for number, group in enumerate(groups)
+        ]
+        ended = side_by_side(runs, limit_s=_TESTS_LIMIT_S, cwd=Path(ROOT))
+        _remember_failures([Path(caches, str(number)) for number in range(len(groups))])
+    return [Verdict(group.name, *each) for group, each in zip(groups, ended, strict=True)]
+
+
+def _pytest(group: Group) -> list[str]:
+    return [*own_bus(), program("python"), "-m", "pytest", *group.arguments]
+
+
+def _remember_failures(caches: Sequence[Path]) -> None:
+    """Puts together what failed, for `--lf`: with one cache, the last to end would forget the other's."""
+    failed: dict[str, bool] = {}
+    for cache in caches:
+        with contextlib.suppress(FileNotFoundError):
+            failed |= json.loads((cache / _LAST_FAILED).read_text(encoding="utf-8"))
+    usual = Path(ROOT, ".pytest_cache", _LAST_FAILED)
+    usual.parent.mkdir(parents=True, exist_ok=True)
+    usual.write_text(json.dumps(failed), encoding="utf-8")
+
+
+def conclude(checks: Sequence[Verdict], tests: Sequence[Sequence[Verdict]]) -> int:
+    """Prints the closing summary; the exit status is that of the first failure.
+
+    `tests` are the rounds: of those that ran side by side only the longest counts for the time.
+    """
     say("")
-    for verdict in (*checks, *tests):
+    verdicts = [*checks, *(verdict for together in tests for verdict in together)]
+    for verdict in verdicts:
         state = f"failed ({verdict.code})" if verdict.code else "fine"
-        say(f"  {verdict.name:<18} {state:<12} {duration(verdict.seconds)}")
+        say(f"  {verdict.name:<20} {state:<12} {duration(verdict.seconds)}")
     if tests:
-        total = sum(verdict.seconds for verdict in tests)
+        total = sum(max(verdict.seconds for verdict in together) for together in tests)
         over = f", over the goal of {duration(_TESTS_GOAL_S)}" if total > _TESTS_GOAL_S else ""
         say(f"  The tests took {duration(total)}{over}.")
-    failed = [verdict for verdict in (*checks, *tests) if verdict.code]
+    failed = [verdict for verdict in verdicts if verdict.code]
     say(f"Not all is well: {', '.join(verdict.name for verdict in failed)}." if failed else "All is well.")
     return failed[0].code if failed else 0
 

@@ -90,9 +90,9 @@ def _test(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--strict"]
     dev_system.ensure_for_tests()
     dev_venv.ensure(frozenset({"dev"}))
-    runs = dev_tests.groups(arguments, strict, _in_project)
+    planned = dev_tests.rounds(arguments, strict, _in_project)
     checks = dev_tests.run_checks()
-    return dev_tests.conclude(checks, dev_tests.run_tests(runs))
+    return dev_tests.conclude(checks, dev_tests.run_tests(planned))
 
 
 def _check(arguments: list[str]) -> int:
@@ -132,8 +132,8 @@ def _chaos(arguments: list[str]) -> int:
 
     dev_system.ensure_for_tests()
     dev_venv.ensure(frozenset({"dev"}))
-    runs = [dev_tests.Group("chaos", ("tests", "-m", "chaos", "-p", "tests.reference_engine", *arguments))]
-    return dev_tests.conclude([], dev_tests.run_tests(runs))
+    chaos = dev_tests.Group("chaos", ("tests", "-m", "chaos", "-p", "tests.reference_engine", *arguments))
+    return dev_tests.conclude([], dev_tests.run_tests([(chaos,)]))
 
 
 def _llama_server(arguments: list[str]) -> int:

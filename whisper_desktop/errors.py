@@ -13,6 +13,7 @@ WhisperError                      anything we say to a person
 |-- DependencyError               a part of the app needs something that is not installed
 |-- EngineError                   a server process of ours cannot run
 |-- ModelFileError                a model file is missing, broken or not a model
+|-- TransferError                 a file could not be downloaded or unpacked
 |-- ResourceMissing               a file that belongs to the program is not there
 `-- ControlError                  the owner process cannot be reached or refused
     `-- OwnerGone                 it ended while it was being asked
@@ -101,7 +102,7 @@ class BackendError(WhisperError):
 
     `kind` drives what the chain does next; `status` is the HTTP status where there was one; `retry_after` is
     in seconds; `request_sent` tells whether the server may have seen the request. `attempts` are all tries of
-    a chain that this failure has ended.
+    a chain that this failure has ended, `repairs` what could mend an engine of ours.
     """
 
     def __init__(
@@ -115,10 +116,12 @@ class BackendError(WhisperError):
         retry_after: float | None = None,
         request_sent: bool = True,
         attempts: tuple[Attempt, ...] = (),
+        repairs: tuple[Repair, ...] = (),
     ) -> None:
         super().__init__(title, detail, next_step)
         self.kind = kind
         self.attempts = attempts
+        self.repairs = repairs
         self.status = status
         self.retry_after = retry_after
         self.request_sent = request_sent
@@ -127,7 +130,8 @@ class BackendError(WhisperError):
 class LLMConnectionError(WhisperError):
     """No backend of the chain answered: `attempts` are all tries in order, `last_error` the last failure.
 
-    `kind` is that of the failure the words are about: the one a person can do most about.
+    `kind` is that of the failure the words are about: the one a person can do most about. `repairs` are what
+    could mend an engine of ours that was among them.
     """
 
     def __init__(
@@ -140,10 +144,12 @@ class LLMConnectionError(WhisperError):
         attempts: tuple[Attempt, ...] = (),
         last_error: WhisperError | None = None,
         setup_guidance: SetupGuidance | None = None,
+        repairs: tuple[Repair, ...] = (),
     ) -> None:
         super().__init__(title, detail, next_step)
         self.kind = kind
         self.attempts = attempts
+        self.repairs = repairs
         self.last_error = last_error
         self.setup_guidance = setup_guidance
 
@@ -197,6 +203,10 @@ class EngineError(WhisperError):
 
 class ModelFileError(WhisperError):
     """A model file is missing, broken, or not a model."""
+
+
+class TransferError(WhisperError):
+    """A file could not be downloaded, or what was downloaded cannot be unpacked."""
 
 
 class ResourceMissing(WhisperError):

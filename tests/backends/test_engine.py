@@ -1,11 +1,13 @@
 """The backend over an engine of ours: started when asked, with its model and key, and again after a crash."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,6 +20,9 @@ from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend, BackendConfig, create_backend
+from whisper_desktop.engines.leases import Lease
+from whisper_desktop.engines.spec import EngineAddress, EngineSpec
+from whisper_desktop.engines.supervisor import Engine, make_engine
 from whisper_desktop.errors import BackendError, EngineError
 from whisper_desktop.values import (
     EngineState,
@@ -33,12 +38,10 @@ from whisper_desktop.wire.http import Http
 
 CHAT = "/v1/chat/completions"
 
-
-@dataclass(frozen=True)
-class Address:
-    url: str
-    api_key: str | None
-    model: str
+# The model writes noise, so that only some of its tokens are whole characters.
+SHORT = GenerationConfig(max_tokens=30, temperature=0.0, seed=1, extra={"ignore_eos": True})
+LONG = replace(SHORT, max_tokens=300)
+ENDLESS = replace(SHORT, max_tokens=100_000)
 
 
 class ServerAsEngine:
@@ -49,8 +52,9 @@ class ServerAsEngine:
         self.running: RunningServer | None = None
         self.starts = 0
         self.broken = False
+        self.leases: set[Lease] = set()
 
-    async def ensure_ready(self) -> Address:
+    async def ensure_ready(self) -> EngineAddress:
         if self.broken:
             raise EngineError(
                 "The model file is broken.", "It is not a GGUF file.", "Choose another.", cause="model"
@@ -60,7 +64,16 @@ class ServerAsEngine:
             self.running = await asyncio.to_thread(
                 self._servers, "llama_cpp", "--auth", "nonce", "--tokens", "200", "--token-delay", "0.005"
             )
-        return Address(self.running.url, "nonce", "our-model")
+        return EngineAddress(self.running.url, "nonce", "our-model")
+
+    def lease(self) -> Lease:
+        return Lease(self._grant)
+
+    async def _grant(self, lease: Lease) -> EngineAddress:
+        address = await self.ensure_ready()
+        self.leases.add(lease)
+        lease.granted(self.leases.discard)
+        return address
 
     async def stop(self) -> None:
         self.crash()
@@ -174,6 +187,90 @@ async def test_an_answer_of_the_engine_goes_on_after_a_cut(engine: ServerAsEngin
     assert answer.text == " ".join(f"word{number}" for number in range(200))
 
 
+# --- the real supervisor, with the built-in engine --------------------------------------------------------
+
+
+@pytest.fixture
+async def real(tmp_path_factory: pytest.TempPathFactory, http: Http) -> AsyncIterator[Engine]:
+    model = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
+    engine = make_engine(EngineSpec(model, "tiny", n_ctx=4096, threads=1), http=http)
+    yield engine
+    await engine.stop()
+
+
+async def first_text(backend: Backend, then: Callable[[], Awaitable[None]]) -> None:
+    """Read an endless answer; after its first text, do that, and go on reading."""
+    done = False
+    async with aclosing(backend.generate_stream(ASK, ENDLESS)) as events:
+        async for event in events:
+            if isinstance(event, TextDelta) and not done:
+                done = True
+                await then()
+
+
+async def test_an_answer_in_flight_when_the_process_is_killed_says_why_and_the_next_is_answered(
+    real: Engine, http: Http
+) -> None:
+    """S12: while streaming."""
+    backend = create_backend({"backend": "builtin"}, http=http, engine=real)
+
+    async def kill() -> None:
+        pid = real.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(BackendError) as caught:
+        await first_text(backend, kill)
+    assert caught.value.kind is ErrorKind.STREAM_CUT
+    assert "was ended from outside" in caught.value.title
+    assert real.leases == 0
+    assert (await backend.generate_text(ASK, SHORT)).usage.completion_tokens == 30
+
+
+async def test_an_answer_in_flight_when_the_engine_is_stopped_says_that(real: Engine, http: Http) -> None:
+    backend = create_backend({"backend": "builtin"}, http=http, engine=real)
+    with pytest.raises(BackendError) as caught:
+        await first_text(backend, real.stop)
+    assert (caught.value.kind, caught.value.title) == (
+        ErrorKind.STREAM_CUT,
+        "The built-in engine was stopped.",
+    )
+    assert real.status().state is EngineState.STOPPED
+
+
+async def test_every_use_holds_a_lease_and_none_is_left_behind(real: Engine, http: Http) -> None:
+    backend = create_backend({"backend": "builtin"}, http=http, engine=real)
+    await backend.load_model()
+    assert real.leases == 0
+    async with aclosing(backend.generate_stream(ASK, ENDLESS)) as events:
+        async for event in events:
+            assert real.leases == 1
+            assert not await real.rest("Resting.")
+            if isinstance(event, TextDelta):
+                break
+    assert real.leases == 0
+    with suppress(BackendError):
+        await backend.embed(["text"])
+    assert real.leases == 0
+    reading = asyncio.ensure_future(backend.generate_text(ASK, ENDLESS))
+    while real.leases == 0:  # noqa: ASYNC110 - nothing is told at this moment
+        await asyncio.sleep(0.001)
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+    assert real.leases == 0
+
+
+async def test_a_question_in_vain_offers_the_repairs_of_the_engine(http: Http, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"<!DOCTYPE html>" + b" " * 9000)
+    engine = make_engine(EngineSpec(tmp_path / "model.gguf", "tiny", n_ctx=512), http=http)
+    backend = create_backend({"backend": "builtin"}, http=http, engine=engine)
+    with pytest.raises(BackendError) as caught:
+        await backend.generate_text(ASK)
+    assert caught.value.kind is ErrorKind.ENGINE
+    assert caught.value.repairs == engine.status().repairs != ()
+
+
 # --- the real llama-server --------------------------------------------------------------------------------
 
 
@@ -183,8 +280,11 @@ class RealEngine:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    async def ensure_ready(self) -> Address:
-        return Address(self.url, None, "tiny")
+    async def ensure_ready(self) -> EngineAddress:
+        return EngineAddress(self.url, None, "tiny")
+
+    def lease(self) -> Lease:
+        return Lease(lambda _lease: self.ensure_ready())
 
     async def stop(self) -> None:
         return
@@ -211,12 +311,6 @@ def llama_server(reference_llama_server: Path, tmp_path_factory: pytest.TempPath
             yield port
         finally:
             process.kill()
-
-
-# The model writes noise, so that only some of its tokens are whole characters.
-SHORT = GenerationConfig(max_tokens=30, temperature=0.0, seed=1, extra={"ignore_eos": True})
-LONG = replace(SHORT, max_tokens=300)
-ENDLESS = replace(SHORT, max_tokens=100_000)
 
 
 @pytest.mark.reference_engine

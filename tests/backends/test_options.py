@@ -6,13 +6,15 @@ from tests.backends.conftest import ASK
 from whisper_desktop.backends import BACKENDS, Backend, BackendConfig, create_backend
 from whisper_desktop.backends.unusable import UnusableBackend
 from whisper_desktop.errors import BackendError, SettingsError
-from whisper_desktop.settings.schema import canonical_path
+from whisper_desktop.settings.schema import SETTINGS, canonical_path
 from whisper_desktop.values import Deadlines, ErrorKind
 from whisper_desktop.wire.http import Http
 
 URLS = {"openai_compatible": "http://127.0.0.1:9/v1", "llama_swap": "http://127.0.0.1:9"}
 SECTIONS = {"lm_studio": "lmstudio", "llama_cpp": "llamacpp"}
 """Those that are written otherwise in the settings file."""
+
+_WITH_SETTINGS = (("lmstudio",), ("llamacpp",))
 
 
 def build(backend: str, **options: object) -> Backend:
@@ -81,15 +83,8 @@ def test_a_setting_is_called_what_it_is_called_in_the_file() -> None:
 
 @pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"builtin", "guide"}))
 def test_what_the_app_keeps_for_itself_is_nobodys_business(backend: str) -> None:
-    section = {
-        "port": 1234,
-        "server_path": "/usr/bin/llama-server",
-        "model_path": None,
-        "n_gpu_layers": "auto",
-        "n_ctx": "auto",
-        "appimage_path": None,
-        "use_xvfb": False,
-    }
+    """Every setting that is declared for a backend, whichever backend it is for."""
+    section = {path[2]: info.default for path, info in SETTINGS.items() if path[1:2] in _WITH_SETTINGS}
     config = BackendConfig(backend, "x", "http://127.0.0.1:9", options={**section, "base_url": "http://x"})
     create_backend(config, http=Http())
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.engines.tiny_model import CONTEXT, write_tiny_model
 from tests.reference_engine import missing
+from whisper_desktop.engines.rest import RestPolicy
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.engines.supervisor import Engine, make_engine
 from whisper_desktop.values import Deadlines, EngineStatus
@@ -50,15 +51,25 @@ def spec(request: pytest.FixtureRequest) -> EngineSpec:
     return found
 
 
+@pytest.fixture(scope="session")
+def fake_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripted llama-server as one program. The words in its comment say that it knows child mode."""
+    program = tmp_path_factory.mktemp("fake") / "llama-server"
+    program.write_text(
+        "#!/bin/sh\n"
+        "# LLAMA_SERVER_ROUTER_PORT cmd_child_to_router:state: cmd_router_to_child:exit\n"
+        f'exec "{sys.executable}" -I -S "{FAKE_SERVER}" "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
 @pytest.fixture
-def scripted(builtin: EngineSpec, tmp_path: Path) -> Callable[..., EngineSpec]:
+def scripted(builtin: EngineSpec, fake_server: Path) -> Callable[..., EngineSpec]:
     """`scripted("ignore-term")`: a program that looks like a llama-server and misbehaves as told."""
 
     def make(*behaviour: str) -> EngineSpec:
-        program = tmp_path / "llama-server"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_SERVER}" "$@"\n')
-        program.chmod(0o755)
-        return replace(builtin, binary=program, extra_args=("--behave", ",".join(behaviour)))
+        return replace(builtin, binary=fake_server, extra_args=("--behave", ",".join(behaviour)))
 
     return make
 
@@ -79,11 +90,22 @@ async def start(http: Http) -> AsyncIterator[MakeEngine]:
     engines: list[Engine] = []
 
     def make(
-        spec: EngineSpec, *, seen: list[EngineStatus] | None = None, deadlines: Deadlines | None = None
+        spec: EngineSpec,
+        *,
+        seen: list[EngineStatus] | None = None,
+        deadlines: Deadlines | None = None,
+        rest: RestPolicy = RestPolicy(),  # noqa: B008 - frozen
     ) -> Engine:
-        on_change = None if seen is None else seen.append
-        engines.append(make_engine(spec, http=http, deadlines=deadlines, on_change=on_change))
-        return engines[-1]
+        engine = make_engine(
+            spec,
+            http=http,
+            deadlines=deadlines,
+            on_change=None if seen is None else seen.append,
+            rest_policy=rest,
+            chance=lambda: 0.5,
+        )
+        engines.append(engine)
+        return engine
 
     yield make
     await asyncio.gather(*(engine.stop() for engine in engines))

@@ -1,6 +1,6 @@
-"""A small program that owns an engine: starts it, lets an answer stream, says so, and waits to be killed.
+"""A small program that owns an engine, says so, and waits to be killed.
 
-Arguments: the model's file and, optionally, a llama-server.
+Arguments: loading, idle or answering; the model's file and, optionally, a llama-server with its options.
 """
 
 import asyncio
@@ -16,11 +16,19 @@ from whisper_desktop.wire.http import Http
 
 
 async def main() -> None:
-    model, *binary = (Path(word) for word in sys.argv[1:])
-    spec = EngineSpec(model, "tiny", n_ctx=CONTEXT, binary=binary[0] if binary else None)
+    moment, model, *rest = sys.argv[1:]
+    binary = Path(rest[0]) if rest else None
+    spec = EngineSpec(Path(model), "tiny", n_ctx=CONTEXT, binary=binary, extra_args=tuple(rest[1:]))
     engine = make_engine(spec, http=Http())
-    stream = ForeignStream(await engine.ensure_ready())
-    await asyncio.to_thread(stream.first.wait)
+    starting = asyncio.create_task(engine.ensure_ready())
+    if moment == "loading":
+        while engine.status().pid is None:  # noqa: ASYNC110 - nothing is told at this moment
+            await asyncio.sleep(0.001)
+    else:
+        address = await starting
+        if moment == "answering":
+            stream = ForeignStream(address)
+            await asyncio.to_thread(stream.first.wait)
     print(json.dumps({"pid": engine.status().pid}), flush=True)
     await asyncio.Event().wait()
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
 
 from whisper_desktop.engines.spec import EngineAddress
@@ -23,6 +24,7 @@ class ForeignStream:
         }
         headers = {"Authorization": f"Bearer {address.api_key}", "Content-Type": "application/json"}
         self._connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        self._socket = self._connection.sock
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -41,5 +43,7 @@ class ForeignStream:
 
     def close(self) -> None:
         """Hang up."""
-        self._connection.close()
+        with contextlib.suppress(OSError):  # the other side was first
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(timeout=5)
+        self._connection.close()

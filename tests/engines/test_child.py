@@ -71,6 +71,27 @@ def test_the_signal_that_ends_the_binary_ends_the_child(mode: str) -> None:
     assert result([mode, sys.executable, "-c", "import os; os.abort()"])[0] == -signal.SIGABRT
 
 
+def test_what_the_owner_writes_reaches_a_binary_that_is_waited_on() -> None:
+    """Where the child cannot become the binary, it passes the words of child mode on."""
+    echo = "import sys; print('up', flush=True); print('heard', sys.stdin.readline())"
+    with child(["stay", sys.executable, "-c", echo]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.stdin.write("cmd_router_to_child:exit\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "heard cmd_router_to_child:exit\n"
+        assert process.wait(5) == 0
+
+
+def test_the_end_of_a_binary_that_is_waited_on_does_not_depend_on_its_reading() -> None:
+    with child(["stay", sys.executable, "-c", "import os; os.close(0); raise SystemExit(5)"]) as process:
+        assert process.stdin is not None
+        process.stdin.write("nobody reads this\n" * 10)
+        process.stdin.flush()
+        assert process.wait(5) == 5
+
+
 def test_sigterm_ends_the_builtin_engine_with_exit_code_0(tiny_model: Path) -> None:
     words = ["builtin", "-m", str(tiny_model), "-c", "512", "-t", "1", "--port", str(free_port())]
     with child(words) as process:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from whisper_desktop.engines.builds.describe import ask
+from whisper_desktop.engines.child import FlagError, apply_flags
 from whisper_desktop.engines.command import child_command, child_environment, engine_flags
 from whisper_desktop.engines.spec import TRAINED_CONTEXT, EngineSpec, default_threads, guide_spec
-from whisper_desktop.values import ResourceInfo
+from whisper_desktop.values import Deadlines, ResourceInfo
 
 SPEC = EngineSpec(Path("/m/a b.gguf"), "a b", n_ctx=4096, threads=2)
 
@@ -16,8 +18,85 @@ def test_the_builtin_engine_gets_every_flag() -> None:
     assert engine_flags(SPEC, 5000) == [
         *("-m", "/m/a b.gguf", "-a", "a b", "-c", "4096", "--host", "127.0.0.1", "--port", "5000"),
         *("-np", "1", "-t", "2", "-lm", "none", "--sse-ping-interval", "1", "--metrics"),
-        *("--cache-ram", "512"),
+        *("--cache-ram", "512", "-lv", "4"),
     ]  # fmt: skip
+
+
+FULL = replace(
+    SPEC,
+    n_gpu_layers=12,
+    cache_type="q8_0",
+    repack=False,
+    parallel=4,
+    rpc=("10.0.0.2:50052", "10.0.0.3:50052"),
+)
+
+
+def pairs(flags: list[str]) -> dict[str, str]:
+    """Each flag with its value, "" without."""
+    found: dict[str, str] = {}
+    for word in flags:
+        if word.startswith("-"):
+            found[word] = ""
+        else:
+            found[list(found)[-1]] = word
+    return found
+
+
+def test_every_choice_of_a_plan_becomes_a_flag() -> None:
+    assert (
+        pairs(engine_flags(FULL, 5000)).items()
+        >= {
+            "-c": str(4 * 4096),
+            "-np": "4",
+            "--no-kv-unified": "",
+            "-ngl": "12",
+            "--fit": "off",
+            "--no-repack": "",
+            "-ctk": "q8_0",
+            "-ctv": "q8_0",
+            "-fa": "on",
+            "--rpc": "10.0.0.2:50052,10.0.0.3:50052",
+        }.items()
+    )
+
+
+def test_layers_left_to_the_engine_are_left_to_its_own_fit() -> None:
+    flags = pairs(engine_flags(SPEC, 5000))
+    assert "-ngl" not in flags
+    assert "--fit" not in flags
+
+
+def test_an_older_program_quantizes_the_keys_alone_and_keeps_its_log_level() -> None:
+    known = frozenset({"-m", "-ctk", "-ctv", "-fa", "-lv", "--no-mmap"})
+    flags = pairs(engine_flags(FULL, 5000, known))
+    assert flags == {"-m": "/m/a b.gguf", "-ctk": "q8_0", "--no-mmap": ""}
+
+
+@pytest.mark.reference_engine
+async def test_the_reference_server_knows_every_flag(reference_llama_server: Path) -> None:
+    known = (await ask(reference_llama_server, Deadlines())).flags
+    assert engine_flags(FULL, 5000, known) == engine_flags(FULL, 5000)
+
+
+def test_the_builtin_engine_understands_every_flag_but_further_computers() -> None:
+    engine = pytest.importorskip("xllamacpp")
+    params = engine.CommonParams()
+    apply_flags(params, engine_flags(replace(FULL, rpc=()), 5000), engine)
+    assert (params.n_ctx, params.n_parallel, params.n_gpu_layers) == (4 * 4096, 4, 12)
+    assert (params.kv_unified, params.fit_params, params.no_extra_bufts) == (False, False, True)
+    assert params.cache_type_k == params.cache_type_v == engine.ggml_type.GGML_TYPE_Q8_0
+    assert params.flash_attn_type == engine.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    apply_flags(params, ["--lora", "/a,/b", "--no-alloc", "-kvu", "--repack", "-fit", "on"], engine)
+    assert [adapter.path for adapter in params.lora_adapters] == ["/a", "/b"]
+    assert (params.no_alloc, params.kv_unified, params.no_extra_bufts, params.fit_params) == (
+        True,
+        True,
+        False,
+        True,
+    )
+    with pytest.raises(FlagError, match="--rpc"):
+        apply_flags(params, engine_flags(FULL, 5000), engine)
 
 
 def test_a_program_gets_only_flags_it_lists() -> None:

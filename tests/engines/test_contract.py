@@ -1,9 +1,7 @@
 """What every engine must do, whichever program serves: the built-in engine and the reference llama-server."""
 
 import asyncio
-import os
 import resource
-import signal
 import socket
 import sys
 from dataclasses import replace
@@ -98,22 +96,6 @@ async def test_stopping_takes_under_three_seconds_while_another_program_streams(
     assert asyncio.get_running_loop().time() - before < 3
     assert gone(pid)
     stream.close()
-
-
-async def test_a_killed_child_is_seen_told_and_started_again(spec: EngineSpec, start: MakeEngine) -> None:
-    seen: list[EngineStatus] = []
-    engine = start(spec, seen=seen)
-    first = await engine.ensure_ready()
-    pid = engine.status().pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    assert await until(lambda: engine.status().state is EngineState.FAILED, 2)
-    assert "was ended from outside" in engine.status().detail
-    second = await engine.ensure_ready()
-    assert second.url != first.url
-    assert engine.status().state is EngineState.READY
-    assert "was ended from outside" in engine.status().detail
-    assert engine.status().pid != pid
 
 
 async def test_the_next_call_after_a_kill_works_even_before_the_kill_was_seen(

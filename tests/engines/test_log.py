@@ -1,13 +1,14 @@
 """The log keeps the newest lines and no secrets."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_desktop.engines.log import EngineLog, log_path, read_log
+from whisper_desktop.engines.log import RING_BYTES, EngineLog, log_path, read_log
 from whisper_desktop.settings.paths import log_dir
 
 
@@ -90,6 +91,58 @@ def test_the_file_rotates_and_at_most_two_old_ones_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
     assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
     assert (tmp_path / "log").read_text().endswith("line number 299\n")
+
+
+def test_ten_megabytes_in_a_second_cost_a_fraction_of_it() -> None:
+    """S29: 10 MB of log; the ring is bounded, and half a second of the processor is more than enough."""
+    piece = (b"0.00.000.000 I srv update_slots: " + b"." * 90 + b"\n") * 500
+    log = EngineLog(None)
+    log.hide(["a" * 64])
+    before, fed = time.process_time(), 0
+    while fed < 10_000_000:
+        log.feed(piece)
+        fed += len(piece)
+    assert time.process_time() - before < 0.5
+    assert sum(len(line) for line in log.tail(10**6)) <= RING_BYTES
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+def test_a_full_disk_costs_only_the_file(tmp_path: Path) -> None:
+    """S31: the lines stay in memory, and one of them says why the file has ended."""
+    (tmp_path / "log").symlink_to("/dev/full")
+    log = EngineLog(tmp_path / "log")
+    log.feed(b"one\n")
+    log.feed(b"two\n")
+    log.close()
+    first, why, last = log.tail(9)
+    assert (first, last) == ("one", "two")
+    assert "No space left" in why
+
+
+def test_a_mark_gives_each_line_once() -> None:
+    log = EngineLog(None, ring_bytes=100)
+    mark, seen = 0, []
+    for number in range(50):
+        log.feed(f"line {number}\n".encode())
+        mark, lines = log.more(mark)
+        seen += lines
+    assert seen == [f"line {number}" for number in range(50)]
+    assert log.more(mark) == (mark, [])
+    assert log.more(0)[1] == log.tail(10**6)
+
+
+def test_lines_for_a_listener_are_no_part_of_the_log() -> None:
+    heard = []
+
+    def hears(line: str) -> bool:
+        heard.append(line)
+        return line.startswith("state:")
+
+    log = EngineLog(None)
+    log.listen(("state:", "leaving"), hears)
+    log.feed(b"one\n\nstate: 1\ntwo\n\nis leaving\n")
+    assert heard == ["state: 1", "is leaving"]
+    assert log.tail(9) == ["one", "two", "", "is leaving"]
 
 
 async def test_waiting_ends_with_new_lines() -> None:

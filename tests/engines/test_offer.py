@@ -5,16 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from whisper_desktop.engines.context import choose_context, memory_warning
-from whisper_desktop.engines.offer import builtin_server, engine_for
-from whisper_desktop.models.gguf import GgufHeader, read_header
+from whisper_desktop.engines.offer import builtin_server, engine_for, planned_for
+from whisper_desktop.models.gguf import read_header
 from whisper_desktop.settings.schema import LLMSettings
-from whisper_desktop.values import GIB, EngineState, EngineStatus, Reach, ResourceInfo, ServerStatus
+from whisper_desktop.values import (
+    GIB,
+    EngineState,
+    EngineStatus,
+    GpuInfo,
+    Reach,
+    ResourceInfo,
+    ServerStatus,
+)
 
 
-def machine(ram_gib: float) -> ResourceInfo:
+def machine(ram_gib: float, *cards: GpuInfo) -> ResourceInfo:
     ram = int(ram_gib * GIB)
-    return ResourceInfo("Linux", "12", "x86_64", "cpu", 4, 8, ram, ram)
+    return ResourceInfo("Linux", "12", "x86_64", "cpu", 4, 8, ram, ram, gpus=cards)
 
 
 def status(state: EngineState, detail: str = "") -> EngineStatus:
@@ -40,6 +47,9 @@ def test_a_model_file_that_is_gone_is_named(tmp_path: Path) -> None:
         (EngineState.STARTING, ServerStatus.LOADING, False, False),
         (EngineState.READY, ServerStatus.AVAILABLE, True, True),
         (EngineState.FAILED, ServerStatus.AVAILABLE, False, False),
+        (EngineState.SLEEPING, ServerStatus.AVAILABLE, False, False),
+        (EngineState.BACKING_OFF, ServerStatus.LOADING, False, False),
+        (EngineState.STOPPING, ServerStatus.AVAILABLE, False, False),
     ],
 )
 def test_its_row_follows_its_state(
@@ -50,7 +60,24 @@ def test_its_row_follows_its_state(
     assert (server.status, bool(server.url), bool(server.api_base)) == (found, has_url, has_url)
     (model,) = server.models
     assert (model.id, model.loaded, model.size_bytes) == ("tiny", loaded, tiny_model.stat().st_size)
-    assert (server.detail == "What happened.") == (state is EngineState.FAILED)
+    told = state in (EngineState.FAILED, EngineState.BACKING_OFF)
+    assert (server.detail == "What happened.") == told
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (EngineState.STOPPED, "starts with the first question"),
+        (EngineState.STARTING, "loading"),
+        (EngineState.READY, "ready"),
+        (EngineState.SLEEPING, "wakes with the next question"),
+        (EngineState.BACKING_OFF, "started again"),
+    ],
+)
+def test_each_state_has_its_words(state: EngineState, words: str, tiny_model: Path) -> None:
+    server = builtin_server(tiny_model, status(state))
+    assert server is not None
+    assert words in server.detail
 
 
 def test_the_guides_engine_is_not_taken_for_the_builtin_one(tiny_model: Path) -> None:
@@ -75,47 +102,65 @@ def test_automatic_is_bounded_by_what_it_may_take(tiny_model: Path, monkeypatch:
     assert (spec.n_ctx, spec.n_gpu_layers, spec.binary) == (32768, "auto", None)
 
 
-def header(context: int, layers: int, file_bytes: int) -> GgufHeader:
-    """A dense model with 8 KV heads of 128."""
-    shape: dict[str, int | str] = {
-        "general.architecture": "llama",
-        "llama.context_length": context,
-        "llama.block_count": layers,
-        "llama.embedding_length": 4096,
-        "llama.attention.head_count": 32,
-        "llama.attention.head_count_kv": 8,
+def test_the_spec_follows_the_plan_and_keeps_what_it_expects(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    planned = planned_for(tiny_model, read_header(tiny_model), LLMSettings(), machine(16))
+    spec, plan = planned.spec, planned.plan
+    assert (spec.load_mode, spec.repack, spec.parallel, spec.cache_type) == ("none", True, 1, "f16")
+    assert spec.expected is not None
+    assert spec.expected == plan.expected
+    assert spec.expected.total_bytes
+    assert plan.reasons[0].startswith("Context: 32,768 tokens")
+
+
+def test_port_cache_type_and_further_computers_are_passed_on(tiny_model: Path) -> None:
+    given = {"engine_port": 5005, "cache_type": "q8_0", "rpc_servers": ["10.0.0.2:50052"]}
+    llm = LLMSettings.model_validate({"llamacpp": {**given, "server_path": "/opt/llama-server"}})
+    spec = engine_for(tiny_model, read_header(tiny_model), llm, machine(16))
+    assert (spec.port, spec.cache_type, spec.rpc) == (5005, "q8_0", ("10.0.0.2:50052",))
+
+
+def test_further_computers_that_the_builtin_engine_cannot_use_are_told(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    llm = LLMSettings.model_validate({"llamacpp": {"rpc_servers": ["10.0.0.2:50052"]}})
+    planned = planned_for(tiny_model, read_header(tiny_model), llm, machine(16))
+    assert planned.spec.rpc == ()
+    assert "cannot use further computers" in planned.plan.warning
+
+
+def test_what_is_freed_by_then_counts(tiny_model: Path) -> None:
+    busy = replace(machine(64), ram_available_bytes=3 * GIB)
+    header = replace(read_header(tiny_model), file_bytes=8 * GIB, tensors=())
+    assert engine_for(tiny_model, header, LLMSettings(), busy).n_ctx == 4096
+    assert engine_for(tiny_model, header, LLMSettings(), busy, freed_bytes=20 * GIB).n_ctx == 32768
+
+
+def test_accepted_repairs_are_kept_and_what_they_need_is_expected(tiny_model: Path) -> None:
+    repairs = {
+        str(tiny_model): ["n_ctx=8192", "cache_type=q8_0", "repack=off", "n_gpu_layers=1"],
+        "/else": ["n_ctx=1"],
     }
-    return GgufHeader(shape, file_bytes)
+    llm = LLMSettings.model_validate({"llamacpp": {"repairs": repairs, "engine_port": 5005}})
+    header = read_header(tiny_model)
+    planned = planned_for(tiny_model, header, llm, machine(16, GpuInfo("NVIDIA", "card", 8 * GIB)))
+    spec = planned.spec
+    assert (spec.n_ctx, spec.cache_type, spec.repack, spec.n_gpu_layers) == (8192, "q8_0", False, 1)
+    assert spec.port == 5005
+    assert spec.expected is not None
+    # 8192 cells of one layer with one head of 32 for keys and for values, at 34 bytes for 32
+    assert spec.expected.cache_bytes == 8192 * 2 * 34
+    assert spec.expected == planned.plan.expected
 
 
-EIGHT_BILLION = header(131072, 32, 4_920_000_000)
-
-
-@pytest.mark.parametrize(
-    ("ram_gib", "context"),
-    [(64, 32768), (16, 32768), (12, 16384), (9.5, 4096), (4, 4096)],
-)
-def test_the_context_shrinks_with_the_memory(ram_gib: float, context: int) -> None:
-    assert choose_context(EIGHT_BILLION, machine(ram_gib)) == context
-
-
-def test_no_more_memory_is_taken_than_is_free() -> None:
-    busy = replace(machine(64), ram_available_bytes=6 * GIB)
-    assert choose_context(EIGHT_BILLION, busy) == 8192
-
-
-def test_a_model_is_not_given_more_than_it_was_trained_with() -> None:
-    assert choose_context(header(2048, 4, 1_000_000), machine(64)) == 2048
-
-
-def test_without_knowledge_the_shortest_is_taken() -> None:
-    assert choose_context(None, machine(64)) == 4096
-    assert choose_context(EIGHT_BILLION, None) == 4096
-    assert choose_context(GgufHeader({"general.architecture": "llama"}, 1), machine(64)) == 4096
-
-
-def test_a_context_that_was_written_and_will_not_fit_is_told() -> None:
-    assert memory_warning(EIGHT_BILLION, 4096, machine(64)) is None
-    warning = memory_warning(EIGHT_BILLION, 131072, machine(16))
-    assert warning is not None
-    assert "131,072 tokens" in warning
+def test_a_repair_of_the_port_alone_leaves_the_plan_as_it_is(tiny_model: Path) -> None:
+    repairs = {str(tiny_model): ["port=auto"]}
+    with_port = LLMSettings.model_validate({"llamacpp": {"engine_port": 5005}})
+    repaired = LLMSettings.model_validate({"llamacpp": {"engine_port": 5005, "repairs": repairs}})
+    header = read_header(tiny_model)
+    planned = planned_for(tiny_model, header, repaired, machine(16))
+    assert planned.spec.port is None
+    assert planned.plan == planned_for(tiny_model, header, with_port, machine(16)).plan

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ def write(record: Record, folder: Path) -> Path:
 
 
 def test_the_orphan_of_a_crashed_run_is_ended(stray: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    """S22: at once."""
     record = record_of(stray)
     path = write(record, tmp_path)
     assert end_orphans(tmp_path) == (record,)
@@ -60,6 +62,7 @@ def test_the_orphan_of_a_crashed_run_is_ended(stray: "subprocess.Popen[bytes]", 
 def test_an_innocent_process_with_a_reused_id_is_untouched(
     stray: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
+    """S21: and its record is forgotten."""
     path = write(record_of(stray, started="another boot:4711"), tmp_path)
     assert end_orphans(tmp_path) == ()
     assert not gone(stray.pid)
@@ -67,6 +70,7 @@ def test_an_innocent_process_with_a_reused_id_is_untouched(
 
 
 def test_a_process_without_the_nonce_is_untouched(stray: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    """S21: the same id and moment are not enough."""
     write(record_of(stray, nonce="ffffffffffffffff"), tmp_path)
     assert end_orphans(tmp_path) == ()
     assert not gone(stray.pid)
@@ -75,6 +79,7 @@ def test_a_process_without_the_nonce_is_untouched(stray: "subprocess.Popen[bytes
 def test_a_process_whose_owner_lives_is_kept_with_its_record(
     stray: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
+    """S24: two apps; neither ends what the other owns."""
     mine = start_identity(os.getpid())
     path = write(record_of(stray, owner_pid=os.getpid(), owner_started=mine), tmp_path)
     assert end_orphans(tmp_path) == ()
@@ -111,6 +116,24 @@ def test_a_start_identity_is_stable_and_ends_with_the_process(stray: "subprocess
     stray.kill()
     stray.wait()
     assert start_identity(stray.pid) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="clock ticks since the boot are Linux's")
+def test_a_start_identity_does_not_know_the_time_of_day(stray: "subprocess.Popen[bytes]") -> None:
+    """S23: nobody who sets the clock changes it; it is the kernel's count since the boot, and which boot."""
+    boot, _, ticks = str(start_identity(stray.pid)).partition(":")
+    assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    since_boot = int(ticks) / os.sysconf("SC_CLK_TCK")
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot == pytest.approx(0, abs=10)
+
+
+def test_a_record_of_another_boot_is_forgotten(stray: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    """S23: after a restart of the computer the same id and ticks are somebody else's."""
+    record = record_of(stray)
+    path = write(replace(record, started=f"another-boot:{record.started.partition(':')[2]}"), tmp_path)
+    assert end_orphans(tmp_path) == ()
+    assert not gone(stray.pid)
+    assert not path.exists()
 
 
 def test_the_identity_for_other_systems_holds_here_too(stray: "subprocess.Popen[bytes]") -> None:

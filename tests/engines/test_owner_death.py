@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,12 +23,15 @@ from whisper_desktop.settings.paths import run_dir
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def owner(spec: EngineSpec) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A program that owns a streaming engine, and the engine's process id."""
-    words = [str(spec.model_path)] + ([str(spec.binary)] if spec.binary else [])
+Owner = tuple["subprocess.Popen[str]", int]
+
+
+@contextmanager
+def owning(spec: EngineSpec, moment: str) -> Iterator[Owner]:
+    """A program that owns an engine which loads, idles or answers, and the engine's process id."""
+    words = [str(spec.model_path), *([str(spec.binary)] if spec.binary else []), *spec.extra_args]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.engines.owner_program", *words],
+        [sys.executable, "-m", "tests.engines.owner_program", moment, *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -42,20 +46,34 @@ def owner(spec: EngineSpec) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.stdout.close()
 
 
-async def test_kill_9_of_the_owner_while_streaming_leaves_no_process(
-    owner: tuple[subprocess.Popen[str], int],
-) -> None:
-    process, engine_pid = owner
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert engine_pid in [child.pid for child in family]
-    assert not gone(engine_pid)
-    process.kill()
-    assert await until(lambda: all(gone(child.pid) for child in family), 2)
+@pytest.mark.parametrize("moment", ["loading", "idle", "answering"])
+async def test_kill_9_of_the_owner_leaves_no_process(moment: str, spec: EngineSpec) -> None:
+    """S15: gone within a second, with both real engines."""
+    with owning(spec, moment) as (process, engine_pid):
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert engine_pid in [child.pid for child in family]
+        process.kill()
+        assert await until(lambda: all(gone(child.pid) for child in family), 1)
 
 
-async def test_the_record_of_a_killed_run_is_cleaned_up_by_the_next(
-    owner: tuple[subprocess.Popen[str], int],
+async def test_kill_9_of_the_owner_of_a_program_that_hangs_leaves_no_process(
+    scripted: Callable[..., EngineSpec],
 ) -> None:
+    """S15: in the middle of a load that takes for ever, signals ignored."""
+    with owning(scripted("ignore-term", "hang"), "loading") as (process, engine_pid):
+        process.kill()
+        assert await until(lambda: gone(engine_pid), 1)
+
+
+@pytest.fixture
+def owner(spec: EngineSpec) -> Iterator[Owner]:
+    """A program that owns an engine which answers."""
+    with owning(spec, "answering") as both:
+        yield both
+
+
+async def test_the_record_of_a_killed_run_is_cleaned_up_by_the_next(owner: Owner) -> None:
+    """S24: while its owner lives, another program of ours leaves it alone."""
     process, engine_pid = owner
     assert len(list(run_dir().glob("engine-*.json"))) == 1
     assert orphans.end_orphans() == ()

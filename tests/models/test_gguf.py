@@ -1,17 +1,21 @@
 """Reading a model's header: right on real files, and calm on hostile ones."""
 
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.models.sparse_gguf import SMALL, tensors, write_sparse
 from whisper_desktop.errors import ModelFileError
 from whisper_desktop.models import KvGroup
-from whisper_desktop.models.gguf import read_header
+from whisper_desktop.models.gguf import _TYPES, GgufHeader, Tensor, read_header
 
 
 @pytest.fixture
@@ -27,8 +31,11 @@ def model(tmp_path: Path) -> Path:
     writer.add_embedding_length(128)
     writer.add_head_count(8)
     writer.add_head_count_kv(2)
+    writer.add_tensor("output.weight", np.zeros((4, 8), np.float32))
+    writer.add_tensor("blk.3.ffn_up.weight", np.zeros((2, 32), np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
     writer.close()
     return path
 
@@ -61,6 +68,15 @@ def test_the_guide_is_read() -> None:
         (b"GGUF" + struct.pack("<IQQQ1sI", 3, 0, 1, 1, b"k", 99), "unknown kind"),
         (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"k", 9, 4, 2**55), "larger than"),
         (b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"k", 9, 9, 1), "arrays inside"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "more entries"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 1, 0, 100_000), "too long"),
+        (b"GGUF" + struct.pack("<IQQQ1sI", 3, 1, 0, 1, b"t", 77) + b" " * 700, "77 dimensions"),
+        (b"GGUF" + struct.pack("<IQQQ1sI", 3, 1, 0, 1, b"t", 0), "0 dimensions"),
+        (b"GGUF" + struct.pack("<IQQQ1sIQQIQ", 3, 1, 0, 1, b"t", 2, 2**40, 2**40, 0, 0), "larger than"),
+        (b"GGUF" + struct.pack("<IQQQ1sIQQIQ", 3, 1, 0, 1, b"t", 2, 2**63, 0, 0, 0), "larger than"),
+        (b"GGUF" + struct.pack("<IQQQ1sIQIQ", 3, 1, 0, 1, b"t", 1, 32, 0, 2**63), "larger than"),
+        (b"GGUF" + struct.pack("<IQQQ1sIQIQ", 3, 1, 0, 1, b"t", 1, 33, 12, 0), "cannot be of the type Q4_K"),
+        (b"GGUF" + struct.pack("<IQQQ1sIQ", 3, 1, 0, 1, b"t", 1, 32), "cut short"),
     ],
 )
 def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, content: bytes, words: str) -> None:
@@ -100,3 +116,182 @@ def test_no_damage_leads_to_anything_but_a_header_or_a_model_file_error(
     path.write_bytes(damaged)
     with suppress(ModelFileError):
         assert read_header(path).file_bytes == len(damaged)
+
+
+# --- tensors ----------------------------------------------------------------------------------------------
+
+
+def test_the_tensors_are_told_with_type_size_and_layer(model: Path) -> None:
+    assert read_header(model).tensors == (
+        Tensor("output.weight", "F32", (8, 4), 128),
+        Tensor("blk.3.ffn_up.weight", "F16", (32, 2), 128),
+    )
+    output, up = read_header(model).tensors
+    assert (output.layer, output.rows, up.layer, up.rows) == (None, 4, 3, 2)
+
+
+def test_the_metadata_alone_can_be_read(model: Path) -> None:
+    header = read_header(model, tensors=False)
+    assert header.tensors == ()
+    assert header.metadata == read_header(model).metadata
+
+
+def test_the_sizes_of_types_are_those_of_the_reference_library() -> None:
+    for number, (name, block, size) in _TYPES.items():
+        kind = gguf.GGMLQuantizationType(number)
+        assert (kind.name, gguf.GGML_QUANT_SIZES[kind]) == (name, (block, size))
+
+
+def test_every_tensor_of_a_large_model_is_counted_as_llama_cpp_does(tmp_path: Path) -> None:
+    header = read_header(write_sparse(tmp_path / "sparse.gguf", SMALL))
+    assert [tensor.name for tensor in header.tensors] == [name for name, _, _ in tensors(SMALL)]
+    # "CPU_Mapped model buffer size = 47.17 MiB", logged by llama-server for this file
+    assert round(sum(tensor.size_bytes for tensor in header.tensors) / 2**20, 2) == 47.17
+
+
+def test_the_size_of_an_unknown_type_follows_from_where_the_next_tensor_begins(tmp_path: Path) -> None:
+    def entry(name: bytes, kind: int, offset: int) -> bytes:
+        return struct.pack(f"<Q{len(name)}sIQIQ", len(name), name, 1, 64, kind, offset)
+
+    entries = entry(b"a", 0, 0) + entry(b"new", 999, 256) + entry(b"b", 0, 1024) + entry(b"last", 999, 1280)
+    data = b"GGUF" + struct.pack("<IQQ", 3, 4, 0) + entries
+    start = -(-len(data) // 32) * 32
+    path = tmp_path / "future.gguf"
+    path.write_bytes(data.ljust(start, b"\0") + bytes(2000))
+    sizes = {tensor.name: (tensor.type, tensor.size_bytes) for tensor in read_header(path).tensors}
+    assert sizes["new"] == ("type 999", 1024 - 256)
+    assert sizes["last"] == ("type 999", 2000 - 1280)
+
+
+def test_a_thousand_tensors_take_less_than_20_ms(tmp_path: Path) -> None:
+    entries = b"".join(
+        struct.pack(f"<Q{len(name)}sIQQIQ", len(name), name, 2, 4096, 4096, 12, 0)
+        for name in (f"blk.{number}.ffn_up.weight".encode() for number in range(1000))
+    )
+    path = tmp_path / "many.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1000, 0) + entries)
+    took = []
+    for _ in range(5):
+        before = time.perf_counter()
+        header = read_header(path)
+        took.append(time.perf_counter() - before)
+    assert len(header.tensors) == 1000
+    assert min(took) < 0.020
+
+
+# --- models in several files ------------------------------------------------------------------------------
+
+
+def _parts(folder: Path) -> Path:
+    """Three files of one model, as llama-gguf-split makes them."""
+    for number in range(3):
+        path = folder / f"big-{number + 1:05}-of-00003.gguf"
+        writer: Any = gguf.GGUFWriter(str(path), "llama")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 3)
+        writer.add_block_count(3)
+        writer.add_tensor(f"blk.{number}.ffn_up.weight", np.zeros((2, 32), np.float16))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return folder / "big-00001-of-00003.gguf"
+
+
+def test_all_files_of_a_divided_model_are_counted(tmp_path: Path) -> None:
+    header = read_header(_parts(tmp_path))
+    assert [tensor.layer for tensor in header.tensors] == [0, 1, 2]
+    assert header.file_bytes == sum(path.stat().st_size for path in tmp_path.glob("*.gguf"))
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    first = _parts(tmp_path)
+    (tmp_path / "big-00002-of-00003.gguf").unlink()
+    with pytest.raises(ModelFileError, match="big-00002-of-00003"):
+        read_header(first)
+
+
+# --- the KV cache of each layer ---------------------------------------------------------------------------
+
+
+def described(architecture: str, **keys: object) -> GgufHeader:
+    """A header of 6 layers with 8 heads of 64."""
+    metadata: dict[str, Any] = {
+        "general.architecture": architecture,
+        f"{architecture}.block_count": 6,
+        f"{architecture}.embedding_length": 512,
+        f"{architecture}.attention.head_count": 8,
+        f"{architecture}.attention.head_count_kv": 2,
+    }
+    metadata |= {f"{architecture}.{key.replace('__', '.')}": value for key, value in keys.items()}
+    return GgufHeader(metadata, 1)
+
+
+FULL = KvGroup(1, 2, 64, 64, None)
+NEAR = KvGroup(1, 2, 64, 64, 1024)
+
+
+@pytest.mark.parametrize(
+    ("header", "cache"),
+    [
+        (described("llama"), (FULL,) * 6),
+        (described("gemma3", attention__sliding_window=1024), (NEAR,) * 5 + (FULL,)),
+        (described("gpt-oss", attention__sliding_window=1024), (NEAR, FULL) * 3),
+        (
+            described(
+                "gemma4",
+                attention__sliding_window=1024,
+                attention__sliding_window_pattern=(True, False) * 3,
+                attention__key_length=128,
+                attention__value_length=128,
+                attention__key_length_swa=64,
+                attention__value_length_swa=64,
+                attention__shared_kv_layers=2,
+            ),
+            (NEAR, KvGroup(1, 2, 128, 128, None)) * 2 + (None, None),
+        ),
+        (described("qwen3next", full_attention_interval=3), (None, None, FULL) * 2),
+        (described("lfm2", attention__head_count_kv=(0, 0, 2, 0, 0, 2)), (None, None, FULL) * 2),
+        (
+            described(
+                "deepseek2",
+                attention__key_length=576,
+                attention__head_count_kv=1,
+                attention__key_length_mla=192,
+                attention__value_length_mla=128,
+            ),
+            (KvGroup(1, 1, 576, 0, None),) * 6,
+        ),
+        (described("unheard-of", attention__sliding_window=1024), (FULL,) * 6),
+    ],
+    ids=["dense", "gemma3", "gpt-oss", "gemma4", "qwen3next", "lfm2", "latent", "unknown windows"],
+)
+def test_the_cache_of_each_layer_follows_the_architecture(
+    header: GgufHeader, cache: tuple[KvGroup | None, ...]
+) -> None:
+    assert header.layer_cache == cache
+    assert header.kv_groups == tuple(group for group in cache if group is not None)
+
+
+@pytest.mark.parametrize(
+    ("header", "state"),
+    [
+        (described("llama"), 0),
+        # Qwen3.5-9B: of 32 layers, 24 are recurrent; the total is what llama.cpp told
+        (
+            described(
+                "qwen35",
+                ssm__inner_size=4096,
+                ssm__state_size=128,
+                ssm__conv_kernel=4,
+                ssm__group_count=16,
+            ),
+            52_690_944 // 24,
+        ),
+        (described("lfm2", shortconv__l_cache=3), 4 * 512 * 2),
+        (described("rwkv7", wkv__head_size=64, token_shift_count=2), 4 * 512 * (2 + 64)),
+    ],
+    ids=["none", "gated delta", "short convolution", "rwkv"],
+)
+def test_recurrent_layers_keep_a_state_of_a_fixed_size(header: GgufHeader, state: int) -> None:
+    assert header.layer_state_bytes == state

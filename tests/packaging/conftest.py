@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,30 @@ sys.exit(7 if "fail" in sys.argv else 0)
 """
 
 
+_CORE_TEST = """\
+import os, pytest
+
+def test_qt_is_blocked():
+    with pytest.raises(ModuleNotFoundError, match="blocked"):
+        import PySide6
+
+@pytest.mark.skipif("SKIP" in os.environ, reason="told to")
+def test_may_be_skipped():
+    pass
+
+def test_the_reference_server_is_named():
+    assert open(os.environ["WHISPER_TEST_LLAMA_SERVER"]).read().startswith("#!")
+"""
+
+_UI_TEST = """\
+import os
+
+def test_the_screen_is_not_the_persons():
+    assert os.environ.get("DISPLAY") != ":4711" and "WAYLAND_DISPLAY" not in os.environ
+    assert "UI_FAILS" not in os.environ
+"""
+
+
 class Ran(NamedTuple):
     code: int
     out: str
@@ -135,12 +160,41 @@ def checkout(tmp_path: Path, shims: Path) -> Checkout:
     return _checkout(tmp_path / "clone", shims)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, shims: Path) -> Checkout:
     """A checkout in which `run` has been called once; `first` is how that went."""
     made = _checkout(tmp_path_factory.mktemp("installed") / "clone", shims)
     made.first = made.dev("run", "--", "chat", "--json", "two words", "fail")
     return made
+
+
+@pytest.fixture
+def complete(installed: Checkout) -> Checkout:
+    """The small project with checkers of its own, tests, and what the tests of this project need."""
+    for name in ("ruff", "mypy", "lint-imports"):
+        program(installed.folder / ".venv" / "bin" / name, "exit 0")
+    outer = installed.site_packages / "outer.pth"
+    outer.write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    tests = installed.folder / "tests"
+    (tests / "ui").mkdir(parents=True, exist_ok=True)
+    for plugin in ("strict_skips.py", "block_qt.py", "reference_engine.py"):
+        (tests / plugin).write_bytes((ROOT / "tests" / plugin).read_bytes())
+    (tests / "test_core.py").write_text(_CORE_TEST, encoding="utf-8")
+    (tests / "ui" / "test_window.py").write_text(_UI_TEST, encoding="utf-8")
+    return installed
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> str:
+    """A development cache in which the reference server seems to have been built."""
+    import dev_llama
+
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    place = tmp_path / "llama-server" / dev_llama.key(dev_llama.cpu_abilities(os.uname().machine, text))
+    place.mkdir(parents=True)
+    program(place / "llama-server", "echo version: none")
+    return str(tmp_path)
 
 
 def program(path: Path, script: str) -> None:

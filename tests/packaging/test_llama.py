@@ -25,7 +25,7 @@ CMAKE = """\
 cmake_minimum_required(VERSION 3.16)
 project(tiny CXX)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-foreach(name llama-server llama-fit-params llama-gguf-split)
+foreach(name llama-server llama-fit-params llama-gguf-split ggml-rpc-server)
   add_executable(${name} main.cpp)
 endforeach()
 """
@@ -65,6 +65,7 @@ def test_a_stopped_build_goes_on_and_is_built_only_once(
         "llama-server",
         "llama-fit-params",
         "llama-gguf-split",
+        "ggml-rpc-server",
         "build.json",
     }
     assert (

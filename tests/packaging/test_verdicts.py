@@ -5,7 +5,6 @@ import select
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,27 +14,52 @@ import pytest
 from dev_say import Trouble, duration
 from dev_tests import Verdict
 
-from tests.packaging.conftest import ROOT, Checkout, program
+from tests.packaging.conftest import Checkout, program
 
-PROJECT = {"tests", "tests/ui", "tests/ui/test_tray.py", "tests/wire", "tests/wire/test_sse.py"}
+PROJECT = {
+    "tests",
+    "tests/cli",
+    "tests/engines",
+    "tests/ui",
+    "tests/ui/test_tray.py",
+    "tests/wire",
+    "tests/wire/test_sse.py",
+}
 
 
 def runs(*arguments: str, strict: bool = False, project: set[str] = PROJECT) -> dict[str, tuple[str, ...]]:
-    return {
-        group.name: group.arguments for group in dev_tests.groups(arguments, strict, project.__contains__)
-    }
+    planned = dev_tests.rounds(arguments, strict, project.__contains__)
+    return {group.name: group.arguments for together in planned for group in together}
 
 
 CORE, UI = "tests without Qt", "desktop tests"
+PROGRAMS, OTHERS = "app and engine tests", "other tests"
 
 
 def test_everything_runs_once_with_qt_only_where_it_belongs() -> None:
-    both = runs()
-    assert set(both) == {CORE, UI}
-    assert "tests.block_qt" in both[CORE]
-    assert "--ignore=tests/ui" in both[CORE]
-    assert "tests.block_qt" not in both[UI]
-    assert both[UI][-1] == "tests/ui"
+    """Without paths pytest takes all of tests/: what the one run is given must be left out of the other."""
+    all_of_them = runs()
+    programs, others, ui = (all_of_them[name] for name in (PROGRAMS, OTHERS, UI))
+    assert "tests.block_qt" in programs
+    assert "tests.block_qt" in others
+    assert "tests.block_qt" not in ui
+    assert [one for one in programs if one in PROJECT] == ["tests/engines", "tests/cli"]
+    assert [one for one in others if one in PROJECT] == []
+    left_out = {one.removeprefix("--ignore=") for one in others if one.startswith("--ignore=")}
+    assert left_out == {"tests/ui", "tests/engines", "tests/cli"}
+    assert ui[-1] == "tests/ui"
+
+
+def test_the_runs_without_qt_go_side_by_side_and_the_desktop_run_goes_alone() -> None:
+    planned = dev_tests.rounds([], False, PROJECT.__contains__)
+    assert [[group.name for group in together] for together in planned] == [[PROGRAMS, OTHERS], [UI]]
+
+
+@pytest.mark.parametrize("arguments", [["-k", "menu"], ["--lf"], ["tests"], ["tests/cli"]])
+def test_with_arguments_nothing_goes_side_by_side(arguments: list[str]) -> None:
+    planned = dev_tests.rounds(arguments, False, PROJECT.__contains__)
+    assert [len(together) for together in planned] == [1] * len(planned)
+    assert planned[0][0].name == CORE
 
 
 def test_the_long_random_runs_are_left_out_unless_they_are_asked_for() -> None:
@@ -90,7 +114,7 @@ def test_the_exit_status_is_that_of_the_first_failure(
 ) -> None:
     judged = dev_tests.conclude(
         [Verdict(f"check{n}", one, 1.0) for n, one in enumerate(checks)],
-        [Verdict(f"run{n}", one, 400.0) for n, one in enumerate(tests)],
+        [[Verdict(f"run{n}", one, 400.0)] for n, one in enumerate(tests)],
     )
     assert judged == code
     summary = capsys.readouterr().err
@@ -98,64 +122,17 @@ def test_the_exit_status_is_that_of_the_first_failure(
     assert ("over the goal of 12 min" in summary) == (len(tests) == 2)
 
 
+def test_of_runs_side_by_side_only_the_longest_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    together = [Verdict("a", 0, 100.0), Verdict("b", 5, 300.0)]
+    assert dev_tests.conclude([], [together, [Verdict("c", 0, 60.0)]]) == 5
+    assert "The tests took 6 min.\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59, "59 s"), (60, "1 min"), (365, "6 min 5 s")]
 )
 def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
-
-
-@pytest.fixture
-def complete(installed: Checkout) -> Checkout:
-    """The small project with checkers of its own, tests, and what the tests of this project need."""
-    for name in ("ruff", "mypy", "lint-imports"):
-        program(installed.folder / ".venv" / "bin" / name, "exit 0")
-    outer = installed.site_packages / "outer.pth"
-    outer.write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    tests = installed.folder / "tests"
-    (tests / "ui").mkdir(parents=True, exist_ok=True)
-    for plugin in ("strict_skips.py", "block_qt.py", "reference_engine.py"):
-        (tests / plugin).write_bytes((ROOT / "tests" / plugin).read_bytes())
-    (tests / "test_core.py").write_text(_CORE_TEST, encoding="utf-8")
-    (tests / "ui" / "test_window.py").write_text(_UI_TEST, encoding="utf-8")
-    return installed
-
-
-_CORE_TEST = """\
-import os, pytest
-
-def test_qt_is_blocked():
-    with pytest.raises(ModuleNotFoundError, match="blocked"):
-        import PySide6
-
-@pytest.mark.skipif("SKIP" in os.environ, reason="told to")
-def test_may_be_skipped():
-    pass
-
-def test_the_reference_server_is_named():
-    assert open(os.environ["WHISPER_TEST_LLAMA_SERVER"]).read().startswith("#!")
-"""
-
-_UI_TEST = """\
-import os
-
-def test_the_screen_is_not_the_persons():
-    assert os.environ.get("DISPLAY") != ":4711" and "WAYLAND_DISPLAY" not in os.environ
-    assert "UI_FAILS" not in os.environ
-"""
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> str:
-    """A development cache in which the reference server seems to have been built."""
-    import dev_llama
-
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    place = tmp_path / "llama-server" / dev_llama.key(dev_llama.cpu_abilities(os.uname().machine, text))
-    place.mkdir(parents=True)
-    program(place / "llama-server", "echo version: none")
-    return str(tmp_path)
 
 
 def test_test_runs_checks_and_both_groups_on_a_screen_of_their_own(complete: Checkout, cache: str) -> None:

@@ -37,7 +37,8 @@ class BackendChoice:
 class AppState:
     """The one glance: what the tray icon and its tooltip show.
 
-    `activity` is "starting", "ready", "working" or "needs_attention"; `headline` is the sentence.
+    `activity` is "starting", "ready", "working" or "needs_attention"; `headline` is the sentence. `memory` is
+    what our own engine could give back now, in words; "" when there is nothing.
     """
 
     activity: str
@@ -45,6 +46,7 @@ class AppState:
     backend: str | None
     model: str | None
     first_run: bool
+    memory: str = ""
 
 
 _ALWAYS_LISTED = ("lm_studio", "ollama")
@@ -116,6 +118,8 @@ def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | N
         state, words = "ready", "ready"
     elif engine is not None and engine.state is EngineState.STARTING:
         state, words = "loading", "loading"
+    elif engine is not None and engine.state is EngineState.BACKING_OFF:
+        state, words = "loading", "starting again"
     elif engine is not None and engine.state is EngineState.FAILED:
         state, words = "not_running", "could not start"
     if engine is not None and engine.memory_bytes:

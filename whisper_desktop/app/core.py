@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices
+from whisper_desktop.app.repairs import REPAIRS, offered, with_change, without
 from whisper_desktop.chat import Session
 from whisper_desktop.errors import EngineError, SettingsError
 from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged
@@ -72,6 +73,7 @@ class App:
         self._resources_task: asyncio.Task[ResourceInfo] | None = None
         self._sleep_watch: asyncio.Task[None] | None = None
         self._attention = ""
+        self._warned_of = ""
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class App:
         self._host = EngineHost(
             http=self._http,
             deadlines=self.deadlines,
+            detect=self._detect_resources,
             on_change=self._engine_changed,
             warn=lambda sentence: self.bus.publish(Notice(sentence)),
         )
@@ -286,7 +289,14 @@ class App:
             first.id if first else None,
             first.model if first else None,
             first_run=not setup_done,
+            memory=self._to_free(),
         )
+
+    def _to_free(self) -> str:
+        status = self.engine_status()
+        if status is None or status.state is not EngineState.READY or not status.memory_bytes:
+            return ""
+        return f"{status.memory_bytes / 1e9:.1f} GB"
 
     def _troubled(self, sentence: str) -> None:
         self._attention = sentence
@@ -361,6 +371,9 @@ class App:
     def _engine_changed(self, status: EngineStatus) -> None:
         if status.state is EngineState.FAILED:
             self._attention = status.detail
+        if status.warning and status.warning != self._warned_of:
+            self.bus.publish(Notice("The engine runs, but not as planned.", status.warning))
+        self._warned_of = status.warning or self._warned_of
         self.bus.publish(EngineChanged(status))
 
     def engine_status(self) -> EngineStatus | None:
@@ -370,12 +383,36 @@ class App:
     async def start_engine(self) -> EngineStatus:
         """Start the built-in engine (with the guide's model where none is set) and wait until it answers."""
         engine = await self._engine("builtin" if self._builtin_model() else "guide")
-        await engine.ensure_ready()
+        await engine.revive()
         return engine.status()
 
     async def stop_engine(self) -> None:
         """Stop every engine of ours; the next request starts what it needs."""
         await self.host.stop()
+
+    async def free_memory(self) -> bool:
+        """Put our idle engines to sleep now; False when none was there, or all are answering."""
+        return await self.host.rest("It sleeps: its memory was asked for.")
+
+    async def repair_engine(self, repair: str) -> None:
+        """Accept one of the repairs that the engine's status offers; from its next start on it holds.
+
+        Raises `EngineError` for one that is not offered, `SettingsError` where it cannot be kept.
+        """
+        model = self._builtin_model()
+        change = offered(self.engine_status(), repair).change
+        if model is None:
+            raise RuntimeError("an engine without a model offered a repair")
+        await self.remember({REPAIRS: with_change(self._llm.llamacpp.repairs, model, change)})
+
+    def accepted_repairs(self) -> tuple[str, ...]:
+        """What was accepted for the model that is set."""
+        return self._llm.llamacpp.repairs.get(str(self._builtin_model()), ())
+
+    async def forget_repairs(self) -> None:
+        """Forget what was accepted for the model that is set."""
+        if (model := self._builtin_model()) is not None:
+            await self.remember({REPAIRS: without(self._llm.llamacpp.repairs, model)})
 
     def engine_log(self, lines: int = 200) -> list[str]:
         """The newest lines of the engines' log, from this run's memory or, before a start, from the file."""
@@ -390,7 +427,7 @@ class App:
 
     async def _engine(self, kind: str) -> "Engine":
         if kind == "guide":
-            return self.host.guide()
+            return self.host.guide(self._llm)
         if not self._llm.enable_direct:
             raise EngineError(
                 "The built-in engine is switched off.",
@@ -398,8 +435,7 @@ class App:
                 "Switch it on, or choose another backend.",
                 cause="switched_off",
             )
-        resources = await self.resources()
-        return await self.host.builtin(self._builtin_model(), self._llm, resources)
+        return await self.host.builtin(self._builtin_model(), self._llm)
 
     # --- keys ---------------------------------------------------------------------------------------------
 

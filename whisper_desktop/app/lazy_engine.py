@@ -6,6 +6,7 @@ built-in engine, with its sentence, and not the whole chain.
 
 from collections.abc import Awaitable, Callable
 
+from whisper_desktop.engines.leases import Lease
 from whisper_desktop.engines.spec import EngineAddress
 from whisper_desktop.engines.supervisor import Engine
 from whisper_desktop.errors import EngineError, ModelFileError
@@ -13,7 +14,7 @@ from whisper_desktop.values import EngineState, EngineStatus
 
 
 class LazyEngine:
-    """Stands for the engine of one kind until `ensure_ready` makes it."""
+    """Stands for the engine of one kind until somebody needs it."""
 
     def __init__(self, kind: str, make: Callable[[], Awaitable[Engine]]) -> None:
         self._kind = kind
@@ -22,11 +23,21 @@ class LazyEngine:
 
     async def ensure_ready(self) -> EngineAddress:
         """The address of the running engine. Raises `EngineError`."""
+        return await (await self._made()).ensure_ready()
+
+    def lease(self) -> Lease:
+        """The address of the running engine, which is in use until the end of the block."""
+        return Lease(self._grant)
+
+    async def _grant(self, lease: Lease) -> EngineAddress:
+        return await (await self._made()).grant(lease)
+
+    async def _made(self) -> Engine:
         try:
             self._engine = await self._make()
         except ModelFileError as error:
             raise EngineError(error.title, error.detail, error.next_step, cause="model_file") from error
-        return await self._engine.ensure_ready()
+        return self._engine
 
     async def stop(self) -> None:
         """End the process, if there is one."""

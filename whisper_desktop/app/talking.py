@@ -331,7 +331,7 @@ def check_direct(llm: "LLMSettings", model: Path | None) -> None:
 
     Raises `FeatureNotEnabledError` where that is switched off, `DependencyError` where something is missing.
     """
-    from whisper_desktop.engines.find import find_binary
+    from whisper_desktop.engines.builds.found import find_binary
 
     why = "The mode “direct” (llm.mode, WHISPER_LLM_MODE) uses only the app's own engine"
     other = "or use servers too: `whisper-desktop config set llm.mode auto`."

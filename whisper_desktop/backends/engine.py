@@ -3,14 +3,29 @@
 The engine is handed in by `app`; only the protocol below is known of it here.
 """
 
-import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from types import TracebackType
 from typing import Protocol
 
 from whisper_desktop.backends.base import BackendConfig
 from whisper_desktop.backends.llama_cpp import LlamaCppBackend
-from whisper_desktop.backends.request import Endpoint, Secret
+from whisper_desktop.backends.request import Call, Endpoint, Question, Secret
 from whisper_desktop.errors import BackendError, EngineError
-from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ErrorKind, ModelInfo, Reach
+from whisper_desktop.values import (
+    BackendEvent,
+    Deadlines,
+    Embeddings,
+    EngineState,
+    EngineStatus,
+    ErrorKind,
+    GenerationConfig,
+    Message,
+    ModelInfo,
+    Phase,
+    Progress,
+    Reach,
+)
 from whisper_desktop.wire.http import Http
 
 _PROCESS_MAY_HAVE_ENDED = (
@@ -32,11 +47,35 @@ class ReadyAddress(Protocol):
     def model(self) -> str: ...
 
 
+class LeaseLike(Protocol):
+    """One use of an engine, from `async with` to the end of its block."""
+
+    async def __aenter__(self) -> ReadyAddress:
+        """Start the engine if needed. Raises `EngineError`."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Around one wait: raises the `EngineError` when the process ends meanwhile."""
+        ...
+
+    async def why_ended(self, seconds: float) -> EngineError | None:
+        """Why the process ended, waited for so long; None when it lives."""
+        ...
+
+
 class EngineLike(Protocol):
     """What a backend needs of an engine."""
 
     async def ensure_ready(self) -> ReadyAddress:
         """Start it if needed. Raises `EngineError`."""
+        ...
+
+    def lease(self) -> LeaseLike:
+        """Start it if needed, and keep it while it is used."""
         ...
 
     async def stop(self) -> None:
@@ -93,17 +132,70 @@ class EngineBackend(LlamaCppBackend):
         """Stop the process, which frees all of its memory."""
         await self._engine.stop()
 
-    @property
-    def _must_start(self) -> bool:
-        return not self.is_ready(None)
+    # --- every use holds a lease --------------------------------------------------------------------------
+
+    async def stream_batches(
+        self,
+        messages: Sequence[Message],
+        config: GenerationConfig = GenerationConfig(),
+        *,
+        model: str | None = None,
+        allowed: Reach | None = None,
+    ) -> AsyncGenerator[Sequence[BackendEvent], None]:
+        """Generate. See `Backend`."""
+        if not self.is_ready(None):
+            yield [Progress(Phase.LOADING)]
+        async with self._leased() as lease:
+            answer = super().stream_batches(messages, config, model=model, allowed=allowed)
+            async with aclosing(answer) as batches:
+                while True:
+                    with lease.interruptible():
+                        batch = await anext(batches, None)
+                    if batch is None:
+                        return
+                    yield batch
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None = None, allowed: Reach | None = None
+    ) -> Embeddings:
+        """Vectors for texts. See `Backend`."""
+        async with self._leased() as lease:
+            with lease.interruptible():
+                return await super().embed(texts, model=model, allowed=allowed)
+
+    async def load_model(self) -> str | None:
+        """Start it with its model."""
+        async with self._leased() as lease:
+            with lease.interruptible():
+                return await super().load_model()
+
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[LeaseLike]:
+        """A lease; what the engine says about its end becomes what the request failed of."""
+        lease, granted = self._engine.lease(), False
+        try:
+            async with lease:
+                granted = True
+                try:
+                    yield lease
+                except BackendError as error:
+                    if error.kind not in _PROCESS_MAY_HAVE_ENDED:
+                        raise
+                    # The connection breaks a moment before the end of the process is known.
+                    why = await lease.why_ended(self._deadlines.drain)
+                    if why is None:
+                        raise
+                    raise _ended(error.kind, why) from None
+        except EngineError as error:
+            if granted:
+                raise _ended(ErrorKind.STREAM_CUT, error) from None
+            raise await self._failure(_cannot_start(error), None, self.config.model) from None
 
     async def _endpoint(self) -> Endpoint:
         try:
             address = await self._engine.ensure_ready()
         except EngineError as error:
-            raise BackendError(
-                ErrorKind.ENGINE, error.title, error.detail, error.next_step, request_sent=False
-            ) from None
+            raise _cannot_start(error) from None
         if address.url != self._asked_at:
             self._forget()  # It was started anew.
             self._asked_at = address.url
@@ -114,22 +206,12 @@ class EngineBackend(LlamaCppBackend):
         self, error: BackendError, endpoint: Endpoint | None, model: str | None
     ) -> BackendError:
         told = await super()._failure(error, endpoint, model)
-        if error.kind not in _PROCESS_MAY_HAVE_ENDED or not (why := await self._why_it_ended()):
-            return told
-        return BackendError(
-            error.kind, f"The engine's process ended: {why}", "", "Ask again: it is started anew."
-        )
+        told.repairs = error.repairs
+        return told
 
-    async def _why_it_ended(self) -> str:
-        """What its supervisor found out, a moment after the connection broke; "" if it lives."""
-        waited = 0.0
-        while waited < self._deadlines.drain:
-            status = self._engine.status()
-            if status.state is EngineState.FAILED:
-                return status.detail
-            await asyncio.sleep(self._deadlines.engine_poll)
-            waited += self._deadlines.engine_poll
-        return ""
+    async def _abandoned(self, question: Question, call: Call) -> None:
+        if await self.is_healthy():  # else there is nobody who could go on generating
+            await super()._abandoned(question, call)
 
     async def _identify(self, endpoint: Endpoint, allowed: Reach) -> None:
         if self._props is None:
@@ -138,3 +220,18 @@ class EngineBackend(LlamaCppBackend):
     async def _choose(self, endpoint: Endpoint, model: str | None, allowed: Reach) -> str | None:
         # The process has one model. A name meant for another server of the chain must not be sent to it.
         return self._model
+
+
+def _cannot_start(error: EngineError) -> BackendError:
+    return BackendError(
+        ErrorKind.ENGINE,
+        error.title,
+        error.detail,
+        error.next_step,
+        request_sent=False,
+        repairs=error.repairs,
+    )
+
+
+def _ended(kind: ErrorKind, error: EngineError) -> BackendError:
+    return BackendError(kind, error.title, error.detail, error.next_step, repairs=error.repairs)

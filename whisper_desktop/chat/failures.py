@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from whisper_desktop.errors import (
     BackendError,
     ConsentRequired,
+    EngineError,
     Interrupted,
     LLMConnectionError,
     ReachError,
     WhisperError,
 )
-from whisper_desktop.values import Attempt, DownloadLink, ErrorKind, SetupGuidance
+from whisper_desktop.values import Attempt, DownloadLink, ErrorKind, Repair, SetupGuidance
 
 _SET_UP_FIRST = (ErrorKind.NOT_CONFIGURED, ErrorKind.CONNECT_REFUSED, ErrorKind.MODEL_MISSING)
 _LINKED = (*_SET_UP_FIRST, ErrorKind.AUTH)
@@ -20,11 +21,13 @@ _LINKED = (*_SET_UP_FIRST, ErrorKind.AUTH)
 class Failure:
     """`attempts` are all tries in order. `consent` is what the person may allow: the error itself where a
     chain stopped to ask, or one step of a chain that found nobody. `guidance` says what else can be done.
+    `repairs` are what could mend an engine of ours, the likeliest first.
     """
 
     attempts: tuple[Attempt, ...] = ()
     guidance: SetupGuidance | None = None
     consent: ConsentRequired | None = None
+    repairs: tuple[Repair, ...] = ()
 
 
 def failure_of(error: WhisperError) -> Failure:
@@ -33,12 +36,16 @@ def failure_of(error: WhisperError) -> Failure:
         case LLMConnectionError():
             last = error.last_error
             consent = last if isinstance(last, ConsentRequired) else None
-            return Failure(error.attempts, error.setup_guidance, consent)
+            return Failure(error.attempts, error.setup_guidance, consent, error.repairs)
         case ReachError():
             consent = error if isinstance(error, ConsentRequired) else None
             return Failure(error.attempts, error.setup_guidance, consent)
-        case BackendError() | Interrupted():
+        case BackendError():
+            return Failure(error.attempts, repairs=error.repairs)
+        case Interrupted():
             return Failure(error.attempts)
+        case EngineError():
+            return Failure(repairs=error.repairs)
         case _:
             return Failure()
 

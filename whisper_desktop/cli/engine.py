@@ -6,24 +6,31 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import click
 
+from whisper_desktop.app import App
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.running import json_option, make_front, run
+from whisper_desktop.cli.lazy import LazyGroup
+from whisper_desktop.cli.running import json_option, make_front, run, with_app
 from whisper_desktop.control import Core, RemoteCore
+from whisper_desktop.control.changes import tell_owner
 from whisper_desktop.engines.command import own_program
 from whisper_desktop.errors import EngineError
-from whisper_desktop.values import Deadlines, EngineState, EngineStatus
+from whisper_desktop.values import Deadlines, EngineState, EngineStatus, Repair
 
 T = TypeVar("T")
 
 _STARTING = "Starting the engine…"
+_LOOK_AGAIN = 0.25  # seconds between two looks at a log that is followed
+_REPAIR_COMMAND = "whisper-desktop engine repair {}"
+_WORDS = {EngineState.BACKING_OFF: "about to start again", EngineState.SLEEPING: "asleep"}
 
 
-@click.group()
+@click.group(cls=LazyGroup, modules={"plan": "engine_plan", "builds": "builds", "pool": "pool"})
 def engine() -> None:
     """Look after this app's own engine.
 
@@ -154,7 +161,8 @@ def _status_from(said: bytes) -> EngineStatus:
             raise EngineError(
                 *(str(data["error"].get(part, "")) for part in ("title", "detail", "next_step"))
             )
-        fields = {**data, "state": EngineState(data["state"])}
+        repairs = tuple(Repair(**repair) for repair in data["repairs"])
+        fields = {**data, "state": EngineState(data["state"]), "repairs": repairs}
         return EngineStatus(**fields)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise EngineError(
@@ -190,9 +198,12 @@ def stop(as_json: bool) -> None:
     show_default=True,
     help="How many of the newest lines.",
 )
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
 @json_option
-def logs(lines: int, as_json: bool) -> None:
+def logs(lines: int, follow: bool, as_json: bool) -> None:
     """Show the engine's log. Keys are never in it."""
+    if follow and as_json:
+        raise click.UsageError("--follow never ends, so that it cannot be one JSON document.")
 
     async def work() -> list[str]:
         from whisper_desktop.engines import read_log
@@ -204,11 +215,96 @@ def logs(lines: int, as_json: bool) -> None:
     newest = run(work(), as_json=as_json)
     if as_json:
         output.emit_json(shapes.log_shape(newest))
-    elif newest:
-        for line in newest:
-            output.say(line)
-    else:
+        return
+    for line in newest:
+        output.say(line)
+    if not newest:
         output.note("The log is empty: no engine of ours has run yet.")
+    if follow:
+        run(_follow(), as_json=False, tell=False)
+
+
+async def _follow() -> None:
+    """Print what engines write from now on; Ctrl-C ends it as it is meant to."""
+    from whisper_desktop.engines.follow import follow
+    from whisper_desktop.settings.paths import log_dir
+
+    async with aclosing(follow(log_dir(), _LOOK_AGAIN)) as lines:
+        async for line in lines:
+            output.say(line)
+
+
+@engine.command()
+@json_option
+def sleep(as_json: bool) -> None:
+    """Free the engine's memory now. The next question wakes it."""
+    freed = run(_of_owner(RemoteCore.engine_sleep, False), as_json=as_json)
+    if as_json:
+        output.emit_json(shapes.slept_shape(freed))
+    else:
+        output.say(
+            "The engine sleeps; its memory is free." if freed else "There is nothing to free at the moment."
+        )
+
+
+@engine.command()
+@click.argument("repair", required=False)
+@click.option("--undo", is_flag=True, help="Forget every repair that was accepted for this model.")
+@json_option
+def repair(repair: str | None, undo: bool, as_json: bool) -> None:
+    """Accept a REPAIR that is offered for an engine that does not start, and start it; or list them."""
+    if undo and repair:
+        raise click.UsageError("Either a repair, or --undo.")
+    if repair:
+        status = run(_repaired(repair), as_json=as_json, words=_STARTING)
+        print_status(status, as_json=as_json)
+        return
+
+    async def listed() -> tuple[tuple[Repair, ...], tuple[str, ...]]:
+        status = await _of_owner(RemoteCore.engine_status, None)
+        return (status.repairs if status else ()), await with_app(_accepted(forget=undo))
+
+    offered, accepted = run(listed(), as_json=as_json)
+    if undo:
+        run(tell_owner(), as_json=as_json, tell=False)
+    if as_json:
+        output.emit_json(shapes.repairs_shape(offered, () if undo else accepted))
+        return
+    for each in offered:
+        output.say(f"{each.id}: {each.detail}")
+    if undo:
+        output.say(f"Forgotten: {', '.join(accepted)}." if accepted else "No repair was accepted for it.")
+    elif accepted:
+        output.say(f"Accepted for this model: {', '.join(accepted)}. `engine repair --undo` forgets that.")
+    elif not offered:
+        output.say("There is nothing to repair.")
+
+
+async def _repaired(repair: str) -> EngineStatus:
+    remote = await make_front().running()
+    if remote is None:
+        raise EngineError(
+            "There is nothing to repair.",
+            "No engine of ours is running, or has failed.",
+            "Start it with `whisper-desktop engine start`; what can be repaired is offered then.",
+        )
+    try:
+        await remote.engine_repair(repair)
+        return await remote.engine_start()
+    finally:
+        await remote.close()
+
+
+def _accepted(*, forget: bool) -> Callable[[App], Coroutine[Any, Any, tuple[str, ...]]]:
+    """The changes that were accepted for the model that is set; forgotten now with `forget`."""
+
+    async def work(app: App) -> tuple[str, ...]:
+        accepted = app.accepted_repairs()
+        if forget and accepted:
+            await app.forget_repairs()
+        return accepted
+
+    return work
 
 
 def print_status(status: EngineStatus | None, *, as_json: bool) -> None:
@@ -219,7 +315,7 @@ def print_status(status: EngineStatus | None, *, as_json: bool) -> None:
     if status is None or status.state is EngineState.STOPPED:
         output.say("The engine is not running.")
         return
-    facts = [f"The engine is {status.state.value}"]
+    facts = [f"The engine is {_WORDS.get(status.state, status.state.value)}"]
     if status.model:
         facts.append(f"model {status.model}")
     if status.memory_bytes:
@@ -228,6 +324,12 @@ def print_status(status: EngineStatus | None, *, as_json: bool) -> None:
         facts.append(status.url)
     if status.pid:
         facts.append(f"process {status.pid}")
+    if status.tokens_per_second:
+        facts.append(f"{status.tokens_per_second:.1f} tokens a second")
     output.say(", ".join(facts) + ".")
     if status.detail and status.state is not EngineState.READY:
         output.say(status.detail)
+    if status.warning:
+        output.say(status.warning)
+    for each in status.repairs:
+        output.say(f"  {each.label}: {each.detail} Run: {each.command or _REPAIR_COMMAND.format(each.id)}")

@@ -6,14 +6,8 @@ import sys
 import click
 
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.cli.chat import chat
-from whisper_desktop.cli.config import config
-from whisper_desktop.cli.doctor import doctor
-from whisper_desktop.cli.engine import engine
-from whisper_desktop.cli.first_run import start_without_display
-from whisper_desktop.cli.keys import keys
+from whisper_desktop.cli.lazy import LazyGroup
 from whisper_desktop.cli.logbook import log, mistake, start_logbook
-from whisper_desktop.cli.looks import detect, machine, recommend
 from whisper_desktop.cli.running import Failed
 from whisper_desktop.errors import WhisperError
 
@@ -21,7 +15,22 @@ OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
+_COMMANDS = {
+    "chat": "chat",
+    "detect": "looks",
+    "machine": "looks",
+    "recommend": "looks",
+    "engine": "engine",
+    "servers": "programs",
+    "keys": "keys",
+    "config": "config",
+    "doctor": "doctor",
+}
+
+
 @click.group(
+    cls=LazyGroup,
+    modules=_COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Without a command: the desktop app, or, where there is no display, a conversation right here.",
@@ -36,11 +45,9 @@ def commands(context: click.Context, background: bool) -> None:
     if background:
         output.note("There is no display here, so nothing was started in the background.")
         raise Failed
+    from whisper_desktop.cli.first_run import start_without_display
+
     start_without_display()
-
-
-for command in (chat, detect, machine, recommend, engine, keys, config, doctor):
-    commands.add_command(command)
 
 
 def run(argv: list[str]) -> int:

@@ -153,6 +153,9 @@ def say_error(error: WhisperError) -> None:
         note(f"  To allow it for one question: whisper-desktop chat --reach {consent.needed or Reach.CLOUD}")
     for attempt in tries_besides(error):
         note(f"  - {attempt_line(attempt)}")
+    for repair in failure_of(error).repairs:
+        command = repair.command or f"whisper-desktop engine repair {repair.id}"
+        note(f"  {repair.label}: {repair.detail} Run: {command}")
     _say_advice(advice)
 
 

@@ -13,6 +13,7 @@ from whisper_desktop.values import (
     EngineStatus,
     ModelInfo,
     Provenance,
+    Repair,
     ResourceInfo,
     ServerInfo,
     SetupRecommendation,
@@ -174,6 +175,12 @@ def engine_shape(status: EngineStatus | None) -> Json:
             "pid": None,
             "memory_bytes": None,
             "detail": "The engine is not running.",
+            "cause": "",
+            "repairs": [],
+            "warning": "",
+            "progress": None,
+            "restart_in": None,
+            "tokens_per_second": None,
         }
     return {
         "engine": status.engine,
@@ -183,7 +190,33 @@ def engine_shape(status: EngineStatus | None) -> Json:
         "pid": status.pid,
         "memory_bytes": status.memory_bytes,
         "detail": status.detail,
+        "cause": status.cause,
+        "repairs": [_repair(repair) for repair in status.repairs],
+        "warning": status.warning,
+        "progress": status.progress,
+        "restart_in": status.restart_in,
+        "tokens_per_second": status.tokens_per_second,
     }
+
+
+def _repair(repair: Repair) -> Json:
+    return {
+        "id": repair.id,
+        "label": repair.label,
+        "detail": repair.detail,
+        "change": repair.change,
+        "command": repair.command,
+    }
+
+
+def repairs_shape(repairs: Sequence[Repair], accepted: Sequence[str]) -> Json:
+    """`engine repair --json`: what is offered, and what was accepted for this model."""
+    return {"repairs": [_repair(repair) for repair in repairs], "accepted": list(accepted)}
+
+
+def slept_shape(freed: bool) -> Json:
+    """`engine sleep --json`: false when nothing could be freed."""
+    return {"freed": freed}
 
 
 def stopped_shape(stopped: bool) -> Json:
@@ -280,6 +313,8 @@ def error_shape(error: WhisperError) -> Json:
         told["status"], told["retry_after"] = error.status, error.retry_after
     if isinstance(error, ConsentRequired):
         told["needed"] = error.needed.value if error.needed else None
+    if repairs := failure_of(error).repairs:
+        told["repairs"] = [_repair(repair) for repair in repairs]
     if (guidance := failure_of(error).guidance) is not None:
         told["setup_guidance"] = {
             "headline": guidance.headline,

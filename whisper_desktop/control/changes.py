@@ -3,6 +3,7 @@
 import asyncio
 
 from whisper_desktop.control.client import RemoteCore
+from whisper_desktop.errors import ControlError
 from whisper_desktop.values import Deadlines
 
 
@@ -17,6 +18,19 @@ async def tell_owner() -> None:
             await owner.reload()
         finally:
             await owner.close()
+
+
+async def repair_engine(repair: str) -> None:
+    """The owner accepts this repair of its engine. Raises `EngineError`, `SettingsError`, `ControlError`."""
+    owner = await RemoteCore.connect(Deadlines())
+    if owner is None:
+        raise ControlError(
+            "The repair was not made.", "The program that ran the engine has ended.", "Ask again."
+        )
+    try:
+        await owner.engine_repair(repair)
+    finally:
+        await owner.close()
 
 
 async def allow_server(place: str) -> None:

@@ -109,6 +109,12 @@ class RemoteCore:
     async def engine_stop(self) -> None:
         await self._call("engine.stop")
 
+    async def engine_sleep(self) -> bool:
+        return bool(await self._call("engine.sleep"))
+
+    async def engine_repair(self, repair: str) -> None:
+        await self._call("engine.repair", {"repair": repair})
+
     async def engine_log(self, lines: int) -> list[str]:
         return [str(line) for line in await self._call("engine.log", {"lines": lines})]
 

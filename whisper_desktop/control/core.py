@@ -6,7 +6,7 @@ from typing import Protocol
 
 from whisper_desktop.values import EngineStatus, Message, Reach, StreamEvent
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ class Core(Protocol):
 
     async def engine_stop(self) -> None:
         """Stop the engine."""
+        ...
+
+    async def engine_sleep(self) -> bool:
+        """Free the engine's memory now; the next question wakes it. False when nothing could be freed."""
+        ...
+
+    async def engine_repair(self, repair: str) -> None:
+        """Accept one of the repairs that the engine's status offers; the next start has it."""
         ...
 
     async def engine_log(self, lines: int) -> list[str]:

@@ -98,6 +98,12 @@ class LocalCore:
     async def engine_stop(self) -> None:
         await self.app.stop_engine()
 
+    async def engine_sleep(self) -> bool:
+        return await self.app.free_memory()
+
+    async def engine_repair(self, repair: str) -> None:
+        await self.app.repair_engine(repair)
+
     async def engine_log(self, lines: int) -> list[str]:
         return self.app.engine_log(lines)
 

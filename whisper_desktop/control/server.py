@@ -196,6 +196,11 @@ class _Connection:
         if verb == "engine.stop":
             await core.engine_stop()
             return None
+        if verb == "engine.sleep":
+            return await core.engine_sleep()
+        if verb == "engine.repair":
+            await core.engine_repair(str(args.get("repair", "")))
+            return None
         if verb == "engine.log":
             lines = args.get("lines")
             return await core.engine_log(lines if isinstance(lines, int) else 200)

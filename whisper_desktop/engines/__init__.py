@@ -7,8 +7,8 @@ Names are loaded on first use: the child that serves a model passes through here
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whisper_desktop.engines.builds.found import find_binary
     from whisper_desktop.engines.command import own_program
-    from whisper_desktop.engines.find import find_binary
     from whisper_desktop.engines.log import read_log
     from whisper_desktop.engines.offer import builtin_server, engine_for
     from whisper_desktop.engines.orphans import end_orphans
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "own_program": "command",
-    "find_binary": "find",
+    "find_binary": "builds.found",
     "read_log": "log",
     "builtin_server": "offer",
     "engine_for": "offer",

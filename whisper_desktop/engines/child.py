@@ -8,6 +8,7 @@ What binds it to its owner (`kill -9` included):
   child, because doing it between fork and exec is unsafe in a program with threads. Survives `exec`.
 - everywhere: the owner holds the other end of standard input; end of file means that it is gone. While the
   built-in engine loads it holds the interpreter's lock, so there the watch acts after the load.
+- macOS: besides, the kernel tells when the owner's process exits (kqueue). Not run so far.
 - Windows: the owner puts the child into a job that ends with it (`windows_job`). Not run so far.
 
 To the outside the built-in engine behaves as `llama-server` does: same flags, same HTTP, log on standard
@@ -21,6 +22,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,15 +42,14 @@ def main(argv: list[str]) -> int:
         return 1
     mode, rest = argv[2], argv[3:]
     if mode == "builtin":
-        threading.Thread(target=_end_with_owner, daemon=True).start()
+        _bind_to(int(argv[0]), lambda _words: None)
         return _serve_builtin(rest)
     if not rest:
         print(_USAGE, file=sys.stderr)
         return 2
     if mode == "exec":
         return _become(rest[0], rest[1:])
-    threading.Thread(target=_end_with_owner, daemon=True).start()
-    return _wait_on(rest[0], rest[1:])
+    return _wait_on(int(argv[0]), rest[0], rest[1:])
 
 
 def _arm_death_signal() -> None:
@@ -59,10 +60,32 @@ def _arm_death_signal() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
 
 
-def _end_with_owner() -> None:
-    """Wait for the end of standard input, then end this process and everything it started."""
-    while os.read(0, 4096):
-        pass
+def _bind_to(owner: int, pass_on: Callable[[bytes], None]) -> None:
+    """From now on, end with the owner. What it writes to standard input goes to `pass_on`."""
+    threading.Thread(target=_end_with_input, args=(pass_on,), daemon=True).start()
+    if sys.platform == "darwin":
+        threading.Thread(target=_end_with_process, args=(owner,), daemon=True).start()
+
+
+def _end_with_input(pass_on: Callable[[bytes], None]) -> None:
+    while words := os.read(0, 4096):
+        pass_on(words)
+    _end_all()
+
+
+def _end_with_process(owner: int) -> None:
+    if sys.platform == "darwin":
+        import contextlib
+        import select
+
+        exits = select.kevent(owner, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        with contextlib.suppress(ProcessLookupError):  # it has gone already
+            select.kqueue().control([exits], 1, None)
+        _end_all()
+
+
+def _end_all() -> None:
+    """End this process and everything it started."""
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -75,17 +98,27 @@ def _become(binary: str, flags: list[str]) -> int:
         return _cannot_run(binary, error)
 
 
-def _wait_on(binary: str, flags: list[str]) -> int:
+def _wait_on(owner: int, binary: str, flags: list[str]) -> int:
     """Run `binary` as a child of this one, and end as it ends."""
+    import contextlib
     import subprocess
 
     for number in (signal.SIGTERM, signal.SIGINT):
         # Sent to the whole process group: the binary gets its own, and this process reports how it ended.
         signal.signal(number, lambda *_: None)
     try:
-        code = subprocess.Popen([binary, *flags], stdin=subprocess.DEVNULL).wait()
+        process = subprocess.Popen([binary, *flags], stdin=subprocess.PIPE)
     except OSError as error:
         return _cannot_run(binary, error)
+    assert process.stdin is not None
+    pipe = process.stdin.fileno()
+
+    def pass_on(words: bytes) -> None:
+        with contextlib.suppress(OSError):  # it has ended, or does not listen
+            os.write(pipe, words)
+
+    _bind_to(owner, pass_on)
+    code = process.wait()
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -117,6 +150,7 @@ def _serve_builtin(flags: list[str]) -> int:
         server = xllamacpp.Server(params)  # noqa: F841
     except (RuntimeError, MemoryError) as error:
         # The reason is in llama.cpp's own log lines above; the error only says that there is one.
+        _let_log_finish(xllamacpp.xllamacpp.__file__)
         print(f"whisper: {error}", file=sys.stderr)
         return 1
     _wait_for_stop()
@@ -124,6 +158,25 @@ def _serve_builtin(flags: list[str]) -> int:
     # 2026.10.11549, 14 of 25 tries), and later for readers that stall. It has nothing to save.
     sys.stderr.flush()
     os._exit(0)
+
+
+def _let_log_finish(library: str) -> None:
+    """Wait until llama.cpp's log thread has written what it was given: the reason of a failure is in there.
+
+    Seen to be lost in 1 to 3 of 102 failing starts on a busy computer. There is no public way to ask for it.
+    """
+    import ctypes
+
+    try:
+        llama = ctypes.CDLL(library)
+        main_log = llama["_Z15common_log_mainv"]
+        flush = llama["_Z16common_log_flushP10common_log"]
+    except (OSError, AttributeError):
+        time.sleep(0.1)  # this build has them under other names
+        return
+    main_log.restype = ctypes.c_void_p
+    flush.argtypes = [ctypes.c_void_p]
+    flush(main_log())
 
 
 def _wait_for_stop() -> None:
@@ -215,13 +268,34 @@ def _flash_attention(text: str, engine: Any) -> Any:
     return engine.llama_flash_attn_type[f"LLAMA_FLASH_ATTN_TYPE_{names[text]}"]
 
 
+def _on_or_off(text: str, _engine: Any) -> bool:
+    return {"on": True, "off": False}[text]
+
+
+def _adapters(text: str, engine: Any) -> list[Any]:
+    adapters = []
+    for path in text.split(","):
+        adapter = engine.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = path, 1.0
+        adapters.append(adapter)
+    return adapters
+
+
 _SWITCHES: dict[str, tuple[str, object]] = {
     "--metrics": ("endpoint_metrics", True),
     "--no-slots": ("endpoint_slots", False),
     "--no-ui": ("ui", False),
     "--no-webui": ("ui", False),
     "--no-warmup": ("warmup", False),
+    "--repack": ("no_extra_bufts", False),
+    "-nr": ("no_extra_bufts", True),
     "--no-repack": ("no_extra_bufts", True),
+    "-kvu": ("kv_unified", True),
+    "--kv-unified": ("kv_unified", True),
+    "-no-kvu": ("kv_unified", False),
+    "--no-kv-unified": ("kv_unified", False),
+    # Not llama-server's: measure what the model needs, take no memory for it. See `oracle`.
+    "--no-alloc": ("no_alloc", True),
 }
 
 _VALUES: dict[str, tuple[str, Callable[[str, Any], object]]] = {
@@ -242,6 +316,8 @@ _VALUES: dict[str, tuple[str, Callable[[str, Any], object]]] = {
         (("-ctv", "--cache-type-v"), ("cache_type_v", _cache_type)),
         (("-fa", "--flash-attn"), ("flash_attn_type", _flash_attention)),
         (("-lm", "--load-mode"), ("load_mode", _load_mode)),
+        (("-fit", "--fit"), ("fit_params", _on_or_off)),
+        (("--lora",), ("lora_adapters", _adapters)),
         (("--cache-ram",), ("cache_ram_mib", _whole)),
         (("--sse-ping-interval",), ("sse_ping_interval", _whole)),
         (("-lv", "--verbosity"), ("verbosity", _at_least(0))),

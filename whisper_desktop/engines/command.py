@@ -22,6 +22,9 @@ _SSE_PING_SECONDS = "1"
 _PROMPT_CACHE_MIB = "512"
 """llama.cpp's own 8192 has ended programs on computers with 8 and 16 GB."""
 
+_LOG_SIZES = "4"
+"""The level at which recent builds log what they allocate; in older ones it would log what people say."""
+
 
 def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = None) -> list[str]:
     """The llama-server flags for `spec`, the person's own last, so that they win.
@@ -32,19 +35,36 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
     options: list[list[str]] = [
         ["-m", str(spec.model_path)],
         ["-a", spec.alias],
-        ["-c", str(spec.n_ctx)],
+        # Without a unified cache, the context is divided among the slots.
+        ["-c", str(spec.n_ctx * spec.parallel)],
         ["--host", HOST],
         ["--port", str(port)],
-        ["-np", "1"],
+        ["-np", str(spec.parallel)],
         ["-t", str(spec.threads)],
     ]
+    recent = known is None or "-lm" in known
+    if spec.parallel > 1:
+        options.append(["--no-kv-unified"])
     if spec.n_gpu_layers != "auto":
-        options.append(["-ngl", str(spec.n_gpu_layers)])
-    if known is None or "-lm" in known:
+        # Numbers of our own: without this, the engine measures the model first, and with layers set gives up.
+        options += [["-ngl", str(spec.n_gpu_layers)], ["--fit", "off"]]
+    if recent:
         options.append(["-lm", spec.load_mode])
     elif spec.load_mode == "none":
         options.append(["--no-mmap"])  # until early 2026 this was the spelling; now it is refused
+    if not spec.repack:
+        options.append(["--no-repack"])
+    if spec.cache_type != "f16":
+        options.append(["-ctk", spec.cache_type])
+        if known is None or "--fit" in known:
+            # Values need flash attention, which builds without --fit may not have switched on: there, only
+            # the keys are quantized.
+            options += [["-ctv", spec.cache_type], ["-fa", "on"]]
+    if spec.rpc:
+        options.append(["--rpc", ",".join(spec.rpc)])
     options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"], ["--cache-ram", _PROMPT_CACHE_MIB]]
+    if recent:
+        options.append(["-lv", _LOG_SIZES])
     ours = [option for option in options if known is None or option[0] in known]
     return [word for option in ours for word in option] + list(spec.extra_args)
 

@@ -5,8 +5,9 @@ import contextlib
 import logging
 import logging.handlers
 import re
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 RING_BYTES = 64 * 1024
@@ -18,18 +19,22 @@ _REMOVED = "[removed]"
 _SECRET_SHAPES = re.compile(
     r"(?i:(?<=bearer )|(?<=api[-_]key[=: ]))[^\s\"']{4,}|\b(?:sk|hf|gsk|xai)[-_][A-Za-z0-9_-]{16,}"
 )
+# Without one of these nothing has such a shape. Looking for them costs a twentieth of looking for the shapes,
+# which matters where an engine prints megabytes a second.
+_HINTS = ("bearer ", "api-key", "api_key", "sk-", "sk_", "hf-", "hf_", "xai-", "xai_")
 
 
 class EngineLog:
     """Takes what a process prints, as bytes in any pieces, and gives back lines.
 
-    Belongs to the event loop that feeds it; `tail` may be called from any thread. A file that cannot be
-    written costs a line in the log that says so, never the engine.
+    Belongs to the event loop that feeds it; `tail` and `since` may be called from any thread. A file that
+    cannot be written costs a line in the log that says so, never the engine.
     """
 
     def __init__(
         self, path: Path | None, *, ring_bytes: int = RING_BYTES, file_bytes: int = FILE_BYTES
     ) -> None:
+        self._lock = threading.Lock()
         self._ring: deque[str] = deque()
         self._ring_bytes = ring_bytes
         self._size = 0
@@ -37,6 +42,8 @@ class EngineLog:
         self._partial = b""
         self._secrets: tuple[str, ...] = ()
         self._fresh = asyncio.Event()
+        self._words: tuple[str, ...] = ()
+        self._hears: Callable[[str], bool] = lambda _line: False
         self._file: _LogFile | None = None
         if path is not None:
             self._file = _LogFile(
@@ -57,13 +64,20 @@ class EngineLog:
         """From now on these texts are removed, besides everything that looks like a key."""
         self._secrets = tuple(secret for secret in secrets if secret)
 
+    def listen(self, words: Sequence[str], hears: Callable[[str], bool]) -> None:
+        """From now on `hears` gets every line with one of `words` in it; where it returns True, the line is
+        meant for it alone and does not become a part of the log.
+        """
+        self._words, self._hears = tuple(words), hears
+
     def feed(self, data: bytes) -> None:
         """Take the next piece of output. A line longer than 8 KiB is taken in parts."""
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        if len(self._partial) > _LINE_LIMIT:
-            lines.append(self._partial)
-            self._partial = b""
-        self._take([line.decode("utf-8", "replace").rstrip("\r") for line in lines])
+        whole, newline, partial = (self._partial + data).rpartition(b"\n")
+        if len(partial) > _LINE_LIMIT:
+            whole, partial = whole + newline + partial, b""
+        self._partial = partial
+        if whole or newline:
+            self._take(whole.decode("utf-8", "replace"))
 
     def end(self) -> None:
         """The output has ended: an unfinished line counts as one."""
@@ -72,15 +86,22 @@ class EngineLog:
 
     def note(self, text: str) -> None:
         """Add a line of ours."""
-        self._take([f"whisper: {text}"])
+        self._take(f"whisper: {text}")
 
     def tail(self, lines: int) -> list[str]:
         """The newest lines, oldest first."""
-        return list(self._ring)[-lines:] if lines > 0 else []
+        with self._lock:
+            return list(self._ring)[-lines:] if lines > 0 else []
 
     def since(self, mark: int) -> list[str]:
         """The lines taken after `count` was `mark`, as far as they are still in memory."""
-        return self.tail(self._count - mark)
+        return self.more(mark)[1]
+
+    def more(self, mark: int) -> tuple[int, list[str]]:
+        """The mark for the next call, and the lines taken after `mark` as far as they are still in memory."""
+        with self._lock:
+            count = self._count
+            return count, list(self._ring)[mark - count :] if count > mark else []
 
     async def wait_for_more(self, timeout: float) -> None:
         """Return when new lines have come, or after `timeout` seconds."""
@@ -96,28 +117,42 @@ class EngineLog:
         if self._file is not None:
             self._file.close()
 
-    def _take(self, lines: list[str]) -> None:
-        if not lines:
-            return
-        cleaned = [self._cleaned(line[:_LINE_LIMIT]) for line in lines]
-        self._keep(cleaned)
-        self._write(cleaned)
+    def _take(self, text: str) -> None:
+        """Take whole lines; the last one without its newline."""
+        lines = [line[:_LINE_LIMIT].rstrip("\r") for line in self._cleaned(text).split("\n")]
+        if any(word in text for word in self._words):
+            lines = self._unheard(lines)
+        self._keep(lines)
+        self._write(lines)
         self._fresh.set()
 
-    def _cleaned(self, line: str) -> str:
+    def _unheard(self, lines: list[str]) -> list[str]:
+        """Without the lines that are meant for a listener, each with the empty one that sets it off."""
+        left: list[str] = []
+        for line in lines:
+            if any(word in line for word in self._words) and self._hears(line):
+                if left and not left[-1]:
+                    left.pop()
+            else:
+                left.append(line)
+        return left
+
+    def _cleaned(self, text: str) -> str:
         for secret in self._secrets:
-            line = line.replace(secret, _REMOVED)
-        return _SECRET_SHAPES.sub(_REMOVED, line)
+            text = text.replace(secret, _REMOVED)
+        lower = text.lower()
+        return _SECRET_SHAPES.sub(_REMOVED, text) if any(hint in lower for hint in _HINTS) else text
 
     def _keep(self, lines: list[str]) -> None:
-        self._ring.extend(lines)
-        self._count += len(lines)
-        self._size += sum(len(line) for line in lines)
-        while self._size > self._ring_bytes and len(self._ring) > 1:
-            self._size -= len(self._ring.popleft())
+        with self._lock:
+            self._ring.extend(lines)
+            self._count += len(lines)
+            self._size += sum(map(len, lines))
+            while self._size > self._ring_bytes and len(self._ring) > 1:
+                self._size -= len(self._ring.popleft())
 
     def _write(self, lines: list[str]) -> None:
-        if self._file is None:
+        if self._file is None or not lines:
             return
         try:
             self._file.emit(logging.makeLogRecord({"msg": "\n".join(lines)}))

@@ -1,12 +1,14 @@
 """What our own engine offers: a row in the list of servers, and a specification from the settings."""
 
 import importlib.util
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whisper_desktop.engines.context import choose_context
-from whisper_desktop.engines.find import find_binary
-from whisper_desktop.engines.spec import EngineSpec, default_threads
+from whisper_desktop.engines.builds.found import find_binary
+from whisper_desktop.engines.plan import Plan, Wishes, plan
+from whisper_desktop.engines.repair import changed
+from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.values import (
     IDENTITIES,
@@ -32,7 +34,7 @@ def builtin_server(model: Path | None, status: EngineStatus | None) -> ServerInf
     state = status.state if status is not None and status.engine == BUILTIN else EngineState.STOPPED
     url = status.url or "" if status is not None and state is EngineState.READY else ""
     found, models, detail = _offer(model, state)
-    if state is EngineState.FAILED and status is not None:
+    if status is not None and status.detail and state in (EngineState.FAILED, EngineState.BACKING_OFF):
         detail = status.detail
     return ServerInfo(
         id=BUILTIN,
@@ -54,28 +56,114 @@ def _offer(model: Path | None, state: EngineState) -> tuple[ServerStatus, tuple[
     except OSError:
         return ServerStatus.NO_MODELS, (), f"Its model file is not there: {model}."
     info = ModelInfo(model.stem, loaded=state is EngineState.READY, size_bytes=size)
-    if state is EngineState.STARTING:
-        return ServerStatus.LOADING, (info,), "It is loading its model."
-    awake = (
-        "It is ready." if state is EngineState.READY else "It is asleep and starts with the first question."
+    if state in (EngineState.STARTING, EngineState.BACKING_OFF):
+        return ServerStatus.LOADING, (info,), _SAID[state]
+    return ServerStatus.AVAILABLE, (info,), _SAID.get(state, "It is off and starts with the first question.")
+
+
+_SAID = {
+    EngineState.STARTING: "It is loading its model.",
+    EngineState.READY: "It is ready.",
+    EngineState.SLEEPING: "It sleeps, so that its memory is free, and wakes with the next question.",
+    EngineState.BACKING_OFF: "It ended unexpectedly and is started again in a moment.",
+}
+
+
+_NO_REMOTE = (
+    "The built-in engine cannot use further computers. Install a llama.cpp build, or set "
+    "llm.llamacpp.server_path to a llama-server."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An engine to start, and the plan it follows, with its reasons and what it warns of."""
+
+    spec: EngineSpec
+    plan: Plan
+
+
+def planned_for(
+    model: Path,
+    header: GgufHeader | None,
+    llm: "LLMSettings",
+    resources: ResourceInfo,
+    *,
+    freed_bytes: int = 0,
+    freed_gpu_bytes: int = 0,
+) -> Planned:
+    """Our own engine with the person's model and settings: their llama-server, the one on PATH, or built in.
+
+    Whichever program serves, it is the engine "builtin". Numbers that the person set are obeyed, and repairs
+    that were accepted for this model are kept. What `freed_bytes` of RAM and `freed_gpu_bytes` of graphics
+    memory hold now will be free by then: the engine that this one replaces.
+    """
+    given = llm.llamacpp
+
+    def follow(wishes: Wishes, builtin: bool) -> Plan:
+        return plan(
+            header,
+            resources,
+            wishes,
+            freed_bytes=freed_bytes,
+            freed_gpu_bytes=freed_gpu_bytes,
+            builtin=builtin,
+            remote=bool(given.rpc_servers) and not builtin,
+        )
+
+    binary = find_binary(given.server_path)
+    made = follow(Wishes(given.n_ctx, given.n_gpu_layers, given.cache_type), binary is None)
+    if binary is None and given.rpc_servers and not made.warning:
+        made = replace(made, warning=_NO_REMOTE)
+    spec = EngineSpec(
+        model_path=model.absolute(),
+        alias=model.stem,
+        n_ctx=made.n_ctx,
+        n_gpu_layers=made.n_gpu_layers,
+        threads=made.threads,
+        binary=binary,
+        port=given.engine_port,
+        load_mode=made.load_mode,
+        engine_id=BUILTIN,
+        cache_type=made.cache_type,
+        repack=made.repack,
+        parallel=made.parallel,
+        rpc=given.rpc_servers if binary is not None else (),
+        expected=made.expected,
     )
-    return ServerStatus.AVAILABLE, (info,), awake
+    repaired = changed(spec, given.repairs.get(str(model), ()))
+    if _sized(repaired) == _sized(spec):
+        return Planned(repaired, made)
+    # The numbers of a start that was repaired stay as they are; only what it needs is worked out anew.
+    made = follow(
+        Wishes(
+            repaired.n_ctx,
+            repaired.n_gpu_layers,
+            repaired.cache_type,
+            load_mode=repaired.load_mode,
+            repack=repaired.repack,
+        ),
+        repaired.binary is None,
+    )
+    rpc = repaired.rpc if repaired.binary is not None else ()
+    return Planned(replace(repaired, expected=made.expected, rpc=rpc), made)
+
+
+def _sized(spec: EngineSpec) -> tuple[object, ...]:
+    """What decides how much memory it needs."""
+    return spec.n_ctx, spec.n_gpu_layers, spec.cache_type, spec.load_mode, spec.repack, spec.binary
 
 
 def engine_for(
-    model: Path, header: GgufHeader | None, llm: "LLMSettings", resources: ResourceInfo
+    model: Path,
+    header: GgufHeader | None,
+    llm: "LLMSettings",
+    resources: ResourceInfo,
+    *,
+    freed_bytes: int = 0,
+    freed_gpu_bytes: int = 0,
 ) -> EngineSpec:
-    """Our own engine with the person's model and settings: their llama-server, the one on PATH, or built in.
-
-    Whichever program serves, it is the engine "builtin". Numbers that the person set are obeyed.
-    """
-    given = llm.llamacpp
-    return EngineSpec(
-        model_path=model.absolute(),
-        alias=model.stem,
-        n_ctx=given.n_ctx if given.n_ctx != "auto" else choose_context(header, resources),
-        n_gpu_layers=given.n_gpu_layers,
-        threads=default_threads(resources),
-        binary=find_binary(given.server_path),
-        engine_id=BUILTIN,
-    )
+    """The engine of `planned_for` alone."""
+    return planned_for(
+        model, header, llm, resources, freed_bytes=freed_bytes, freed_gpu_bytes=freed_gpu_bytes
+    ).spec

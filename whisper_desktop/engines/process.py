@@ -77,27 +77,52 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self._transport.close()
         return code
 
-    async def stop(self, deadlines: Deadlines) -> int | None:
+    async def stop(self, deadlines: Deadlines, *, command: bytes = b"") -> int | None:
         """End it: ask, insist, kill. Returns the exit code, or None when not even the last ended it in time.
 
-        The second request matters while another program's answer is being written: llama-server would wait
-        for that answer's next ping, and ends at once when asked again. It has nothing to save.
+        `command` is how it is asked on its standard input instead of by a signal. To insist matters while
+        another program's answer is being written: llama-server would wait for that answer's next ping, and
+        ends at once when it gets a second signal. It has nothing to save.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
+        grace = deadlines.engine_stop_grace
+        asked: tuple[tuple[signal.Signals | bytes, float], ...] = ((_TERMINATE, grace),)
+        if command:
+            asked = ((command, grace), (_TERMINATE, grace + deadlines.engine_poll))
         steps = (
-            (_TERMINATE, deadlines.engine_stop_grace),
+            *asked,
             (_TERMINATE, deadlines.engine_stop_term),
             (_KILL, deadlines.engine_stop_kill),
         )
-        for number, until in steps:
+        for step, until in steps:
             if self.exited.done():
                 break
-            self._signal_group(number)
+            if isinstance(step, bytes):
+                self._write(step)
+            else:
+                self._signal_group(step)
             await asyncio.wait({self.exited}, timeout=max(0.0, started + until - loop.time()))
-        if not self.exited.done():
-            return None
-        return await self.finish(deadlines)
+        return await self._finished(deadlines)
+
+    async def end_now(self, deadlines: Deadlines) -> int | None:
+        """Kill it as `stop` does at last, for one that hangs; returns what that returns."""
+        self.end_tree()
+        await asyncio.wait({self.exited}, timeout=deadlines.engine_stop_kill - deadlines.engine_stop_term)
+        return await self._finished(deadlines)
+
+    async def _finished(self, deadlines: Deadlines) -> int | None:
+        return await self.finish(deadlines) if self.exited.done() else None
+
+    def end_tree(self) -> None:
+        """Kill it and everything it started; its exit is still to come."""
+        self._signal_group(_KILL)
+
+    def _write(self, words: bytes) -> None:
+        """Write to its standard input."""
+        pipe = self._transport.get_pipe_transport(0) if self._transport is not None else None
+        if isinstance(pipe, asyncio.WriteTransport) and not pipe.is_closing():
+            pipe.write(words)
 
     def kill(self) -> None:
         """End it and everything it started, at once, without waiting: for when nobody can wait any more."""
@@ -105,7 +130,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
             self._signal_group(_KILL)
             self._transport.close()
 
-    def _signal_group(self, number: int) -> None:
+    def _signal_group(self, number: signal.Signals) -> None:
         if sys.platform == "win32":
             # There are no signals here, and an engine has nothing to save: closing the job ends them all.
             if self.alive and self._transport is not None:

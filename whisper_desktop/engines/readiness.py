@@ -6,8 +6,9 @@ written one token. llama.cpp answers 200 on /health while every completion fails
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from whisper_desktop.engines.diagnosis import explain
@@ -35,29 +36,48 @@ _NOT_YET = (
 )
 
 
+_VARIES = re.compile(r"0x[0-9a-fA-F]+|\d+")
+_KINDS_MOST = 4096
+
+
 class Progress:
     """How long a start may still take: `engine_start` always, more while it makes progress, but not for ever.
 
-    Progress is a new log line or growing memory; without any for `engine_stall` the start has failed.
+    Progress is more of the model loaded, growing memory, or a new kind of log line, that is one which differs
+    in more than its numbers: a loop that says the same for ever gets nowhere. Without any for `engine_stall`
+    the start has failed. `loaded` is from 0 to 1, None where nothing tells; `peak_bytes` is the most memory
+    that was seen.
     """
 
     def __init__(self, deadlines: Deadlines, clock: Callable[[], float] = time.monotonic) -> None:
+        self.loaded: float | None = None
+        self.peak_bytes: int | None = None
         self._clock = clock
         self._stall = deadlines.engine_stall
         now = clock()
         self._least, self._most = now + deadlines.engine_start, now + deadlines.engine_start_most
         self._moved = now
-        self._lines = 0
+        self._kinds: set[str] = set()
         self._memory = 0
 
-    def see(self, lines: int, memory: int | None) -> None:
-        """Tell how many log lines there are and how much memory (bytes) is resident."""
-        grown = memory is not None and memory >= self._memory + _MEMORY_STEP
-        if lines > self._lines or grown:
+    def see(self, lines: Iterable[str], memory: int | None) -> None:
+        """Tell the new lines of the log, and how much memory (bytes) is resident where that was looked at."""
+        for line in lines:
+            kind = _VARIES.sub("#", line)
+            if kind not in self._kinds and len(self._kinds) < _KINDS_MOST:
+                self._kinds.add(kind)
+                self._moved = self._clock()
+        if memory is not None:
+            self.peak_bytes = max(memory, self.peak_bytes or 0)
+            if memory >= self._memory + _MEMORY_STEP:
+                self._memory = memory
+                self._moved = self._clock()
+
+    def see_loaded(self, share: float) -> None:
+        """Tell how much of the model is loaded, from 0 to 1."""
+        if self.loaded is None or share > self.loaded:
+            self.loaded = share
             self._moved = self._clock()
-        self._lines = max(self._lines, lines)
-        if grown and memory is not None:
-            self._memory = memory
 
     @property
     def left(self) -> float:
@@ -74,21 +94,22 @@ async def prove(
     pid: int,
     log: EngineLog,
     deadlines: Deadlines,
+    progress: Progress | None = None,
 ) -> None:
     """Return when the engine at `address` is ready. Raises `EngineError`; does not see the process's end."""
-    progress = Progress(deadlines)
+    progress = progress or Progress(deadlines)
     quick, slow = deadlines.engine_poll, deadlines.engine_poll * _SLOWEST_POLL
-    pause = quick
+    pause, mark = quick, log.count
     while not await _is_ours(http, spec, address, port):
-        lines = log.count
         await asyncio.sleep(quick)
         await log.wait_for_more(pause - quick)
+        mark, lines = log.more(mark)
         # Memory is looked at only where a load takes long: the first look imports psutil.
-        progress.see(log.count, memory_of(pid) if pause == slow else None)
-        pause = quick if log.count > lines else min(pause * 1.5, slow)
+        progress.see(lines, memory_of(pid) if pause == slow else None)
+        pause = quick if lines else min(pause * 1.5, slow)
         if progress.left <= 0:
             raise explain("start_timeout", spec)
-    await _one_token(http, spec, address, max(progress.left, deadlines.engine_stall))
+    await one_token(http, spec, address, max(progress.left, deadlines.engine_stall))
 
 
 async def _is_ours(http: "Http", spec: EngineSpec, address: EngineAddress, port: int) -> bool:
@@ -110,7 +131,8 @@ async def _is_ours(http: "Http", spec: EngineSpec, address: EngineAddress, port:
     raise explain("foreign_server", spec, port=port)
 
 
-async def _one_token(http: "Http", spec: EngineSpec, address: EngineAddress, limit: float) -> None:
+async def one_token(http: "Http", spec: EngineSpec, address: EngineAddress, limit: float) -> None:
+    """Return when it has written a token, within `limit` seconds. Raises `EngineError`."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0}
     try:
         reply = await http.request(
@@ -122,7 +144,8 @@ async def _one_token(http: "Http", spec: EngineSpec, address: EngineAddress, lim
             total=limit,
         )
     except BackendError as error:
-        raise explain("cannot_answer", spec, detail=error.title) from error
+        cause = "stuck" if error.kind is ErrorKind.TOTAL_TIMEOUT else "cannot_answer"
+        raise explain(cause, spec, detail=error.title) from error
     if reply.status != 200 or not _has_choice(reply):
         raise explain("cannot_answer", spec, detail=_complaint(reply))
 

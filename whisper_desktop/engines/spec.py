@@ -20,13 +20,17 @@ CacheType = Literal["f16", "q8_0"]
 class Expected:
     """What a start should need, as `engines.plan` worked it out; all sizes are bytes, None is unknown.
 
-    `gpu_layers` is how many of the model's `layers` should lie on graphics cards.
+    `weights_bytes`, `cache_bytes` and `compute_bytes` are for all kinds of memory together. `host_bytes` is
+    everything in the computer's own memory, the program included, once a long prompt has filled its buffers;
+    `total_bytes` is that and what lies on graphics cards. `gpu_layers` is how many of the model's `layers`
+    (the output counts as one) should lie on graphics cards.
     """
 
     weights_bytes: int | None = None
     cache_bytes: int | None = None
     compute_bytes: int | None = None
     total_bytes: int | None = None
+    host_bytes: int | None = None
     gpu_layers: int | None = None
     layers: int | None = None
 

@@ -12,7 +12,7 @@ from whisper_desktop.errors import (
     WhisperError,
 )
 from whisper_desktop.llm.decisions import most_actionable, told_apart, what_happened
-from whisper_desktop.values import Attempt, ErrorKind, Reach, SetupGuidance
+from whisper_desktop.values import Attempt, ErrorKind, Reach, Repair, SetupGuidance
 
 Failure = BackendError | ReachError
 
@@ -48,7 +48,14 @@ def nobody_answered(
         attempts=attempts,
         last_error=errors[-1],
         setup_guidance=guidance,
+        repairs=_repairs(errors),
     )
+
+
+def _repairs(errors: Sequence[Failure]) -> tuple[Repair, ...]:
+    """What could mend engines of ours, each once."""
+    offered = [repair for error in errors if isinstance(error, BackendError) for repair in error.repairs]
+    return tuple(dict.fromkeys(offered))
 
 
 def _asks_consent(

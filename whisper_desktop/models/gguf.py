@@ -1,11 +1,14 @@
-"""The metadata of a GGUF file: bounded, and safe against files that are broken or made to harm.
+"""The header of a GGUF file: bounded, and safe against files that are broken or made to harm.
 
-Format: github.com/ggml-org/ggml, docs/gguf.md. Versions 2 and 3 (little endian) are read; tensors are not.
+Format: github.com/ggml-org/ggml, docs/gguf.md. Versions 2 and 3 (little endian) are read: the metadata, and
+what tensors there are; never the weights themselves.
 """
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,23 +17,106 @@ from whisper_desktop.models.catalogue import KvGroup
 
 _MAGIC = b"GGUF"
 _MOST_PAIRS = 10_000
+_MOST_TENSORS = 100_000
+_MOST_PARTS = 1_000
+_MOST_DIMENSIONS = 4  # GGML_MAX_DIMS
+_LARGEST = 2**50  # bytes of one tensor, and its elements
 _LONGEST_TEXT = 1_000_000  # bytes: chat templates are tens of kilobytes
+_LONGEST_NAME = 256  # bytes of a tensor's name; ggml's own limit is 64
 _LONGEST_HEADER = 256_000_000  # bytes: the largest vocabularies take about 20 MB
 _MOST_LAYERS = 10_000
 _LONGEST_KEPT_ARRAY = 4_096  # elements; longer arrays (vocabularies) are passed over
+_CHUNK = 1 << 18  # bytes read at once
 
 _SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
 _TEXT, _ARRAY = 8, 9
+
+_TYPES = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    9: ("Q8_1", 32, 40),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74),
+    18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18),
+    21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136),
+    24: ("I8", 1, 1),
+    25: ("I16", 1, 2),
+    26: ("I32", 1, 4),
+    27: ("I64", 1, 8),
+    28: ("F64", 1, 8),
+    29: ("IQ1_M", 256, 56),
+    30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66),
+    39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36),
+}
+"""ggml_type (ggml.h): its name, the elements of one block, and the bytes of one block (ggml-common.h)."""
+
+_WINDOW_PERIODS = {
+    "afmoe": 4,
+    "cohere2": 4,
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3n": 5,
+    "gpt-oss": 2,
+    "mellum": 4,
+    "plamo3": 8,
+}
+"""One layer in so many keeps every token, where the file does not say which (llama.cpp, src/models)."""
+
+_PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
+_LAYER = re.compile(r"blk\.(\d{1,5})\.")
 
 Scalar = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor: its type as ggml names it, such as "Q4_K", its dimensions innermost first, its bytes."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+    @property
+    def layer(self) -> int | None:
+        """The layer it belongs to, counted from 0; None for embeddings, output and what all layers share."""
+        match = _LAYER.match(self.name)
+        return int(match[1]) if match else None
+
+    @property
+    def rows(self) -> int:
+        """The second dimension: what repacking for the processor goes by."""
+        return self.shape[1] if len(self.shape) > 1 else 1
+
+
+@dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a GGUF file says of itself. `metadata` holds scalars, texts and short arrays."""
+    """What a GGUF file says of itself. `metadata` holds scalars, texts and short arrays.
+
+    For a model in several files it is all of them together. `tensors` is empty where they were not read.
+    """
 
     metadata: Mapping[str, Scalar | tuple[Scalar, ...]]
     file_bytes: int
+    tensors: tuple[Tensor, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -48,32 +134,117 @@ class GgufHeader:
         return self.number("context_length")
 
     @property
-    def kv_groups(self) -> tuple[KvGroup, ...]:
-        """The KV cache as if every layer kept every token (windows need less); () if it does not tell."""
-        layers, width = self.number("block_count"), self.number("embedding_length")
+    def layers(self) -> int | None:
+        """How many repeating layers there are (llama.cpp counts the output as one more); None: not told."""
+        count = self.number("block_count")
+        return count if count is not None and count <= _MOST_LAYERS else None
+
+    @property
+    def layer_cache(self) -> tuple[KvGroup | None, ...]:
+        """The KV cache of each layer; None for one without. () where the file does not tell.
+
+        Follows llama.cpp (llama-hparams.cpp, llama-kv-cache.cpp, src/models): sliding windows, layers that
+        share another one's cache, recurrent layers, latent attention (MLA). Where an architecture's windows
+        are not known, every layer counts as one that keeps every token, which is never too little.
+        """
+        layers, width = self.layers, self.number("embedding_length")
         heads = self._per_layer("attention.head_count", layers, None)
-        if not (layers and width and heads):
+        if not (layers and width and heads and max(heads)):
             return ()
         kv_heads = self._per_layer("attention.head_count_kv", layers, max(heads))
         k_dim = self.number("attention.key_length") or width // max(heads)
         v_dim = self.number("attention.value_length") or k_dim
-        return tuple(KvGroup(1, count, k_dim, v_dim, None) for count in kv_heads if count)
+        if self.number("attention.key_length_mla") and self.number("attention.value_length_mla"):
+            v_dim = 0
+        window = self.number("attention.sliding_window")
+        windowed = self._windowed(layers)
+        keeps = self._layers_with_cache(layers)
+        every = self.number("full_attention_interval") or 1
+        cache: list[KvGroup | None] = []
+        for layer, count in enumerate(kv_heads):
+            if not count or layer >= keeps or (layer + 1) % every:
+                cache.append(None)
+            elif window and windowed[layer]:
+                k_near = self.number("attention.key_length_swa") or k_dim
+                v_near = self.number("attention.value_length_swa") or v_dim
+                cache.append(KvGroup(1, count, k_near, v_near, window))
+            else:
+                cache.append(KvGroup(1, count, k_dim, v_dim, None))
+        return tuple(cache)
+
+    @property
+    def kv_groups(self) -> tuple[KvGroup, ...]:
+        """The KV cache of all layers that have one; () if the file does not tell."""
+        return tuple(group for group in self.layer_cache if group is not None)
+
+    @property
+    def layer_state_bytes(self) -> int:
+        """Bytes that one recurrent layer keeps for one sequence, whatever its length; 0 without such layers.
+
+        n_embd_r and n_embd_s of llama-hparams.cpp, as 32-bit floats.
+        """
+        width = self.number("embedding_length") or 0
+        if head := self.number("wkv.head_size"):
+            return 4 * width * ((self.number("token_shift_count") or 2) + head)
+        if kept := self.number("shortconv.l_cache"):
+            return 4 * width * (kept - 1)
+        inner, state = self.number("ssm.inner_size") or 0, self.number("ssm.state_size") or 0
+        kernel, groups = self.number("ssm.conv_kernel") or 1, self.number("ssm.group_count") or 0
+        return 4 * ((kernel - 1) * (inner + 2 * groups * state) + state * inner)
+
+    def _windowed(self, layers: int) -> tuple[bool, ...]:
+        given = self.metadata.get(f"{self.architecture}.attention.sliding_window_pattern")
+        if isinstance(given, tuple) and len(given) == layers:
+            return tuple(bool(entry) for entry in given)
+        period = given if isinstance(given, int) else _WINDOW_PERIODS.get(self.architecture, 1)
+        return tuple(bool(period) and layer % period < period - 1 for layer in range(layers))
+
+    def _layers_with_cache(self, layers: int) -> int:
+        if self.architecture == "gemma3n":
+            return 20
+        unused = self.number("attention.shared_kv_layers") or self.number("nextn_predict_layers") or 0
+        return layers - unused
 
     def _per_layer(self, key: str, layers: int | None, default: int | None) -> tuple[int, ...]:
         """A number that a file gives once, or once for each layer."""
         value = self.metadata.get(f"{self.architecture}.{key}", default)
         if isinstance(value, tuple):
-            return tuple(entry for entry in value if isinstance(entry, int) and entry >= 0)
+            numbers = (entry for entry in value if isinstance(entry, int) and entry >= 0)
+            return tuple(numbers)[: layers or 0]
         if not isinstance(value, int) or value <= 0 or not layers:
             return ()
-        return (value,) * min(layers, _MOST_LAYERS)
+        return (value,) * layers
 
 
-def read_header(path: Path) -> GgufHeader:
-    """The metadata of the file at `path`. Raises `ModelFileError` with what is wrong with it."""
+def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
+    """The header of the model at `path`, which may be the first of several files.
+
+    `tensors` False reads the metadata alone, and of the first file alone, which is faster. Raises
+    `ModelFileError` with what is wrong with it.
+    """
+    header = _read_file(path, tensors)
+    count = header.metadata.get("split.count")
+    match = _PART.search(path.name)
+    if not tensors or match is None or not isinstance(count, int) or not 1 < count <= _MOST_PARTS:
+        return header
+    parts = [
+        _read_file(path.with_name(f"{path.name[: match.start()]}-{number:05}-of-{match[1]}.gguf"), tensors)
+        for number in range(2, count + 1)
+    ]
+    return GgufHeader(
+        header.metadata,
+        header.file_bytes + sum(part.file_bytes for part in parts),
+        header.tensors + tuple(tensor for part in parts for tensor in part.tensors),
+    )
+
+
+def _read_file(path: Path, tensors: bool) -> GgufHeader:
     try:
         with path.open("rb") as file:
-            return GgufHeader(_Reader(file).metadata(), path.stat().st_size)
+            size = path.stat().st_size
+            reader = _Reader(file, size)
+            metadata = reader.metadata()
+            return GgufHeader(metadata, size, reader.tensors(metadata) if tensors else ())
     except FileNotFoundError:
         raise ModelFileError(
             f"The model file {path.name} is not there.",
@@ -99,9 +270,13 @@ class _Broken(Exception):
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
-        self._read = 0
+        self._size = size
+        self._chunk = b""
+        self._at = 0  # in the chunk
+        self._before = 0  # bytes of the file before the chunk
+        self._tensors = 0
 
     def metadata(self) -> dict[str, Scalar | tuple[Scalar, ...]]:
         if self._bytes(4) != _MAGIC:
@@ -109,9 +284,9 @@ class _Reader:
         version = self._number("<I")
         if version not in (2, 3):
             raise _Broken(f"It says it is version {version} of the format; versions 2 and 3 are known.")
-        self._number("<Q")  # how many tensors
+        self._tensors = self._number("<Q")
         pairs = self._number("<Q")
-        if pairs > _MOST_PAIRS:
+        if pairs > _MOST_PAIRS or self._tensors > _MOST_TENSORS:
             raise _Broken("Its header claims more entries than any model has.")
         found: dict[str, Scalar | tuple[Scalar, ...]] = {}
         for _ in range(pairs):
@@ -120,6 +295,38 @@ class _Reader:
             if value is not None:
                 found[key] = value
         return found
+
+    def tensors(self, metadata: Mapping[str, object]) -> tuple[Tensor, ...]:
+        """What follows the metadata. `metadata` tells how the weights after it are aligned."""
+        entries = [self._tensor() for _ in range(self._tensors)]
+        given = metadata.get("general.alignment", 32)
+        alignment = given if isinstance(given, int) and 0 < given <= 2**20 else 32
+        start = -(-(self._before + self._at) // alignment) * alignment
+        ends = dict(
+            zip(*_neighbours(sorted({offset for *_, offset in entries}), self._size - start), strict=True)
+        )
+        return tuple(
+            Tensor(name, kind, shape, max(0, ends[offset] - offset) if size is None else size)
+            for name, kind, shape, size, offset in entries
+        )
+
+    def _tensor(self) -> tuple[str, str, tuple[int, ...], int | None, int]:
+        """Name, type, dimensions, bytes where the type is known, and where its data begins."""
+        name = self._text(_LONGEST_NAME)
+        count = self._number("<I")
+        if not 0 < count <= _MOST_DIMENSIONS:
+            raise _Broken(f"One of its tensors has {count} dimensions.")
+        shape = struct.unpack(f"<{count}Q", self._bytes(8 * count))
+        kind, offset = struct.unpack("<IQ", self._bytes(12))
+        elements = prod(shape)
+        if not 0 < elements <= _LARGEST or max(shape) > _LARGEST or offset > _LARGEST:
+            raise _Broken("It claims a tensor that is larger than any model's.")
+        if kind not in _TYPES:
+            return name, f"type {kind}", shape, None, offset
+        label, block, size = _TYPES[kind]
+        if shape[0] % block:
+            raise _Broken(f"One of its tensors cannot be of the type {label}, as it claims.")
+        return name, label, shape, elements // block * size, offset
 
     def _value(self, kind: int) -> Scalar | tuple[Scalar, ...] | None:
         if kind == _TEXT:
@@ -132,8 +339,7 @@ class _Reader:
         if count <= _LONGEST_KEPT_ARRAY:
             return tuple(self._text() if inner == _TEXT else self._scalar(inner) for _ in range(count))
         if inner == _TEXT:
-            for _ in range(count):
-                self._skip(self._number("<Q"))
+            self._skip_texts(count)
         else:
             self._skip(count * struct.calcsize(self._format(inner)))
         return None
@@ -152,24 +358,53 @@ class _Reader:
         value: int = struct.unpack(layout, self._bytes(struct.calcsize(layout)))[0]
         return value
 
-    def _text(self) -> str:
+    def _text(self, longest: int = _LONGEST_TEXT) -> str:
         length = self._number("<Q")
-        if length > _LONGEST_TEXT:
+        if length > longest:
             raise _Broken("Its header holds a text that is far too long.")
         return self._bytes(length).decode("utf-8", "replace")
 
+    def _skip_texts(self, count: int) -> None:
+        """Pass over `count` texts. Vocabularies have hundreds of thousands, so this works on the chunk."""
+        while count:
+            chunk, at, end = self._chunk, self._at, len(self._chunk) - 8
+            while count and at <= end:
+                following = at + 8 + int.from_bytes(chunk[at : at + 8], "little")
+                if following > len(chunk):
+                    break
+                at, count = following, count - 1
+            self._at = at
+            if count:
+                self._skip(self._number("<Q"))
+                count -= 1
+
     def _bytes(self, count: int) -> bytes:
-        self._count(count)
-        data = self._file.read(count)
-        if len(data) < count:
-            raise _Broken("It ends in the middle of its header: the download was cut short.")
+        end = self._at + count
+        if end > len(self._chunk):
+            self._count(count)
+            self._before += self._at
+            self._chunk = self._chunk[self._at :] + self._file.read(max(count, _CHUNK))
+            self._at, end = 0, count
+            if end > len(self._chunk):
+                raise _Broken("It ends in the middle of its header: the download was cut short.")
+        data = self._chunk[self._at : end]
+        self._at = end
         return data
 
     def _skip(self, count: int) -> None:
-        self._count(count)
-        self._file.seek(count, 1)
+        end = self._at + count
+        if end > len(self._chunk):
+            self._count(count)
+            self._before += end
+            self._file.seek(self._before)
+            self._chunk, end = b"", 0
+        self._at = end
 
     def _count(self, count: int) -> None:
-        self._read += count
-        if self._read > _LONGEST_HEADER:
+        if self._before + self._at + count > _LONGEST_HEADER:
             raise _Broken("Its header is larger than that of any model.")
+
+
+def _neighbours(offsets: list[int], end: int) -> tuple[list[int], list[int]]:
+    """The offsets, and for each where the next one, or the file, begins."""
+    return offsets, [*offsets[1:], end] if offsets else []

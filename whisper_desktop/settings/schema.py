@@ -143,12 +143,14 @@ class LlamaCppSettings(_BackendSection):
     sleep_under_pressure: Flag = _setting(
         True,
         "Sleep when memory is short",
-        "Whether an idle engine gives its memory back as soon as other programs need it.",
+        "Whether the engine gives its memory back two minutes after the last question when other programs "
+        "need it.",
     )
     sleep_on_battery: Flag = _setting(
         False,
         "Sleep on battery",
-        "Whether an idle engine gives its memory back at once while the computer runs on its battery.",
+        "Whether the engine gives its memory back two minutes after the last question while the computer "
+        "runs on its battery.",
     )
     repairs: ChangesByModel = _setting(
         {},

@@ -197,8 +197,19 @@ class Desktop(QObject):
             self.quit()
         elif action == "backend":
             self.choose(value if isinstance(value, str) else None)
+        elif action == "sleep":
+            self._free_memory()
         elif action in _WINDOWS:
             self.show_window(action)
+
+    def _free_memory(self) -> None:
+        if self._app is not None:
+            self.bridge.spawn(self._put_to_sleep(self._app))
+
+    async def _put_to_sleep(self, app: "App") -> None:
+        if not await self.bridge.run(app.free_memory()):
+            self._tray.notify("Nothing was freed.", "The engine is answering. Try again when it has finished.")
+        self.refresh()
 
     def choose(self, backend: str | None) -> None:
         """Switch the backend; the next message uses it."""

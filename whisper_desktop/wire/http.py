@@ -104,9 +104,12 @@ class Http:
         headers: Mapping[str, str],
         connect: float | None = None,
         introduce: "Introduce | None" = None,
+        *,
+        redirects: bool = False,
     ) -> StreamReply:
         """What `request` and `stream` stand on: the caller has to close the reply. Raises like `request`.
 
+        With `redirects` a redirect is an answer like any other, not an error: nobody here follows it.
         `introduce` is awaited where no kept connection can carry the request, before a new one does: it
         asks who is there, over a connection that is then kept, and raises where it is somebody else.
         """
@@ -124,7 +127,7 @@ class Http:
         reply = await self._connections.send(
             target.address, target.reach, allowed, method, headers, body, connect, introduce
         )
-        if 300 <= reply.status < 400:
+        if 300 <= reply.status < 400 and not redirects:
             reply.close()
             raise _redirected(target.address, reply.status, reply.headers.get("location", ""))
         return reply

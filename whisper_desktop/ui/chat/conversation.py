@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import Session, failure_of
-from whisper_desktop.control.changes import allow_server
+from whisper_desktop.control.changes import allow_server, repair_engine
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import rows
@@ -87,14 +87,22 @@ class Conversation(QObject):
             self.again()
         elif server is not None:
             number = self._model.rowCount() - 1
-            self._spawn(self._allow_server(server.place, number, self._model.row(number)))
+            self._spawn(self._after(allow_server(server.place), number, self._model.row(number)))
 
-    async def _allow_server(self, place: str, number: int, row: Row) -> None:
+    def repair(self, repair: str) -> None:
+        """Accept a repair of our engine, and ask again."""
+        if not self.busy:
+            number = self._model.rowCount() - 1
+            self._spawn(self._after(repair_engine(repair), number, self._model.row(number)))
+
+    async def _after(self, change: Coroutine[object, object, None], number: int, row: Row) -> None:
+        """Make a change on the core's loop, then ask the last question again."""
+
         def still_last() -> bool:  # the message may have been taken back, or another one sent, meanwhile
             return self._model.rowCount() == number + 1 and self._model.row(number) is row
 
         try:
-            await self._bridge.run(allow_server(place))
+            await self._bridge.run(change)
         except WhisperError as error:
             if not still_last():
                 raise

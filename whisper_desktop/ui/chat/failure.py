@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 from whisper_desktop.errors import ConsentRequired, WhisperError
-from whisper_desktop.ui.chat.rows import remedies
+from whisper_desktop.ui.chat.rows import REPAIR, remedies
 from whisper_desktop.ui.theme import L, M, S
 from whisper_desktop.ui.widgets import Instruction, plain, secondary
 
@@ -31,8 +31,9 @@ def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], .
     return tuple(offered)
 
 
-_OF_THE_LAST = ("retry", "allow", "edit")
-"""What asks the last question again or takes it back: of no use where another one was asked since."""
+def _asks_again(action: str) -> bool:
+    """Whether it asks the last question again or takes it back: of no use where another was asked since."""
+    return action in ("retry", "allow", "edit") or action.startswith(REPAIR)
 
 
 class FailureCard(QWidget):
@@ -75,7 +76,7 @@ class FailureCard(QWidget):
             inside.addWidget(self._details)
         for sentence in _next_steps(error):
             inside.addWidget(Instruction(sentence))
-        offered = [each for each in actions_for(error, guide=guide) if last or each[0] not in _OF_THE_LAST]
+        offered = [each for each in actions_for(error, guide=guide) if last or not _asks_again(each[0])]
         inside.addLayout(self._buttons(offered, folded=bool(tried) and not asks))
         if not asks:
             inside.addWidget(self._details)

@@ -194,7 +194,10 @@ def offers(row: Row) -> tuple[tuple[str, str], ...]:
 
 def remedies(error: WhisperError) -> tuple[tuple[str, str], ...]:
     """What removes the cause of an error, where this app can do that, as (action, label)."""
-    consent = failure_of(error).consent
+    failure = failure_of(error)
+    consent = failure.consent
+    if mending := tuple((f"{REPAIR}{each.id}", each.label) for each in failure.repairs if each.change):
+        return mending[:_MOST_REPAIRS]
     if consent is not None and consent.needed is not None:
         where = "the cloud" if consent.needed is Reach.CLOUD else consent.needed.words
         return (("allow", f"Allow {where} in this chat"),)
@@ -202,6 +205,11 @@ def remedies(error: WhisperError) -> tuple[tuple[str, str], ...]:
         return (("allow", f"Allow {server.name}"),)
     return _REMEDIES.get(getattr(error, "kind", None), ())
 
+
+REPAIR = "repair:"
+"""Begins the action that accepts a repair of our engine; its id follows."""
+
+_MOST_REPAIRS = 2  # buttons beside "Try again": more would be a menu
 
 _CHANGE = ("edit", "Change the message")
 _REMEDIES: dict[ErrorKind | None, tuple[tuple[str, str], ...]] = {

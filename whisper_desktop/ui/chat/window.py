@@ -26,6 +26,7 @@ from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.composer import Composer
 from whisper_desktop.ui.chat.conversation import Conversation
 from whisper_desktop.ui.chat.layout import Style
+from whisper_desktop.ui.chat.rows import REPAIR
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 from whisper_desktop.ui.chat.view import TranscriptView
 from whisper_desktop.ui.theme import XL, XS, L, M, S
@@ -166,6 +167,8 @@ class ChatWindow(AppWindow):
             self.conversation.again()
         elif action == "allow":
             self.conversation.allow(self.model.row(number).error)
+        elif action.startswith(REPAIR):
+            self.conversation.repair(action.removeprefix(REPAIR))
         elif action == "edit":
             self._edit_last()
         else:

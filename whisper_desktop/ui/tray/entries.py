@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class Entry:
     """One line of a menu.
 
-    `action` is what happens on a click ("chat", "backend", "setup", "settings", "logs", "quit", None for a
-    line that only informs); `value` goes with it. `detail` stands beside the text. `checked` None means: not
-    a choice. `children` make it a submenu. A `separator` has nothing else.
+    `action` is what happens on a click ("chat", "backend", "sleep", "setup", "settings", "logs", "quit", None
+    for a line that only informs); `value` goes with it. `detail` stands beside the text. `checked` None
+    means: not a choice. `children` make it a submenu. A `separator` has nothing else.
     """
 
     text: str = ""
@@ -38,6 +38,7 @@ def menu_entries(state: "AppState", choices: "Sequence[BackendChoice]") -> tuple
         SEPARATOR,
         Entry("New chat", "chat"),
         Entry("Backend", children=backend_entries(choices)),
+        *((Entry("Free memory now", "sleep", detail=state.memory),) if state.memory else ()),
         SEPARATOR,
         Entry("Setup…", "setup"),
         Entry("Settings…", "settings"),

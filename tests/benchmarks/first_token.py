@@ -1,0 +1,187 @@
+"""From the click to the first token: our own start of an engine, against the same engine started by hand.
+
+By hand means the least that a script can do: the same program with the same flags, `/health` every 10 ms, then
+one streamed question. Ours is what a person's first question does: the engine is off, the backend starts it,
+ours has proved itself, the question is streamed. Both end with the first text. They run in turns, on both real
+engines, with a model that loads at once and with one that takes about a second.
+
+"first" is the first start since the app began, which also asks the program for its options; "again" is every
+later one. Run it with `python3 packaging/dev.py bench first_token` on an idle machine.
+"""
+
+import asyncio
+import gc
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+from tests.benchmarks._measure import medians, shuffled, table, verdict
+from tests.engines.tiny_model import write_tiny_model
+from tests.models.sparse_gguf import Shape, write_sparse
+from tests.reference_engine import missing
+from whisper_desktop.backends import create_backend
+from whisper_desktop.engines import EngineSpec, make_engine
+from whisper_desktop.engines.builds import describe
+from whisper_desktop.engines.command import child_folder, engine_flags
+from whisper_desktop.engines.launch import free_port
+from whisper_desktop.values import Deadlines, GenerationConfig, Message, Role, TextDelta
+from whisper_desktop.wire.http import Http
+
+PAIRS = 15
+AIM, MUST = 1.05, 1.5
+POLL = 0.01  # seconds between two looks by hand
+QUESTION = "Hello"
+SECOND = Shape(16, 2048, 32, 8, 64, 8192, 32_768, tied=True, context=8192)
+"""A model of about 0.7 GB."""
+
+BY_HAND, AGAIN, FIRST = "by hand", "ours, again", "ours, first"
+
+XLLAMACPP = """
+import sys, threading
+import xllamacpp
+from xllamacpp import CommonParams, Server
+params = CommonParams()
+params.model.path, params.port, params.n_ctx = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+params.hostnames, params.n_parallel, params.cpuparams.n_threads = ["127.0.0.1"], 1, int(sys.argv[4])
+params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+params.no_extra_bufts = sys.argv[5] == "off"
+server = Server(params)
+threading.Event().wait()
+"""
+
+Start = Callable[[], Awaitable[float]]
+
+
+async def main() -> bool:
+    """Measure, and print a table for each engine and model; whether what must be met is met."""
+    met = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["WHISPER_HOME"] = str(Path(folder) / "home")
+        models = {
+            "loads at once": write_tiny_model(Path(folder) / "tiny.gguf"),
+            "loads for a second": write_sparse(Path(folder) / "second.gguf", SECOND),
+        }
+        async_http = Http()
+        try:
+            for engine, binary in engines():
+                for name, model in models.items():
+                    spec = EngineSpec(model, name, n_ctx=2048, threads=1, binary=binary, repack=False)
+                    met.append(await compare(f"{engine}, a model that {name}", spec, async_http))
+        finally:
+            await async_http.aclose()
+    return all(met)
+
+
+def engines() -> Iterator[tuple[str, Path | None]]:
+    """What is measured: the name of the engine and its program, None for the built-in one."""
+    yield "built-in engine", None
+    if reason := missing():
+        print(f"Without llama-server: {reason}")
+    else:
+        yield "llama-server", Path(os.environ["WHISPER_TEST_LLAMA_SERVER"])
+
+
+async def compare(title: str, spec: EngineSpec, http: Http) -> bool:
+    """One table; whether what must be met is met."""
+    flags = None if spec.binary is None else (await describe.ask(spec.binary, Deadlines())).flags
+    kinds: dict[str, Start] = {
+        BY_HAND: lambda: by_hand(spec, flags),
+        AGAIN: lambda: ours(spec, http),
+    }
+    if spec.binary is not None:
+        kinds[FIRST] = lambda: ours(spec, http, first=True)
+    middle = medians(await in_turns(kinds))
+    table(f"Until the first text: {title} (median of {PAIRS})", middle, BY_HAND, unit="ms", per=1e3)
+    return verdict("ours, again", middle[AGAIN] / middle[BY_HAND], must=MUST, aim=AIM)
+
+
+async def in_turns(kinds: Mapping[str, Start]) -> dict[str, list[float]]:
+    """The seconds that each start of each kind tells; what they do afterwards is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in kinds}
+    for turn in range(PAIRS + 1):
+        for name in shuffled(kinds):
+            gc.collect()
+            seconds = await kinds[name]()
+            if turn > 0:  # the first round warms up
+                taken[name].append(seconds)
+    return taken
+
+
+async def ours(spec: EngineSpec, client: Http, *, first: bool = False) -> float:
+    """The seconds of a first question to an engine that is off."""
+    if first:
+        describe._answers.clear()
+    engine = make_engine(spec, http=client)
+    backend = create_backend({"backend": "builtin"}, http=client, engine=engine)
+    asked = [Message(Role.USER, QUESTION)]
+    config = GenerationConfig(max_tokens=16, temperature=0)
+    started = time.perf_counter()
+    try:
+        async with aclosing(backend.generate_stream(asked, config)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and event.text:
+                    return time.perf_counter() - started
+    finally:
+        await engine.stop()
+    raise AssertionError("there was no text")
+
+
+async def by_hand(spec: EngineSpec, flags: frozenset[str] | None) -> float:
+    """The same, with nothing but the program. Blocks, since nothing else runs meanwhile."""
+    port = free_port()
+    if spec.binary is None:
+        told = (str(spec.model_path), str(port), str(spec.n_ctx), str(spec.threads), "off")
+        command = [sys.executable, "-c", XLLAMACPP, *told]
+    else:
+        command = [str(spec.binary), *engine_flags(spec, port, flags)]
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=child_folder(), stderr=subprocess.DEVNULL) as process:
+        try:
+            while not _is_healthy(port):
+                time.sleep(POLL)  # noqa: ASYNC251 - as a script does
+            _read_first_text(port)
+            return time.perf_counter() - started
+        finally:
+            process.kill()
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _read_first_text(port: int) -> None:
+    asked = [{"role": "user", "content": QUESTION}]
+    body = {"messages": asked, "stream": True, "max_tokens": 16, "temperature": 0}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
+        )
+        for line in connection.getresponse():
+            if line.startswith(b"data: {"):
+                choices = json.loads(line[6:])["choices"]
+                if choices and choices[0]["delta"].get("content"):
+                    return
+    finally:
+        connection.close()
+    raise AssertionError("there was no text")
+
+
+if __name__ == "__main__":
+    random.seed()
+    sys.exit(not asyncio.run(main()))

@@ -1,0 +1,142 @@
+"""What a llama-server program can do, as it says itself. It is a stranger: everything about it is bounded."""
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_desktop.engines.command import child_folder, scrubbed
+from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.process import spawn
+from whisper_desktop.values import Deadlines
+
+_OUTPUT_LIMIT = 1_000_000
+_MOST_LINES = 20_000
+"""llama-server's help has about 1 500 lines."""
+
+_QUOTED_LIMIT = 200
+_MIB = 2**20
+_FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
+# `  CUDA0: NVIDIA GeForce RTX 4090 (24080 MiB, 23000 MiB free)`, as llama.cpp's common/arg.cpp prints it.
+_DEVICE = re.compile(r"^ +(\S+): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """What a llama-server says of itself. `flags` are those that its help lists, with and without values."""
+
+    version: str
+    flags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A graphics processor that a build can use: "CUDA0", "NVIDIA GeForce RTX 4090", sizes in bytes."""
+
+    id: str
+    name: str
+    total_bytes: int
+    free_bytes: int
+
+
+class NotUsable(Exception):
+    """The program cannot be run or is not a llama-server; the text is a sentence that says what it did."""
+
+
+_Mark = tuple[Path, int, int, int]
+_answers: dict[_Mark, Binary] = {}
+_devices: dict[_Mark, tuple[Device, ...]] = {}
+
+
+async def ask(binary: Path, deadlines: Deadlines) -> Binary:
+    """What `binary` says of itself, asked once for each version of the file. Raises `NotUsable`."""
+    mark = await _mark(binary)
+    if mark not in _answers:
+        version = await _output(binary, "--version", deadlines)
+        _answers[mark] = parse(version, await _output(binary, "--help", deadlines))
+    return _answers[mark]
+
+
+async def devices(binary: Path, deadlines: Deadlines) -> tuple[Device, ...]:
+    """The graphics processors that `binary` can use, asked once for each version of the file.
+
+    Apart from `ask`, which every start needs: this loads the drivers, which can take seconds. Raises
+    `NotUsable`.
+    """
+    mark = await _mark(binary)
+    if mark not in _devices:
+        _devices[mark] = parse_devices(await _output(binary, "--list-devices", deadlines))
+    return _devices[mark]
+
+
+async def _mark(binary: Path) -> _Mark:
+    try:
+        stat = await asyncio.to_thread(binary.stat)
+    except OSError as error:
+        raise NotUsable(f"The system says: {error.strerror}.") from None
+    # The change time too: files from an archive keep their time of modification, whatever they replace.
+    return binary, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def parse(version_text: str, help_text: str) -> Binary:
+    """From the outputs of `--version` and `--help`. Raises `NotUsable` when they are not a llama-server's."""
+    flags = flags_in(help_text)
+    if not {"--model", "--port", "--ctx-size"} <= flags:
+        said = next((line.strip() for line in help_text.splitlines() if line.strip()), "")
+        quoted = f" It says: {said[:_QUOTED_LIMIT].rstrip('.')}." if said else ""
+        raise NotUsable(f"Its help does not list the options of a llama-server.{quoted}")
+    version = next((line for line in version_text.splitlines() if line.startswith("version:")), "")
+    return Binary(version.removeprefix("version:").strip()[:_QUOTED_LIMIT] or "unknown", flags)
+
+
+def flags_in(help_text: str) -> frozenset[str]:
+    """The flags at the start of the help's entries: `-c,    --ctx-size N     size of the prompt context`."""
+    entries = (line for line in help_text.splitlines() if line.startswith("-"))
+    return frozenset(flag for line in entries for flag in _FLAG.findall(re.split(r" {2,}(?![- ])", line)[0]))
+
+
+def parse_devices(text: str) -> tuple[Device, ...]:
+    """From the output of `--list-devices`; the drivers' own messages around the list are passed over.
+
+    So are libraries that are listed as devices without memory, such as BLAS.
+    """
+    found = (_DEVICE.match(line) for line in text.splitlines())
+    listed = (
+        Device(match[1], match[2].strip(), int(match[3]) * _MIB, int(match[4]) * _MIB)
+        for match in found
+        if match
+    )
+    return tuple(device for device in listed if device.total_bytes)
+
+
+async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
+    """What the program prints, on either output. It and everything it started are ended at the deadline."""
+    log = EngineLog(None, ring_bytes=_OUTPUT_LIMIT)
+    try:
+        process = await spawn([str(binary), flag], env=scrubbed(os.environ), folder=child_folder(), log=log)
+    except OSError as error:
+        raise NotUsable(f"The system says: {error.strerror}.") from None
+    flood = asyncio.create_task(_more_than(_MOST_LINES, log, deadlines.engine_ask))
+    try:
+        ends: set[asyncio.Future[int] | asyncio.Future[None]] = {process.exited, flood}
+        await asyncio.wait(ends, timeout=deadlines.engine_ask, return_when=asyncio.FIRST_COMPLETED)
+        if process.alive:
+            process.kill()
+            await asyncio.wait({process.exited}, timeout=deadlines.drain)
+            raise NotUsable(
+                f"It prints without an end when asked for {flag}."
+                if log.count > _MOST_LINES
+                else f"It did not answer to {flag} within {deadlines.engine_ask:g} s."
+            )
+        await process.finish(deadlines)
+    finally:
+        flood.cancel()
+        process.kill()
+    return "\n".join(log.since(0))
+
+
+async def _more_than(lines: int, log: EngineLog, patience: float) -> None:
+    """Return when the log has grown beyond `lines`."""
+    while log.count <= lines:
+        await log.wait_for_more(patience)

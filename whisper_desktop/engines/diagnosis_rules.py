@@ -1,0 +1,385 @@
+"""The lines of llama.cpp's log that prove a cause, and what they mean in words for a person. Plain values.
+
+Asked in order, each about all lines that can tell (see `log_lines`): the most precise come first, because
+one failure leaves several lines. The texts are those of llama.cpp's sources; the tests' samples say which of
+them have been seen printed, and which could only be read there.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A cause, the line that proves it, and its three sentences; `{0}`, `{1}` are the pattern's groups.
+
+    `{model}` is the model's file name, `{context}` its context in words, `{program}` who serves it.
+    `besides` is what another line must say as well. `option` is the number of the group that names one of
+    the person's own options, or a value of one.
+    """
+
+    cause: str
+    pattern: re.Pattern[str]
+    title: str
+    detail: str
+    next_step: str
+    sizes: bool = False  # the groups are sizes as llama.cpp prints them
+    besides: re.Pattern[str] | None = None
+    option: int | None = None
+
+
+def _rule(
+    cause: str,
+    pattern: str,
+    title: str,
+    detail: str,
+    next_step: str,
+    *,
+    sizes: bool = False,
+    besides: str | None = None,
+    option: int | None = None,
+) -> Rule:
+    other = re.compile(besides) if besides else None
+    return Rule(cause, re.compile(pattern), title, detail, next_step, sizes, other, option)
+
+
+_GET_ANOTHER = "Download the file again, or choose another model."
+_NEWER = "Use a newer engine, or choose another model."
+_LESS = "Close something, use a shorter context, or choose a smaller model."
+_WRONG_PATH = "Correct llm.llamacpp.server_path in the settings, or remove it to use the built-in engine."
+
+_OPTIONS = (
+    _rule(
+        "gpu_unusable",
+        r"failed to initialize (?:CUDA|ROCm|MUSA): (.+)",
+        "The graphics card cannot be used.",
+        "Its driver says: {0}.",
+        "Update the graphics driver and restart the computer, or use the processor only.",
+        besides=r"invalid device: |no usable GPU",
+    ),
+    _rule(
+        "bad_flag",
+        r"error: invalid argument: (\S+)",
+        "{program} does not know the option {0}.",
+        "It is not among the options that this version offers.",
+        "Remove it from the engine's extra options in the settings.",
+        option=0,
+    ),
+    _rule(
+        "bad_flag",
+        r'error while handling (?:argument|environment variable) "(.+?)": (.+)',
+        "{program} cannot use the value given for {0}.",
+        "It says: {1}.",
+        "Correct that option in the settings.",
+        option=0,
+    ),
+    _rule(
+        "extra_file",
+        r"failed to load (?:multimodal model|draft model|lora adapter),? '(.+?)'",
+        "A further file that belongs to the model cannot be loaded: {0}.",
+        "It is named in the engine's extra options; it was moved, or does not fit the model.",
+        "Correct that option in the settings, or remove it.",
+        option=0,
+    ),
+)
+
+_PROGRAM = (
+    _rule(
+        "binary_missing",
+        r"whisper: cannot run '(.+)': No such file or directory",
+        "The llama-server program is not there: {0}.",
+        "It, or what it needs to start, was moved or removed.",
+        _WRONG_PATH,
+    ),
+    _rule(
+        "binary_not_executable",
+        r"whisper: cannot run '(.+)': (.+)",
+        "{0} cannot be run.",
+        "The system says: {1}.",
+        "Set llm.llamacpp.server_path to a llama-server for this computer, or remove it.",
+    ),
+    _rule(
+        "builtin_missing",
+        r"whisper: the built-in engine cannot be loaded: (No module named .*)",
+        "The built-in engine is not installed.",
+        "This installation has no xllamacpp ({0}).",
+        "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
+    ),
+    _rule(
+        "port_taken",
+        r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)",
+        "Port {0} is taken by another program, so the engine cannot listen there.",
+        "",
+        "End that program, or let the engine choose a port of its own.",
+    ),
+    _rule(
+        "computer_lost",
+        r"ggml-rpc\.cpp:\d+: (?:Failed to connect to|RPC handshake failed for) (\S+)",
+        "The other computer that helps with this model does not answer: {0}.",
+        "Its rpc-server is not running, of another version, or cannot be reached.",
+        "Start it there, or let this computer carry the whole model.",
+    ),
+    _rule(
+        "computer_lost",
+        r"Remote RPC server crashed or returned malformed response|RPC server version mismatch",
+        "Another computer that helps with this model stopped working for it.",
+        "Its rpc-server ended, or is of another version.",
+        "Start it there again, or let this computer carry the whole model.",
+    ),
+    _rule(
+        "killed",
+        r"Received second interrupt, terminating immediately",
+        "{program} was told to stop by another program.",
+        "",
+        "Send the message again: the engine starts anew.",
+    ),
+)
+
+_MODEL = (
+    _rule(
+        "model_missing",
+        r"failed to open GGUF file '(.+?)' \(No such file or directory\)",
+        "The model file is not there: {0}.",
+        "It was moved, renamed or removed.",
+        "Choose the file again in Setup, or download the model.",
+    ),
+    _rule(
+        "model_unreadable",
+        r"failed to open GGUF file '(.+?)' \((.+)\)",
+        "The model file cannot be opened: {0}.",
+        "The system says: {1}.",
+        "Allow this account to read the file, or choose another one.",
+    ),
+    _rule(
+        "model_unreadable",
+        r"error loading model: read error: (.+)|gguf\w*: read error: (.+)",
+        "The model file {model} cannot be read to its end.",
+        "The system says: {0}.",
+        "Check the disk that it lies on, or download the file again.",
+    ),
+    _rule(
+        "not_a_model",
+        r"invalid magic characters: '(.*)', expected 'GGUF'",
+        "{model} is not a model file.",
+        "A GGUF file starts with the letters GGUF; this one starts with something else.",
+        "Choose a .gguf file, or download the model again.",
+    ),
+    _rule(
+        "not_a_model",
+        r"model must be loaded with the first split",
+        "{model} is a later part of a model that comes in several files.",
+        "The engine begins with the first one and finds the others beside it.",
+        "Choose the file whose name has 00001 in it.",
+    ),
+    _rule(
+        "not_a_model",
+        r"CLIP cannot be used as main model",
+        "{model} is only the part of a model that sees pictures.",
+        "It belongs beside the model itself.",
+        "Choose the larger file; this one goes into the engine's extra options as --mmproj.",
+    ),
+    _rule(
+        "model_corrupt",
+        r"failed to read magic",
+        "The model file {model} is empty or cut off.",
+        "Not even its first letters are there; a download was probably interrupted.",
+        _GET_ANOTHER,
+    ),
+    _rule(
+        "unsupported_model",
+        r"this GGUF file is version (\d+) but this software only supports up to version (\d+)",
+        "The model file {model} is newer than {program} can read.",
+        "It has version {0} of the format; this engine knows versions up to {1}.",
+        _NEWER,
+    ),
+    _rule(
+        "unsupported_model",
+        r"GGUFv1 is no longer supported|mismatch between the host and model endianness",
+        "The model file {model} is in a form that no engine here reads.",
+        "It is of the very first version of the format, or made for another kind of computer.",
+        "Download a current version of the model, or choose another one.",
+    ),
+    _rule(
+        "unsupported_model",
+        r"tensor '.+' has invalid ggml type (\d+)",
+        "{program} does not know how the weights in {model} are stored.",
+        "They are of type {0}: the model is newer than the engine, or the file is damaged.",
+        "Use a newer engine, or download the file again.",
+    ),
+    _rule(
+        "model_corrupt",
+        r"gguf_init_from_(?:reader|file\w*|ptr): (.+)",
+        "The model file {model} is damaged or cut off.",
+        "Its header cannot be read ({0}).",
+        _GET_ANOTHER,
+    ),
+    _rule(
+        "model_corrupt",
+        r"tensor '(.+)' data is not within the file bounds",
+        "The model file {model} is incomplete.",
+        "A part of it ({0}) lies beyond the end of the file; a download was probably interrupted.",
+        _GET_ANOTHER,
+    ),
+    _rule(
+        "model_corrupt",
+        r"unexpectedly reached end of file|tensors with invalid data|tensor '.+' has invalid data"
+        r"|corrupted model: \d+ tensors expected",
+        "The model file {model} is damaged or cut off.",
+        "Its weights cannot be used as they are.",
+        _GET_ANOTHER,
+    ),
+    _rule(
+        "unsupported_model",
+        r"(?:unknown|unsupported) (?:model architecture|pre-tokenizer type|tokenizer): '(.*)'",
+        "{program} does not know this kind of model ({0}).",
+        "The model is newer than the engine, or of a kind that llama.cpp does not run.",
+        _NEWER,
+    ),
+    _rule(
+        "unsupported_model",
+        r"error loading model: (?:error loading model \w+: )?((?:\w+: )?(?:tensor '.+' (?:not found"
+        r"|has wrong)|missing tensor|wrong number of tensors|key not found|array key not found).*)",
+        "{program} cannot use the model {model}.",
+        "The file is not what the engine expects ({0}): it is newer or older than the engine, or damaged.",
+        "Use a newer engine, or download the file again.",
+    ),
+    _rule(
+        "chat_template",
+        r"chat_templates_init: error: (.+)|chat template parsing error: (.+)",
+        "{program} cannot read how {model} wants its conversations written.",
+        "The chat template inside the file has a mistake, or is newer than the engine ({0}).",
+        "Use a newer engine, or download a corrected version of the model.",
+    ),
+    _rule(
+        "cache_type",
+        r"([KV]) cache type (\w+) with block size \d+ does not divide|"
+        r"quantized V cache (?:was requested|requires)",
+        "The smaller form of the conversation's memory does not fit this model.",
+        "Its attention heads have a size that the form cannot divide, or flash attention is off.",
+        "Use the full form.",
+    ),
+)
+
+_GPU_BUFFER = r"(?:CUDA|ROCm|Vulkan|SYCL|MUSA|CANN|OpenCL)\d+|MTL\d+|Metal"
+
+_GPU = (
+    _rule(
+        "gpu_out_of_memory",
+        r"(?:cudaMalloc|hipMalloc) failed: out of memory|(?:CUDA|ROCm|MUSA) error: out of memory"
+        r"|CUBLAS_STATUS_ALLOC_FAILED|(?i:out_?of_?device_?memory|kIOGPU\w*OutOfMemory)"
+        r"|Metal buffer of \d+ bytes \(out of memory\)|ggml_metal\w*: error: failed to allocate buffer"
+        rf"|(?:failed|unable) to allocate (?:{_GPU_BUFFER})\w* buffer",
+        "The graphics card has not enough free memory for this model.",
+        "With {context}, it needs more than is free there.",
+        "Close programs that use the graphics card, use a shorter context, or put fewer layers on it.",
+    ),
+    _rule(
+        "gpu_unusable",
+        r"(?:CUDA|ROCm|MUSA) error: (.*(?:driver version is insufficient|unsupported toolchain"
+        r"|no kernel image|kernel image is invalid|no (?:CUDA|ROCm)-capable device|forward compatibility"
+        r"|not yet initialized|unsupported display driver|ARCH_MISMATCH|invalid device function).*)"
+        r"|rocBLAS error: (.+)|ERROR: ((?:CUDA|HIP) kernel \S+ has no device code.+?)(?:\.|$)"
+        r"|(ErrorIncompatibleDriver|Vulkan 1\.2 required|does not support 16-bit storage)"
+        r"|(failed to (?:initialize the Metal library|create Metal library))",
+        "This build of the engine and the graphics driver do not fit together.",
+        "The driver or the card is older than the build wants ({0}).",
+        "Update the graphics driver, use another build of the engine, or the processor only.",
+    ),
+    _rule(
+        "driver",
+        r"(?:CUDA|ROCm|MUSA) error: (.+)|(device lost on .+|ErrorDeviceLost)"
+        r"|ggml_metal\w*: error: (command buffer \d+ failed with status \d+)"
+        r"|(backend is in error state from a previous command buffer failure)",
+        "The graphics card stopped working for the engine.",
+        "Its driver says: {0}.",
+        "Send the message again: the engine starts anew. If it happens again, use the processor only.",
+    ),
+)
+
+_MEMORY = (
+    _rule(
+        "out_of_memory",
+        r"(?:failed|unable) to allocate RPC\d*\[(\S+?)\]",
+        "The other computer that helps with this model has not enough memory: {0}.",
+        "With {context}, its part of the model does not fit there.",
+        "Close something there, use a shorter context, or choose a smaller model.",
+    ),
+    _rule(
+        "out_of_memory",
+        r"insufficient memory \(attempted to allocate +([\d.]+) MB\)",
+        "There is not enough memory for this model.",
+        "With {context}, it asked for {0} in one piece and the system refused.",
+        _LESS,
+        sizes=True,
+    ),
+    _rule(
+        "out_of_memory",
+        r"Resource temporarily unavailable|Thread creation failed|can't start new thread",
+        "There is not enough memory for this model.",
+        "The system refused it another thread: memory, or the number of processes allowed, is used up.",
+        _LESS,
+    ),
+    _rule(
+        "out_of_memory",
+        r"bad_alloc|[Cc]annot allocate memory|failed to allocate (?:buffer|compute|CPU)|unable to allocate"
+        r"|MemoryError|failed to map segment|out of memory|failed to allocate +[\d.]+ MB"
+        r"|mem_buffer != NULL|posix_memalign failed|[Pp]aging file is too small|Not enough memory resources",
+        "There is not enough memory for this model.",
+        "Loading it with {context} needs more than the system gives.",
+        _LESS,
+    ),
+    _rule(
+        "disk_full",
+        r"No space left on device|There is not enough space on the disk",
+        "The disk is full.",
+        "The engine could not write what it needs to.",
+        "Free some space, then try again.",
+    ),
+)
+
+_REST = (
+    _rule(
+        "library_missing",
+        r"error while loading shared libraries: (\S+): .+|Library not loaded: (\S+)",
+        "{program} cannot start: {0} is missing.",
+        "The program needs this system library.",
+        "Install it, or remove llm.llamacpp.server_path to use the built-in engine.",
+    ),
+    _rule(
+        "library_missing",
+        r"(?:version `(\S+?)' not found|symbol lookup error: .+?: (.+))",
+        "{program} does not fit this system's libraries.",
+        "It was built for a newer or another system ({0}).",
+        "Use a build for this system, or remove llm.llamacpp.server_path to use the built-in engine.",
+    ),
+    _rule(
+        "library_missing",
+        r"whisper: the built-in engine cannot be loaded: (.+)",
+        "The built-in engine cannot be loaded.",
+        "The system says: {0}.",
+        "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
+    ),
+    _rule(
+        "model_corrupt",
+        r"error loading model: (.+)",
+        "{program} cannot load the model {model}.",
+        "It says: {0}.",
+        _GET_ANOTHER,
+    ),
+    _rule(
+        "aborted",
+        r"(GGML_ASSERT\(.+\) failed)|^\S+\.(?:cpp|c|cu|cuh|mm?|h|hpp):\d+: (.+)",
+        "{program} gave up because of a mistake of its own.",
+        "A check inside it failed: {0}.",
+        "Send the message again: the engine starts anew. If it happens again, use another build of it.",
+    ),
+    _rule(
+        "aborted",
+        r"terminate called after throwing an instance of '(.+)'|uncaught exception of type (.+)",
+        "{program} gave up because of a mistake of its own.",
+        "Nothing in it dealt with an error ({0}).",
+        "Send the message again: the engine starts anew. If it happens again, use another build of it.",
+    ),
+)
+
+RULES = (*_OPTIONS, *_PROGRAM, *_MODEL, *_GPU, *_MEMORY, *_REST)

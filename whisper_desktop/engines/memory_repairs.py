@@ -1,0 +1,147 @@
+"""Repairs that make an engine need less memory, each with the bytes it saves, where they are known. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from whisper_desktop.engines.evidence import Evidence
+from whisper_desktop.engines.own_options import no_flash_attention, overriding
+from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.models.fit import kv_cache_bytes
+from whisper_desktop.values import GB, Repair
+
+_LEAST_CONTEXT = 2048
+_FEWER = 0.75  # of the layers stay on the graphics card
+
+_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
+"""Per element of the KV cache; q8_0 keeps 32 of them in a block of 34 bytes (ggml-common.h)."""
+
+_BLOCK = 32
+_REPACKED = 0.7
+"""Of the weights' bytes: what llama.cpp's repacked second copy takes beside a mapped file (measured)."""
+
+_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A repair and the bytes that it saves; None is unknown."""
+
+    repair: Repair
+    saves: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an engine needed, by its model's header and its log, else by the plan. None is unknown."""
+
+    spec: EngineSpec
+    evidence: Evidence
+
+    @property
+    def context(self) -> int | None:
+        """The context of one slot, in tokens."""
+        header = self.evidence.header
+        return self.spec.n_ctx or (header.train_ctx if header is not None else None)
+
+    @property
+    def weights(self) -> int | None:
+        """Bytes of the model's weights."""
+        header, plan = self.evidence.header, self.spec.expected
+        return (plan.weights_bytes if plan else None) or (header.file_bytes if header is not None else None)
+
+    @property
+    def layers(self) -> tuple[int | None, int | None]:
+        """How many layers were on graphics cards, and how many there are."""
+        for line in reversed(self.evidence.lines):
+            if match := _OFFLOADED.search(line):
+                return int(match[1]), int(match[2])
+        given, plan = self.spec.n_gpu_layers, self.spec.expected
+        layers = plan.layers if plan else None
+        if given == "auto":
+            return (plan.gpu_layers if plan else None), layers
+        return (min(given, layers) if layers else given), layers
+
+    def cache(self, context: int | None) -> int | None:
+        """Bytes of the KV cache at this context."""
+        header, plan, now = self.evidence.header, self.spec.expected, self.context
+        if context is None:
+            return None
+        if header is not None and header.kv_groups:
+            each = _BYTES[self.spec.cache_type]
+            return kv_cache_bytes(header.kv_groups, context * self.spec.parallel, bytes_per_element=each)
+        planned = plan.cache_bytes if plan else None
+        return planned * context // now if planned is not None and now else None
+
+
+def smaller_context(need: Need) -> Offer | None:
+    """Half of it, down to the next power of two, which is what contexts usually are."""
+    context = need.context
+    if context is None or context <= _LEAST_CONTEXT or overriding(need.spec.extra_args, "n_ctx"):
+        return None
+    shorter = max(_LEAST_CONTEXT, 2 ** ((context // 2).bit_length() - 1))
+    now, then = need.cache(context), need.cache(shorter)
+    saves = now - then if now is not None and then is not None else None
+    repair = Repair(
+        "smaller_context",
+        "Use a shorter context",
+        f"{shorter:,} instead of {context:,} tokens{_saved(saves)}. "
+        "The model forgets the beginning of a long conversation sooner.",
+        change=f"n_ctx={shorter}",
+    )
+    return Offer(repair, saves)
+
+
+def quantized_cache(need: Need) -> Offer | None:
+    """q8_0, where the model's attention heads can be divided into its blocks (llama-context.cpp)."""
+    spec, header = need.spec, need.evidence.header
+    groups = header.kv_groups if header is not None else ()
+    divides = groups and all(group.k_dim % _BLOCK == group.v_dim % _BLOCK == 0 for group in groups)
+    refused = overriding(spec.extra_args, "cache_type") or no_flash_attention(spec.extra_args)
+    if spec.cache_type != "f16" or not divides or refused:
+        return None
+    now = need.cache(need.context)
+    saves = round(now * (1 - _BYTES["q8_0"] / _BYTES["f16"])) if now is not None else None
+    repair = Repair(
+        "quantized_cache",
+        "Keep conversations in half the memory",
+        f"8 instead of 16 bits for each remembered number{_saved(saves)}. Barely noticeable.",
+        change="cache_type=q8_0",
+    )
+    return Offer(repair, saves)
+
+
+def no_repack(need: Need) -> Offer | None:
+    """Where the file is mapped: read into memory once, the weights have no second copy anyway."""
+    spec, weights = need.spec, need.weights
+    if not spec.repack or "mmap" not in spec.load_mode or overriding(spec.extra_args, "repack"):
+        return None
+    saves = round(weights * _REPACKED) if weights is not None else None
+    repair = Repair(
+        "no_repack",
+        "Do not rearrange the weights",
+        f"The weights stay as they are in the file{_saved(saves)}. Long texts are read more slowly.",
+        change="repack=off",
+    )
+    return Offer(repair, saves)
+
+
+def fewer_layers(need: Need) -> Offer | None:
+    """A quarter of them back into the computer's own memory."""
+    on_card, layers = need.layers
+    if on_card is None or on_card < 2 or overriding(need.spec.extra_args, "n_gpu_layers"):
+        return None
+    fewer = int(on_card * _FEWER)
+    saves = None
+    if need.weights is not None and layers:
+        saves = round((need.weights + (need.cache(need.context) or 0)) * (on_card - fewer) / layers)
+    repair = Repair(
+        "fewer_layers",
+        "Put less of the model on the graphics card",
+        f"{fewer} instead of {on_card} layers{_saved(saves)}. Answers come more slowly.",
+        change=f"n_gpu_layers={fewer}",
+    )
+    return Offer(repair, saves)
+
+
+def _saved(saves: int | None) -> str:
+    return f": saves about {saves / GB:.1f} GB" if saves is not None and saves >= GB / 20 else ""

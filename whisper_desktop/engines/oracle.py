@@ -1,0 +1,148 @@
+"""Asking a real engine what a model would need, without loading it: exact where our own arithmetic is not.
+
+llama.cpp can lay out a model without taking memory for it. `llama-fit-params`, which comes with llama-server,
+prints the result; the built-in engine logs it on the way to a load, which is then given up. Either runs as a
+child that is bound to us, for less than a second.
+"""
+
+import asyncio
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_desktop.engines.command import child_command, child_folder, scrubbed
+from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.process import spawn
+from whisper_desktop.engines.spec import CacheType, EngineSpec
+from whisper_desktop.values import Deadlines
+
+_MIB = 2**20
+_OUTPUT_LIMIT = 1_000_000
+_FIT_PARAMS = "llama-fit-params.exe" if sys.platform == "win32" else "llama-fit-params"
+_ANSWER = re.compile(r"^(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9}) *$")
+_TABLE = "memory breakdown [MiB]"
+_ROW = re.compile(r"\| +- (\S.*?) +\|.*?\d+ = +(\d{1,9}) \+ +(\d{1,9}) \+ +(\d{1,9})")
+_HOST = "Host"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNeed:
+    """What would lie on one device, in bytes, told in whole MiB. "Host" is the computer's own memory."""
+
+    device: str
+    weights: int
+    cache: int
+    compute: int
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return self.weights + self.cache + self.compute
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an engine says a model needs, and which one said so: "llama-fit-params" or "builtin".
+
+    Without the program itself and its vocabulary, and without second copies of repacked weights. The compute
+    buffers of llama-fit-params are larger than a server's, which reads one answer from a batch and not all.
+    """
+
+    devices: tuple[DeviceNeed, ...]
+    source: str
+
+    @property
+    def total(self) -> int:
+        """On all devices together, in bytes."""
+        return sum(device.total for device in self.devices)
+
+
+async def needs(
+    model: Path,
+    *,
+    n_ctx: int,
+    binary: Path | None = None,
+    cache_type: CacheType = "f16",
+    n_gpu_layers: int | str = "auto",
+    parallel: int = 1,
+    deadlines: Deadlines | None = None,
+) -> Needs | None:
+    """What `model` would need with `n_ctx` tokens for each of `parallel` slots; None where no engine tells.
+
+    Asks the `llama-fit-params` beside `binary`, else the built-in engine. Waits `Deadlines.engine_ask` for
+    each; raises nothing for what they do.
+    """
+    flags = ["-m", str(model), "-c", str(n_ctx * parallel), "-np", str(parallel), "--no-repack"]
+    if cache_type != "f16":
+        flags += ["-ctk", cache_type, "-ctv", cache_type, "-fa", "on"]
+    if n_gpu_layers != "auto":
+        flags += ["-ngl", str(n_gpu_layers)]
+    deadlines = deadlines or Deadlines()
+    beside = _beside(binary) if binary is not None else None
+    if beside is not None:
+        lines = await _said(beside, model, [*flags, "--fit-print", "on"], deadlines)
+        if found := read_answer(lines):
+            return Needs(found, "llama-fit-params")
+    # Nothing is to be loaded: an adapter that is not there ends it in good order after all is laid out.
+    layout = ["--no-alloc", "-lm", "none", "--no-warmup", "--fit", "on", "-lv", "4"]
+    given_up = ["--lora", f"{model}.none", "--port", "0"]
+    found = read_table(await _said(None, model, [*flags, *layout, *given_up], deadlines))
+    return Needs(found, "builtin") if found else None
+
+
+def _beside(binary: Path) -> Path | None:
+    """The program that comes with this llama-server, which may be a link into its folder."""
+    try:
+        places = (binary.parent / _FIT_PARAMS, binary.resolve().parent / _FIT_PARAMS)
+        return next((place for place in places if os.access(place, os.X_OK)), None)
+    except OSError:
+        return None
+
+
+async def _said(program: Path | None, model: Path, flags: Sequence[str], deadlines: Deadlines) -> list[str]:
+    """What a program, or the built-in engine, prints until it ends; nothing when it does not in time."""
+    log = EngineLog(None, ring_bytes=_OUTPUT_LIMIT)
+    spec = EngineSpec(model, model.stem, n_ctx=0, binary=program)
+    command = child_command(spec, list(flags), owner_pid=os.getpid(), nonce=secrets.token_hex(8))
+    try:
+        process = await spawn(command, env=scrubbed(os.environ), folder=child_folder(), log=log)
+    except OSError:
+        return []
+    try:
+        await asyncio.wait({process.exited}, timeout=deadlines.engine_ask)
+        if process.alive:
+            return []
+        await process.finish(deadlines)
+        return log.since(0)
+    finally:
+        if process.alive:
+            await process.end_now(deadlines)
+
+
+def read_answer(lines: Iterable[str]) -> tuple[DeviceNeed, ...]:
+    """The devices in what `llama-fit-params --fit-print on` prints; () when it printed something else."""
+    found = tuple(_device(match) for line in lines if (match := _ANSWER.match(line)))
+    return found if found and found[-1].device == _HOST else ()
+
+
+def read_table(lines: Iterable[str]) -> tuple[DeviceNeed, ...]:
+    """The devices in the first table of memory that an engine logs; () without one."""
+    found: list[DeviceNeed] = []
+    inside = False
+    for line in lines:
+        match = _ROW.search(line)
+        if inside and match:
+            found.append(_device(match))
+        elif inside:
+            break
+        inside = inside or _TABLE in line
+    return tuple(found)
+
+
+def _device(match: re.Match[str]) -> DeviceNeed:
+    weights, cache, compute = (int(match[group]) * _MIB for group in (2, 3, 4))
+    return DeviceNeed(match[1].split(" (", 1)[0], weights, cache, compute)
