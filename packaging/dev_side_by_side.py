@@ -22,11 +22,12 @@ _RESULTS = re.compile(rb"(?:\S+ )?([.sxXFE]+) +\[ *(\d+)%\]")
 
 
 class Run(NamedTuple):
-    """A pytest run: its name, the whole command, and its environment."""
+    """A pytest run: its name, the whole command, its environment, and the seconds that it may take."""
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
+    limit_s: float
 
 
 class Tally:
@@ -46,11 +47,11 @@ class Tally:
         return f"{self._percent} %" + (f" ({self._failed} failed)" if self._failed else "")
 
 
-def side_by_side(runs: Sequence[Run], *, limit_s: float, cwd: Path) -> list[tuple[int, float]]:
+def side_by_side(runs: Sequence[Run], cwd: Path) -> list[tuple[int, float]]:
     """Runs all of them at the same time; the exit status of each, and the seconds it took.
 
-    One that is still there after `limit_s` seconds is stopped (status 1); the others go on. When this is
-    interrupted, all are stopped, and what they have printed so far is shown.
+    One that reaches its time limit is stopped (status 1), and the others go on. When this is interrupted, all
+    are stopped, and what they have printed so far is shown.
     """
     progress = Progress(time.monotonic())
     with contextlib.ExitStack() as stack:
@@ -64,7 +65,7 @@ def side_by_side(runs: Sequence[Run], *, limit_s: float, cwd: Path) -> list[tupl
             progress.show(", ".join(one.how_far() for one in going_on))
             time.sleep(_LOOK_EVERY_S)
             for one in going_on:
-                if one.has_ended() or one.seconds() > limit_s:
+                if one.has_ended() or one.is_late():
                     progress.clear()
                     one.end()
         return [(one.code or 0, one.seconds()) for one in started]
@@ -75,7 +76,7 @@ class _Started:
 
     def __init__(self, run: Run, output: Path, cwd: Path) -> None:
         self.code: int | None = None
-        self._name = run.name
+        self._run = run
         self._output = output
         self._seen = 0
         self._tally = Tally()
@@ -99,11 +100,15 @@ class _Started:
                 if line.endswith(b"\n"):
                     self._tally.read(line)
                     self._seen += len(line)
-        return f"{self._name} {self._tally}"
+        return f"{self._run.name} {self._tally}"
 
     def has_ended(self) -> bool:
         """Whether it has ended by itself."""
         return self._process.poll() is not None
+
+    def is_late(self) -> bool:
+        """Whether its time is over."""
+        return self.seconds() > self._run.limit_s
 
     def end(self) -> None:
         """Stops it unless it has ended by itself, and shows what it printed; the second time nothing."""
@@ -113,9 +118,9 @@ class _Started:
         self._child.close()
         self._ended = time.monotonic()
         self.code = self._process.returncode if by_itself else _STOPPED
-        say(f"\n{self._name} ({duration(self.seconds())}):")
+        say(f"\n{self._run.name} ({duration(self.seconds())}):")
         with self._output.open("rb") as output:
             shutil.copyfileobj(output, sys.stdout.buffer)
         sys.stdout.flush()
         if not by_itself:
-            say(f"{self._name}: stopped after {duration(self.seconds())}.")
+            say(f"{self._run.name}: stopped after {duration(self.seconds())}.")

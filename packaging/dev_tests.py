@@ -31,7 +31,9 @@ _LAST_FAILED = "v/cache/lastfailed"
 _XVFB_OPTIONS = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
 
 UI_TESTS = "tests/ui"
-PROGRAM_TESTS = ("tests/engines", "tests/cli", "tests/control", "tests/app", "tests/integration")
+PROGRAM_TESTS = tuple(
+    f"tests/{room}" for room in ("engines", "guide", "cli", "control", "app", "integration")
+)
 """These take about as long as all other tests without Qt, and run beside them.
 
 No two tests that run side by side may need the same port, screen or file. So no test listens on a port that
@@ -173,10 +175,11 @@ def _run_side_by_side(groups: Round, environment: Mapping[str, str]) -> list[Ver
                 group.name,
                 [*_pytest(group), *colour, "-o", f"cache_dir={caches}/{number}"],
                 {**environment, "WHISPER_TEST_PORTS": f"{number}/{len(groups)}"},
+                _TESTS_LIMIT_S,
             )
             for number, group in enumerate(groups)
         ]
-        ended = side_by_side(runs, limit_s=_TESTS_LIMIT_S, cwd=Path(ROOT))
+        ended = side_by_side(runs, Path(ROOT))
         _remember_failures([Path(caches, str(number)) for number in range(len(groups))])
     return [Verdict(group.name, *each) for group, each in zip(groups, ended, strict=True)]
 

@@ -7,6 +7,7 @@ what the guide says comes from the guide. Look at every picture afterwards: that
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.integration.worlds import closed_port  # noqa: E402 - after the line that makes it importable
+from tests.engines.tiny_model import write_tiny_model  # noqa: E402 - after the line that makes it importable
+from tests.integration.worlds import closed_port  # noqa: E402
 from tests.servers.launch import start  # noqa: E402
 from tests.ui.desktop.screen import Program, Screen, wait_for  # noqa: E402
 
@@ -44,6 +46,8 @@ def budget(days: int, a_day: float = 60) -> float:
 | Intercidades | 9:39 | 19 € |
 
 Three days come to about 225 €."""
+
+_TOO_LITTLE = 1_300_000_000  # bytes of memory, for an engine that needs 1.6 GB
 
 
 class Studio:
@@ -144,7 +148,7 @@ def tray(studio: Studio) -> None:
         time.sleep(2)  # the first scan; nothing on the screen tells its end
         program.choose("Down", "Down", "Right", "Down")
         wait_for("submenu", lambda: any("Automatic" in text for text in program.ask("menu")))
-        studio.picture([640, 0, 640, 190], "tray-menu")
+        studio.picture([640, 0, 640, 210], "tray-menu")
         studio.screen.keys("Escape", "Escape")
 
 
@@ -189,6 +193,22 @@ def consent(studio: Studio) -> None:
             studio.window(program, "chat", "chat-consent")
 
 
+def engine(studio: Studio) -> None:
+    """Our own engine, which has too little memory for the context that is set: what would mend it."""
+    studio.setup_is_done()
+    studio.env["WHISPER_GGUF_MODEL_PATH"] = str(write_tiny_model(studio.home / "qwen3.5-4b.gguf"))
+    studio.env["WHISPER_LLM__LLAMACPP__N_CTX"] = "1572864"
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_TOO_LITTLE, hard))  # the app and its engine inherit it
+    try:
+        with studio.app() as program:
+            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
+            wait_for("repairs", lambda: "Use a shorter context" in buttons(program, "chat"))
+            studio.window(program, "chat", "chat-repair")
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 def guide(studio: Studio) -> None:
     """Nothing answers, so the guide does: the failure, then a conversation with the real demo model."""
     studio.setup_is_done()
@@ -230,6 +250,7 @@ SHOTS: dict[str, Callable[[Studio], None]] = {
     "chat": with_server(chat, ANSWER),
     "restart": restart,
     "consent": consent,
+    "engine": engine,
     "guide": guide,
     "windows": windows,
 }

@@ -7,6 +7,7 @@ import sys
 
 ENGINE_CHILD = "--engine-child"
 MACHINE_CHILD = "--machine-child"
+PROGRAM_GUARD = "--program-guard"
 BACKGROUND = "--background"
 
 
@@ -24,6 +25,10 @@ def main(argv: list[str] | None = None) -> int:
         from whisper_desktop.machine.child import main as look
 
         return look("".join(arguments[1:2]))
+    if arguments[:1] == [PROGRAM_GUARD]:
+        from whisper_desktop.engines.programs.guard import main as guard
+
+        return guard(arguments[1:])
     if arguments in ([], [BACKGROUND]):
         from whisper_desktop.machine.display import has_display
 

@@ -55,7 +55,8 @@ class SecretsError(WhisperError):
 class ReachError(WhisperError):
     """A request would have left the reach that is allowed. Nothing was sent.
 
-    `attempts` are all tries of a chain that stopped here, `setup_guidance` what else could be done.
+    `attempts` are all tries of a chain that stopped here, `setup_guidance` what else could be done, `repairs`
+    what could mend an engine of ours that was among them.
     """
 
     kind = ErrorKind.CONSENT_REQUIRED
@@ -68,10 +69,12 @@ class ReachError(WhisperError):
         *,
         attempts: tuple[Attempt, ...] = (),
         setup_guidance: SetupGuidance | None = None,
+        repairs: tuple[Repair, ...] = (),
     ) -> None:
         super().__init__(title, detail, next_step)
         self.attempts = attempts
         self.setup_guidance = setup_guidance
+        self.repairs = repairs
 
 
 class ConsentRequired(ReachError):
@@ -86,8 +89,11 @@ class ConsentRequired(ReachError):
         needed: Reach | None = None,
         attempts: tuple[Attempt, ...] = (),
         setup_guidance: SetupGuidance | None = None,
+        repairs: tuple[Repair, ...] = (),
     ) -> None:
-        super().__init__(title, detail, next_step, attempts=attempts, setup_guidance=setup_guidance)
+        super().__init__(
+            title, detail, next_step, attempts=attempts, setup_guidance=setup_guidance, repairs=repairs
+        )
         self.needed = needed
 
 
@@ -155,7 +161,10 @@ class LLMConnectionError(WhisperError):
 
 
 class Interrupted(WhisperError):
-    """An answer broke off after part of it had been shown: `partial_text`. `kind` says why it ended."""
+    """An answer broke off after part of it had been shown: `partial_text`. `kind` says why it ended.
+
+    `repairs` are what could mend an engine of ours that gave it.
+    """
 
     def __init__(
         self,
@@ -166,11 +175,13 @@ class Interrupted(WhisperError):
         partial_text: str = "",
         kind: ErrorKind = ErrorKind.STREAM_CUT,
         attempts: tuple[Attempt, ...] = (),
+        repairs: tuple[Repair, ...] = (),
     ) -> None:
         super().__init__(title, detail, next_step)
         self.partial_text = partial_text
         self.kind = kind
         self.attempts = attempts
+        self.repairs = repairs
 
 
 class FeatureNotEnabledError(WhisperError):
@@ -182,8 +193,11 @@ class DependencyError(WhisperError):
 
 
 class EngineError(WhisperError):
-    """A server process of ours cannot run. `cause` is a short stable word: see `engines.diagnosis`.
+    """A server process of ours cannot run, or what belongs to it, or to another program's, cannot be done.
 
+    `cause` is a short stable word. `engines.diagnosis` lists those of an engine, and `engines.pool` hands
+    them on. `engines.builds` (build_...) and `engines.programs` (not_running, app_moved ...) have words of
+    their own, each beside its sentences in the module that raises it.
     `repairs` are what a person can accept with one click, the likeliest to help first.
     """
 

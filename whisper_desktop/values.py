@@ -719,7 +719,7 @@ class Deadlines:
     clock_drift: float = 5.0
     listing: float = 5.0
     engine_start: float = 120.0
-    engine_start_most: float = 1800.0
+    engine_start_most: float = 3600.0
     engine_stall: float = 120.0
     engine_ask: float = 10.0
     engine_poll: float = 0.025

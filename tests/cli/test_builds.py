@@ -6,71 +6,59 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from tests.cli.program import Program, Result
+from tests.cli.here import run_here
+from tests.cli.program import PATIENCE_S, Program, Result
+from tests.engines.builds import conftest as of_builds
 from tests.engines.builds.forge import Forge
+from tests.engines.builds.programs import placed, working_server
 from tests.engines.builds.programs import program as put_program
-from tests.engines.builds.programs import working_server
 from tests.ports import closed_port
-from tests.servers.fixtures import ServerFactory
-from whisper_desktop.cli.main import commands
-from whisper_desktop.cli.running import Failed
+from whisper_desktop.engines.builds import keep
 from whisper_desktop.settings.paths import resource
 
 Builds = Callable[..., Result]
 
-
-@pytest.fixture
-def forge(servers: ServerFactory, tmp_path: Path) -> Forge:
-    folder = tmp_path / "releases"
-    folder.mkdir()
-    return Forge(folder, servers("release_server", "--folder", str(folder)), "ggml-org/llama.cpp")
+common_forge, forge = of_builds.common_forge, of_builds.forge
 
 
 @pytest.fixture
-def builds(program: Program, forge: Forge) -> Builds:
-    """`builds("list")` runs `engine builds list` with the forge as the place where builds are listed."""
+def here(program: Program, forge: Forge) -> Builds:
+    """`here("list")` runs `engine builds list` in this process, with the forge as the place where builds are
+    listed, which `program` has too.
+    """
     program.env["WHISPER_LLM__LLAMACPP__BUILD_INDEX"] = forge.index
 
     def run(*args: str, **more: str) -> Result:
-        return program.run("engine", "builds", *args, env=more)
+        return run_here(program, "engine", "builds", *args, **more)
 
     return run
 
 
 @pytest.fixture
-def here(program: Program, forge: Forge, monkeypatch: pytest.MonkeyPatch) -> Builds:
-    """The same in this process, which is quicker: for what needs no process of its own."""
+def before(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """b100 is installed and in use."""
     monkeypatch.setenv("WHISPER_HOME", str(program.home))
-    monkeypatch.setenv("WHISPER_LLM__LLAMACPP__BUILD_INDEX", forge.index)
-    program.env["WHISPER_LLM__LLAMACPP__BUILD_INDEX"] = forge.index
-
-    def run(*args: str, **more: str) -> Result:
-        done = CliRunner().invoke(commands, ["engine", "builds", *args], env=more)
-        assert done.exception is None or isinstance(done.exception, Failed | SystemExit), done.exception
-        return Result(done.exit_code, done.stdout_bytes, done.stderr)
-
-    return run
+    with keep.changing():
+        placed("b100-cpu", working_server("b100 (scripted)"))
 
 
-def test_the_real_program_installs_upgrades_and_goes_back(builds: Builds, forge: Forge) -> None:
+def test_the_real_program_installs_without_a_terminal(here: Builds, forge: Forge, program: Program) -> None:
     forge.publish("b100")
-    first = builds("install", "--yes")
-    assert first.code == 0, first.err
-    assert "b100-cpu" in first.out
-    assert "to download" in first.out
+    done = program.run("engine", "builds", "install", "--yes")
+    assert done.code == 0, done.err
+    assert "b100-cpu" in done.out
+    assert "to download" in done.out
+    assert "b100-cpu is installed" in done.out
+
+
+@pytest.mark.usefixtures("before")
+def test_builds_are_upgraded_listed_used_and_removed(here: Builds, forge: Forge) -> None:
     forge.publish("b101")
-    second = builds("install", "--yes", "--json").json
-    assert (second["name"], second["current"], second["says"]) == ("b101-cpu", True, "b101 (scripted)")
-    assert builds("rollback", "--json").json["name"] == "b100-cpu"
-
-
-def test_builds_are_listed_used_and_removed(here: Builds, forge: Forge) -> None:
-    assert "installed no build" in here("list").out
-    for tag in ("b100", "b101"):
-        forge.publish(tag)
-        assert here("install", "--yes").code == 0
+    upgraded = here("install", "--yes", "--json").json
+    assert (upgraded["name"], upgraded["current"], upgraded["says"]) == ("b101-cpu", True, "b101 (scripted)")
+    assert here("rollback", "--json").json["name"] == "b100-cpu"
+    here("rollback")
     listed = here("list", "--json").json["builds"]
     assert [(row["name"], row["current"], row["previous"]) for row in listed] == [
         ("b101-cpu", True, False),
@@ -83,24 +71,25 @@ def test_builds_are_listed_used_and_removed(here: Builds, forge: Forge) -> None:
     assert here("remove", "b100-cpu", "--json").json == {"removed": "b100-cpu", "current": "b101-cpu"}
     assert "built-in engine is used" in here("remove", "b101-cpu").out
     assert here("rollback").code == 1
+    assert "installed no build" in here("list").out
     unknown = here("use", "b7")
     assert (unknown.code, unknown.err.split("\n")[0]) == (1, "No build is called b7.")
 
 
-def test_the_engine_runs_on_the_installed_build(here: Builds, forge: Forge, program: Program) -> None:
-    forge.publish("b100")
-    here("install", "--yes")
+@pytest.mark.usefixtures("before")
+def test_the_engine_runs_on_the_installed_build(program: Program) -> None:
     model = program.home.parent / "model.gguf"
     model.write_bytes(resource("guide", "guide.gguf").read_bytes())
     owner = program.start("engine", "start", env={"WHISPER_GGUF_MODEL_PATH": str(model)})
     owner.expect("The engine is ready, model model")
-    assert "engines/b100-cpu/" in program.run("engine", "logs").out
+    assert "engines/b100-cpu/" in run_here(program, "engine", "logs").out
     os.kill(owner.pid, signal.SIGTERM)
     assert owner.wait() == 0
 
 
 def test_nothing_is_installed_without_a_yes(here: Builds, forge: Forge, program: Program) -> None:
     forge.publish("b100")
+    seen = len(forge.server.requests())
     piped = here("install")
     assert piped.code == 1
     assert "Add --yes" in piped.err
@@ -109,7 +98,7 @@ def test_nothing_is_installed_without_a_yes(here: Builds, forge: Forge, program:
     asked.expect("Install it? [Y/n]")
     asked.type("n\n")
     assert asked.wait() == 130
-    assert not any("/release-assets/" in entry["path"] for entry in forge.server.requests())
+    assert not any("/release-assets/" in entry["path"] for entry in forge.server.requests()[seen:])
     agreed = program.terminal("engine", "builds", "install")
     agreed.expect("Install it? [Y/n]")
     agreed.type("y\n")
@@ -147,9 +136,8 @@ def test_without_a_network_it_says_so(here: Builds, more: dict[str, str], words:
     assert here("install", "--yes", "--json", **more).json["error"]["next_step"]
 
 
+@pytest.mark.usefixtures("before")
 def test_a_failed_trial_and_a_wrong_checksum_leave_the_old_build(here: Builds, forge: Forge) -> None:
-    forge.publish("b100")
-    here("install", "--yes")
     forge.publish("b101", text=working_server(behave="no-answer"))
     tried = here("install", "--yes")
     assert tried.code == 1
@@ -163,9 +151,8 @@ def test_a_failed_trial_and_a_wrong_checksum_leave_the_old_build(here: Builds, f
     assert [row["name"] for row in here("list", "--json").json["builds"]] == ["b100-cpu"]
 
 
+@pytest.mark.usefixtures("before")
 def test_a_disk_that_takes_no_more_leaves_the_old_build(here: Builds, forge: Forge, program: Program) -> None:
-    forge.publish("b100")
-    here("install", "--yes")
     forge.publish("b101", text=working_server() + "#" + os.urandom(500_000).hex())
     full = program.run("engine", "builds", "install", "--yes", shell='ulimit -f 100; exec "$@"')
     assert full.code == 1
@@ -180,8 +167,9 @@ def test_a_program_killed_on_the_way_leaves_nothing_in_use_and_the_next_goes_on(
 ) -> None:
     forge.publish("b100", text=working_server() + "#" + os.urandom(2**20).hex())
     forge.server.set_fault("slow", 500_000, count=1)
+    seen = len(forge.server.requests())
     killed = program.start("engine", "builds", "install", "--yes")
-    forge.server.wait_for("request", count=3)
+    forge.server.wait_for("request", count=seen + 3, timeout=PATIENCE_S)
     killed.kill()
     assert here("list", "--json").json == {"builds": []}
     assert here("install", "--yes").code == 0
@@ -190,16 +178,19 @@ def test_a_program_killed_on_the_way_leaves_nothing_in_use_and_the_next_goes_on(
     assert list((folder / "downloads").iterdir()) == []
 
 
-def test_programs_of_other_apps_are_shown_with_consent_only(
-    here: Builds, program: Program, monkeypatch: pytest.MonkeyPatch
+def test_programs_of_other_apps_are_listed_with_consent_only_and_never_run(
+    here: Builds, program: Program
 ) -> None:
-    monkeypatch.setenv("HOME", str(home := program.home.parent))
+    home = program.home.parent
     backend = home / ".lmstudio" / "extensions" / "backends" / "llama.cpp-linux-x86_64-avx2-2.9.0"
-    put_program(backend, working_server("2.9.0 (theirs)"))
+    theirs = put_program(backend, f"#!/bin/sh\ntouch {home / 'was-run'}\n")
     assert "LM Studio" not in here("find").out
-    found = here("find", "--others")
-    assert "(LM Studio's own" in found.out
-    assert "2.9.0 (theirs)" in found.out
+    found = here("find", "--others").out
+    assert f"{theirs} (LM Studio's own)" in found
+    assert "It was not run." in found
+    (row,) = here("find", "--others", "--json").json["programs"]
+    assert (row["source"], row["usable"], row["version"]) == ("lm_studio", None, None)
+    assert not (home / "was-run").exists()
 
 
 def test_a_program_that_is_no_llama_server_is_shown_with_the_reason(here: Builds, program: Program) -> None:

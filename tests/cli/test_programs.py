@@ -1,38 +1,40 @@
 """`servers`: LM Studio and Ollama from the terminal, never without a yes."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import ROOT, Program, wait_until_gone
+from tests.cli.here import run_here
+from tests.cli.program import Program, Result, wait_until_gone
 from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.programs import Home
 
-# The program with this group in it, whether or not it is registered already.
-_WITH_SERVERS = (
-    "import sys\n"
-    "from whisper_desktop.cli.main import commands, run\n"
-    "from whisper_desktop.cli.programs import servers\n"
-    "commands.add_command(servers)\n"
-    "sys.exit(run(sys.argv[1:]))"
-)
+Here = Callable[..., Result]
 
 
 @pytest.fixture
-def home(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(tmp_path: Path, program: Program) -> Iterator[Home]:
     """The home of a person who has LM Studio's and Ollama's programs, none of them running."""
-    monkeypatch.setattr("tests.cli.program.COMMAND", (sys.executable, "-c", _WITH_SERVERS))
     folder = Home(tmp_path / "home")
     folder.install_lms()
     folder.install_ollama()
-    program.env |= {"HOME": str(folder.folder), "PATH": folder.env["PATH"], "PYTHONPATH": str(ROOT)}
+    program.env |= {"HOME": str(folder.folder), "PATH": folder.env["PATH"]}
     try:
         yield folder
     finally:
         folder.end_all()
+
+
+@pytest.fixture
+def here(program: Program, home: Home) -> Here:
+    """`here("ports")` runs `servers ports` in this process."""
+
+    def run(*args: str, **more: str) -> Result:
+        return run_here(program, "servers", *args, **more)
+
+    return run
 
 
 @pytest.fixture
@@ -69,10 +71,10 @@ def test_after_a_yes_it_runs_until_ctrl_c(program: Program, home: Home, port: in
 
 @pytest.mark.parametrize("command", [["start"], ["unload", MODEL]])
 def test_without_a_terminal_and_without_yes_nothing_is_done(
-    program: Program, home: Home, command: list[str]
+    here: Here, home: Home, command: list[str]
 ) -> None:
     verb, *rest = command
-    done = program.run("servers", verb, "lm_studio", *rest, "--json")
+    done = here(verb, "lm_studio", *rest, "--json")
     assert done.code == 1
     assert done.json["error"]["next_step"] == "Add --yes to say it beforehand."
     assert home.pids() == []
@@ -81,10 +83,8 @@ def test_without_a_terminal_and_without_yes_nothing_is_done(
 # --- doing ------------------------------------------------------------------------------------------------
 
 
-def test_lm_studio_is_started_with_a_model_and_ended_again(program: Program, home: Home, port: int) -> None:
-    started = program.run(
-        *("servers", "start", "lmstudio", "--port", str(port), "--load", MODEL, "--yes", "--json")
-    )
+def test_lm_studio_is_started_with_a_model_and_ended_again(here: Here, home: Home, port: int) -> None:
+    started = here("start", "lmstudio", "--port", str(port), "--load", MODEL, "--yes", "--json")
     assert started.json == {
         "program": "lm_studio",
         "url": f"http://127.0.0.1:{port}",
@@ -94,39 +94,39 @@ def test_lm_studio_is_started_with_a_model_and_ended_again(program: Program, hom
         "note": "",
         "model": {"name": MODEL, "context_length": 4096, "was_loaded": False},
     }
-    again = program.run("servers", "start", "lm_studio", "--port", str(port))
+    again = here("start", "lm_studio", "--port", str(port))
     assert again.out == f"LM Studio runs already on port {port}.\n", "and nobody had to be asked"
     (daemon,) = home.pids("daemon")
-    assert program.run("servers", "stop", "lm_studio", "-y").out == "LM Studio is stopped.\n"
+    assert here("stop", "lm_studio", "-y").out == "LM Studio is stopped.\n"
     assert wait_until_gone(daemon, 3)
 
 
 def test_detached_it_outlives_the_command_until_it_is_stopped(
-    program: Program, home: Home, port: int
+    program: Program, here: Here, home: Home, port: int
 ) -> None:
     started = program.run("servers", "start", "ollama", "--port", str(port), "--detach", "--yes")
     assert started.out == f"Ollama runs on port {port}.\n"
     (server,) = home.pids("ollama")
-    loaded = program.run("servers", "load", "ollama", "llama3.2", "--port", str(port), "--minutes", "9", "-y")
+    loaded = here("load", "ollama", "llama3.2", "--port", str(port), "--minutes", "9", "-y")
     assert loaded.out == "llama3.2:latest is loaded in Ollama with 4,096 tokens of context.\n"
-    emptied = program.run("servers", "unload", "ollama", "llama3.2", "--port", str(port), "-y")
+    emptied = here("unload", "ollama", "llama3.2", "--port", str(port), "-y")
     assert emptied.out == "llama3.2 is unloaded.\n"
-    assert program.run("servers", "stop", "ollama", "-y").code == 0
+    assert here("stop", "ollama", "-y").code == 0
     assert wait_until_gone(server, 3)
 
 
-def test_what_cannot_be_done_is_said_in_three_parts(program: Program, home: Home, port: int) -> None:
-    failed = program.run("servers", "load", "ollama", "llama3.2", "--port", str(port), "--yes")
+def test_what_cannot_be_done_is_said_in_three_parts(here: Here, port: int) -> None:
+    failed = here("load", "ollama", "llama3.2", "--port", str(port), "--yes")
     assert failed.code == 1
     assert failed.err.splitlines()[0] == "Ollama is not running."
     assert "whisper-desktop servers start ollama" in failed.err
-    unknown = program.run("servers", "start", "jan", "--yes")
+    unknown = here("start", "jan", "--yes")
     assert unknown.code == 2
     assert "jan is none of lm_studio, ollama" in unknown.err
 
 
-def test_ollama_on_another_computer_is_not_started_here(program: Program, home: Home) -> None:
-    failed = program.run("servers", "start", "ollama", "-y", env={"OLLAMA_HOST": "192.168.7.7"})
+def test_ollama_on_another_computer_is_not_started_here(here: Here, home: Home) -> None:
+    failed = here("start", "ollama", "-y", OLLAMA_HOST="192.168.7.7")
     assert "Ollama is set to be on another computer: 192.168.7.7:11434." in failed.err
     assert home.calls() == []
 
@@ -134,21 +134,19 @@ def test_ollama_on_another_computer_is_not_started_here(program: Program, home: 
 # --- ports ------------------------------------------------------------------------------------------------
 
 
-def test_ports_are_told_with_who_has_them(
-    program: Program, home: Home, servers: ServerFactory, port: int
-) -> None:
+def test_ports_are_told_with_who_has_them(here: Here, servers: ServerFactory, port: int) -> None:
     server = servers("ollama")
-    told = program.run("servers", "ports", str(server.port), str(port))
+    told = here("ports", str(server.port), str(port))
     first, second = told.out.splitlines()
     assert first.startswith(f"Ollama 0.33.0 answers on port {server.port}: python")
     assert f"(process {server.pid})" in first
     assert second == f"Port {port} is free."
-    (claim,) = program.run("servers", "ports", str(server.port), "--json").json["ports"]
+    (claim,) = here("ports", str(server.port), "--json").json["ports"]
     assert claim["verdict"] == "adopt"
     assert claim["owner"]["process"] == server.pid
     assert claim["server"] == {"id": "ollama", "name": "Ollama", "version": "0.33.0"}
 
 
-def test_without_ports_the_usual_ones_are_told(program: Program, home: Home) -> None:
-    told = program.run("servers", "ports", "--json").json["ports"]
+def test_without_ports_the_usual_ones_are_told(here: Here) -> None:
+    told = here("ports", "--json").json["ports"]
     assert {11434, 8080} <= {claim["port"] for claim in told}

@@ -12,8 +12,8 @@ from tests.control.asking import events_of, question, socket_file
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.app import App
 from whisper_desktop.control import Front
-from whisper_desktop.errors import ControlError, OwnerGone
-from whisper_desktop.values import AnswerFinished, Deadlines
+from whisper_desktop.errors import ControlError, EngineError, OwnerGone
+from whisper_desktop.values import AnswerFinished, Deadlines, EngineState
 
 HELLO = question("Hello", guide=True)
 
@@ -73,6 +73,28 @@ async def test_a_desktop_takes_the_engine_of_a_terminal_over(program: Program) -
         status = await (await desktop.core()).engine_status()
         assert status is not None
         assert status.pid == engine
+
+
+async def test_the_engine_of_another_process_is_put_to_sleep_woken_and_not_repaired_at_will(
+    program: Program,
+) -> None:
+    owner = await asyncio.to_thread(program.start, "engine", "start")
+    await asyncio.to_thread(owner.expect, "until Ctrl-C")
+    (engine,) = engines_of(program.home)
+    async with Front(App) as front:
+        core = await front.core()
+        assert not core.is_owner
+        assert await core.engine_sleep()
+        assert wait_until_gone(engine, 1)
+        status = await core.engine_status()
+        assert status is not None
+        assert (status.state, status.pid) == (EngineState.SLEEPING, None)
+        assert not await core.engine_sleep()
+
+        assert isinstance((await events_of(core, HELLO))[-1], AnswerFinished)
+        with pytest.raises(EngineError) as caught:
+            await core.engine_repair("smaller_context")
+        assert caught.value.cause == "no_such_repair"
 
 
 def test_programs_that_start_at_the_same_moment_share_one_owner_and_one_engine(program: Program) -> None:

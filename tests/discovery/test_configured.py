@@ -76,6 +76,12 @@ def test_lm_studios_old_folder_and_its_pointer_come_first(tmp_path: Path) -> Non
     assert lm_studio_port(tmp_path) == 3
 
 
+def test_a_pointer_that_names_nothing_is_none(tmp_path: Path) -> None:
+    config(tmp_path / ".lmstudio", '{"port": 1}')
+    (tmp_path / ".lmstudio-home-pointer").write_text("\n", "utf-8")
+    assert lm_studio_port(tmp_path) == 1
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '{"port": "1234"}', '{"port": 70000}', '{"port": true}', "[" * 9999]
 )

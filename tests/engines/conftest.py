@@ -11,11 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.engines.streaming import ForeignStream
 from tests.engines.tiny_model import CONTEXT, write_tiny_model
 from tests.reference_engine import missing
 from whisper_desktop.engines.rest import RestPolicy
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.engines.supervisor import Engine, make_engine
+from whisper_desktop.errors import EngineError
 from whisper_desktop.values import Deadlines, EngineStatus
 from whisper_desktop.wire.http import Http
 
@@ -126,3 +128,24 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
             while not condition():  # noqa: ASYNC110 - other processes send us no events
                 await asyncio.sleep(0.01)
     return condition()
+
+
+async def cut_off(engine: Engine, meanwhile: Callable[[int], object]) -> EngineError:
+    """What one who reads an answer hears when the process ends; `meanwhile` gets its id once it writes."""
+    lease = engine.lease()
+    stream = None
+    try:
+        async with lease as address:
+            stream = ForeignStream(address)
+            assert await asyncio.to_thread(stream.first.wait, 10)
+            pid = engine.status().pid
+            assert pid is not None
+            meanwhile(pid)
+            with lease.interruptible():
+                await asyncio.sleep(10)
+    except EngineError as error:
+        return error
+    finally:
+        if stream is not None:
+            stream.close()
+    raise AssertionError("nothing ended it")

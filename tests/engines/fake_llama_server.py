@@ -14,9 +14,11 @@ While it starts
 Once it runs
   no-answer       every completion fails, while /health says all is well
   no-token        every completion hangs
+  crash-asked     hangs up on a completion, and crashes a moment later
   die-soon        ends by itself with exit code 7 once it has answered twice
   stop-writing=N  stops in the middle of an answer after N tokens, computing nothing
   keep-slot       does not hear that a reader has gone: the slot stays busy
+  on-card         says that its model lies on a graphics card
   ignore-term     ignores SIGTERM
 
 What it writes streams at 200 tokens a second until its reader goes, or 100,000 are written.
@@ -146,6 +148,10 @@ def serve() -> None:
                 self._reply(500, {"error": {"message": "the cache is broken", "code": 500}})
             elif "no-token" in BEHAVIOUR:
                 signal.pause() if threading.current_thread() is threading.main_thread() else time.sleep(60)
+            elif "crash-asked" in BEHAVIOUR:
+                self.connection.shutdown(2)
+                time.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGSEGV)
             elif body.get("stream"):
                 self._stream()
             else:
@@ -215,6 +221,8 @@ def load(loaded: threading.Event) -> None:
         if IS_CHILD:
             say(f"\ncmd_child_to_router:state:{json.dumps({'state': 'loading', 'payload': state})}")
         time.sleep(seconds / 10)
+    where = "CUDA0" if "on-card" in BEHAVIOUR else "  CPU"
+    say(f"0.00.000.000 I load_tensors:        {where} model buffer size =     1.00 MiB")
     loaded.set()
     if IS_CHILD:
         say(f"\ncmd_child_to_router:state:{json.dumps({'state': 'ready', 'payload': {'id': 'fake'}})}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.engines.conftest import FAKE_SERVER, MakeEngine, gone, until
+from tests.engines.conftest import FAKE_SERVER, MakeEngine, cut_off, gone, until
 from tests.engines.streaming import ForeignStream
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.engines.supervisor import Engine
@@ -47,7 +47,8 @@ async def test_a_question_while_it_stops_starts_it_again(
     engine = start(spec)
     first = await engine.ensure_ready()
     stopping = asyncio.create_task(engine.rest("Resting.") if rest else engine.stop())
-    assert await until(lambda: engine.status().state is S.STOPPING, 1)
+    while engine.status().state is not S.STOPPING:  # noqa: ASYNC110 - it lasts a few milliseconds
+        await asyncio.sleep(0)
     second = await engine.ensure_ready()
     await stopping
     assert first.url != second.url
@@ -70,27 +71,34 @@ async def test_a_crash_while_idle_is_seen_at_once_and_mended_unasked(
     assert "was ended from outside" in engine.status().detail
     assert (await engine.ensure_ready()).url != first.url
     assert pid_of(engine) != pid
+    await engine.rest("Resting.")
+    await engine.ensure_ready()
+    assert (engine.status().detail, engine.status().cause) == ("Ready.", "")
 
 
-@pytest.mark.parametrize(
-    ("number", "cause"), [(signal.SIGKILL, "killed"), (signal.SIGSEGV, "crashed"), (signal.SIGTERM, "killed")]
-)
+@pytest.mark.parametrize(("number", "cause"), [(signal.SIGKILL, "killed"), (signal.SIGSEGV, "crashed")])
 async def test_who_uses_a_process_that_dies_hears_why(
     number: signal.Signals, cause: str, spec: EngineSpec, start: MakeEngine
 ) -> None:
-    """S12: the lease ends with the cause; SIGTERM from outside counts, child mode or not."""
+    """S12: the lease ends with the cause, and the next question is answered."""
     engine = start(spec)
-    lease = engine.lease()
-    with pytest.raises(EngineError) as caught:
-        async with lease as address:
-            stream = ForeignStream(address)
-            assert await asyncio.to_thread(stream.first.wait, 10)
-            os.kill(pid_of(engine), number)
-            with lease.interruptible():
-                await asyncio.sleep(10)
-    stream.close()
-    assert caught.value.cause == cause
+    error = await cut_off(engine, lambda pid: os.kill(pid, number))
+    assert error.cause == cause
     assert engine.leases == 0
+    await engine.ensure_ready()
+
+
+async def test_a_process_that_somebody_else_tells_to_stop_does_not_hang_on(
+    spec: EngineSpec, start: MakeEngine
+) -> None:
+    """S12: SIGTERM from outside. llama-server's handler may wait for a lock that the thread it interrupted
+    holds, so that it hangs for ever (6 of 14 times while it wrote): then it is the watchdog who finds out.
+    """
+    engine = start(spec, deadlines=replace(QUICK, engine_watch=0.2, engine_hang=0.7))
+    error = await cut_off(engine, lambda pid: os.kill(pid, signal.SIGTERM))
+    assert error.cause in ("killed", "stuck")
+    if error.cause == "killed":
+        assert "told to stop" in error.detail
     await engine.ensure_ready()
 
 
@@ -166,19 +174,44 @@ async def test_a_program_that_ignores_every_request_is_killed_in_time(
     assert gone(pid)
 
 
-async def test_a_grandchild_that_holds_the_output_does_not_delay_the_stop(
+@pytest.mark.parametrize("behaviour", ["no-fault", "ignore-term"])
+async def test_what_an_engine_started_in_a_group_of_its_own_ends_with_it(
+    behaviour: str, scripted: Scripted, start: MakeEngine
+) -> None:
+    """S19: whether the engine ends when asked or is killed; what it does not know of is left alone."""
+    quick = replace(QUICK, engine_stop_grace=0.1, engine_stop_term=0.2, engine_stop_kill=0.6)
+    engine = start(scripted("daemon", behaviour), deadlines=quick)
+    other = start(replace(scripted("daemon"), engine_id="other"))
+    await asyncio.gather(engine.ensure_ready(), other.ensure_ready())
+    before = time.monotonic()
+    await engine.stop()
+    assert time.monotonic() - before < 1
+    assert await until(lambda: gone(grandchild_of(engine)), 1)
+    assert not gone(grandchild_of(other))
+
+
+async def test_a_stuck_engine_takes_with_it_what_it_started(scripted: Scripted, start: MakeEngine) -> None:
+    """S19: one that hangs is killed at once, and starts anew."""
+    engine = start(scripted("daemon", "stop-writing=3"), deadlines=replace(QUICK, engine_hang=0.5))
+    holders: list[int] = []
+    error = await cut_off(engine, lambda _pid: holders.append(grandchild_of(engine)))
+    assert error.cause == "stuck"
+    assert await until(lambda: gone(holders[0]), 2)
+
+
+async def test_a_grandchild_that_holds_the_output_does_not_delay_what_follows_a_crash(
     scripted: Scripted, start: MakeEngine
 ) -> None:
-    """S19: it is in a process group of its own and keeps the pipe open."""
+    """S19: it keeps the pipe open, and after the crash nothing tells whose it was."""
     engine = start(scripted("daemon"))
     await engine.ensure_ready()
-    holder = grandchild_of(engine)
+    holder, pid = grandchild_of(engine), pid_of(engine)
     try:
         before = time.monotonic()
-        await engine.stop()
-        assert time.monotonic() - before < 1
-        assert not gone(holder)
-        assert "still held open" in engine.log_tail(1)[0]
+        os.kill(pid, signal.SIGKILL)
+        assert await until(lambda: engine.status().pid not in (None, pid), 2)
+        assert time.monotonic() - before < 2
+        assert any("still held open" in line for line in engine.log_tail(999))
     finally:
         os.kill(holder, signal.SIGKILL)
 
@@ -263,14 +296,10 @@ async def test_a_stop_is_heard_by_who_streams_before_the_process_is_gone(
 ) -> None:
     """S34: our own streams end first, with a clean word."""
     engine = start(spec)
-    lease = engine.lease()
-    with pytest.raises(EngineError) as caught:
-        async with lease:
-            stopping = asyncio.create_task(engine.stop())
-            with lease.interruptible():
-                await asyncio.sleep(10)
-    assert caught.value.cause == "stopped"
-    await stopping
+    stops: list[asyncio.Task[None]] = []
+    error = await cut_off(engine, lambda _pid: stops.append(asyncio.create_task(engine.stop())))
+    assert (error.cause, engine.status().state) == ("stopped", S.STOPPING)
+    await asyncio.gather(*stops)
 
 
 async def test_a_frozen_process_is_ended_in_time(builtin: EngineSpec, start: MakeEngine) -> None:

@@ -1,6 +1,8 @@
 """Faults of a start: each ends in an answer or a named error, in bounded time, with nothing left behind."""
 
 import asyncio
+import os
+import shutil
 import socket
 import sys
 import threading
@@ -188,6 +190,20 @@ async def test_who_comes_within_the_grace_keeps_the_start(scripted: Scripted, st
     assert starts(seen) == 1
 
 
+async def test_a_start_that_backs_off_and_that_nobody_waits_for_is_not_tried_again(
+    scripted: Scripted, start: MakeEngine
+) -> None:
+    """S9: the last waiter leaves between two tries."""
+    seen: list[EngineStatus] = []
+    slow = replace(QUICK, engine_restart=5.0)
+    engine = start(scripted("die=7"), deadlines=slow, seen=seen)
+    waiting = asyncio.create_task(engine.ensure_ready())
+    assert await until(lambda: starts(seen) == 2 and engine.status().state is EngineState.BACKING_OFF, 5)
+    waiting.cancel()
+    assert await until(lambda: engine.status().state is EngineState.STOPPED, 2)
+    assert starts(seen) == 2
+
+
 async def test_a_start_that_was_ordered_goes_on_when_nobody_waits(
     scripted: Scripted, start: MakeEngine
 ) -> None:
@@ -295,8 +311,9 @@ async def test_a_model_deleted_under_a_running_engine_is_named_at_its_next_start
     await engine.ensure_ready()
     model.unlink()
     await engine.ensure_ready()
+    await engine.stop()
     with pytest.raises(EngineError) as caught:
-        await engine.restart("Starting again.")
+        await engine.ensure_ready()
     assert (caught.value.cause, str(model) in caught.value.title) == ("model_missing", True)
 
 
@@ -305,12 +322,11 @@ async def test_permission_given_counts_as_mended(
     scripted: Scripted, start: MakeEngine, fake_server: Path, tmp_path: Path
 ) -> None:
     """S30: neither size nor time of the file change, only who may run it."""
-    program = tmp_path / "llama-server"
-    program.write_text(fake_server.read_text())
-    program.chmod(0o644)
+    program = Path(shutil.copy(fake_server, tmp_path))
+    os.chmod(program, 0o644)
     engine = start(replace(scripted(), binary=program))
     assert (await failure(engine)).cause == "binary_not_executable"
-    program.chmod(0o755)
+    os.chmod(program, 0o755)
     await engine.ensure_ready()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_every_choice_of_a_plan_becomes_a_flag() -> None:
     )
 
 
+@pytest.mark.parametrize(("layers", "device"), [(0, "none"), (1, None), ("auto", None)])
+def test_without_layers_a_card_is_left_alone(layers: int | Literal["auto"], device: str | None) -> None:
+    assert pairs(engine_flags(replace(SPEC, n_gpu_layers=layers), 5000)).get("--device") == device
+
+
+def test_layers_of_the_persons_own_options_find_their_card() -> None:
+    spec = replace(SPEC, n_gpu_layers=0, extra_args=("-ngl", "12"))
+    assert "--device" not in pairs(engine_flags(spec, 5000))
+
+
 def test_layers_left_to_the_engine_are_left_to_its_own_fit() -> None:
     flags = pairs(engine_flags(SPEC, 5000))
     assert "-ngl" not in flags
@@ -95,6 +106,10 @@ def test_the_builtin_engine_understands_every_flag_but_further_computers() -> No
         False,
         True,
     )
+    apply_flags(params, ["--device", "none"], engine)
+    assert (params.split_mode, params.main_gpu) == (engine.llama_split_mode.LLAMA_SPLIT_MODE_NONE, -1)
+    with pytest.raises(FlagError, match="invalid device: CUDA0"):
+        apply_flags(params, ["--device", "CUDA0"], engine)
     with pytest.raises(FlagError, match="--rpc"):
         apply_flags(params, engine_flags(FULL, 5000), engine)
 

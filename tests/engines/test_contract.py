@@ -15,10 +15,10 @@ from tests.engines.streaming import ForeignStream
 from tests.engines.tiny_model import write_tiny_model
 from whisper_desktop.engines.launch import free_port
 from whisper_desktop.engines.readiness import authorization
-from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.engines.spec import EngineSpec, Expected
 from whisper_desktop.errors import EngineError
 from whisper_desktop.settings.paths import log_dir, run_dir
-from whisper_desktop.values import EngineState, EngineStatus, Reach
+from whisper_desktop.values import Deadlines, EngineState, EngineStatus, Reach
 from whisper_desktop.wire.http import Http
 
 
@@ -68,6 +68,34 @@ async def test_ready_means_that_a_token_has_been_written(spec: EngineSpec, start
     assert await until(lambda: any("eval time" in line for line in engine.log_tail(50)), 5)
 
 
+async def test_an_engine_that_runs_otherwise_than_planned_says_so(
+    spec: EngineSpec, start: MakeEngine
+) -> None:
+    """There is no graphics card in the tests, and the plan is told that there is one."""
+    planned = start(replace(spec, expected=Expected(gpu_layers=0)))
+    await planned.ensure_ready()
+    assert planned.status().warning == ""
+    engine = start(replace(spec, expected=Expected(gpu_layers=2, layers=2), engine_id="other"))
+    await engine.ensure_ready()
+    warning = engine.status().warning
+    assert "processor" in warning
+    assert any(warning in line for line in engine.log_tail(1000))
+    assert engine.outcome is not None
+    assert engine.outcome.gpu_layers == 0
+
+
+async def test_how_fast_it_writes_is_known_once_somebody_has_read(
+    spec: EngineSpec, start: MakeEngine
+) -> None:
+    engine = start(spec, deadlines=replace(Deadlines(), engine_watch=0.05))
+    async with engine.lease() as address:
+        stream = ForeignStream(address)
+        assert await asyncio.to_thread(stream.first.wait, 10)
+        await asyncio.sleep(0.1)
+        stream.close()
+    assert await until(lambda: (engine.status().tokens_per_second or 0) > 1, 5)
+
+
 async def test_the_metrics_and_the_context_asked_for_are_there(
     spec: EngineSpec, start: MakeEngine, http: Http
 ) -> None:
@@ -96,6 +124,15 @@ async def test_stopping_takes_under_three_seconds_while_another_program_streams(
     assert asyncio.get_running_loop().time() - before < 3
     assert gone(pid)
     stream.close()
+
+
+async def test_stopping_an_idle_engine_takes_a_moment(spec: EngineSpec, start: MakeEngine) -> None:
+    """Without a second request, which would come after three quarters of a second."""
+    engine = start(spec)
+    await engine.ensure_ready()
+    before = asyncio.get_running_loop().time()
+    await engine.stop()
+    assert asyncio.get_running_loop().time() - before < 0.5
 
 
 async def test_the_next_call_after_a_kill_works_even_before_the_kill_was_seen(
@@ -178,10 +215,11 @@ async def test_a_missing_model_is_named(spec: EngineSpec, start: MakeEngine, tmp
 async def test_a_model_that_disappears_after_the_check_is_named_too(
     spec: EngineSpec, start: MakeEngine, tmp_path: Path
 ) -> None:
-    link = tmp_path / "pipe.gguf"
-    link.symlink_to("/proc/self/fd/0")  # there for us, not a file for the child
-    error = await _failure(start, replace(spec, model_path=link))
-    assert error.cause in ("model_unreadable", "model_missing", "model_corrupt")
+    link = tmp_path / "link.gguf"
+    with spec.model_path.open("rb") as file:
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")  # open for us, and not for the child
+        error = await _failure(start, replace(spec, model_path=link))
+    assert error.cause == "model_missing"
 
 
 @pytest.mark.parametrize(

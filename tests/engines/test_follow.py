@@ -19,6 +19,39 @@ def test_only_what_comes_from_now_on(tmp_path: Path) -> None:
     log.close()
 
 
+def test_the_newest_lines_come_first_and_each_line_once(tmp_path: Path) -> None:
+    log = EngineLog(log_path(tmp_path, "builtin"))
+    for number in range(5):
+        log.note(f"line {number}")
+    follower = LogFollower(tmp_path, earlier=2)
+    log.note("line 5")
+    assert follower.more() == ["whisper: line 3", "whisper: line 4", "whisper: line 5"]
+    assert follower.more() == []
+    log.close()
+
+
+def test_two_engines_that_write_in_turn_are_both_followed(tmp_path: Path) -> None:
+    logs = [EngineLog(log_path(tmp_path, name)) for name in ("builtin", "guide")]
+    for log in logs:
+        log.note("before")
+    follower = LogFollower(tmp_path)
+    for number in range(3):
+        for name, log in zip(("builtin", "guide"), logs, strict=True):
+            log.note(f"{name} {number}")
+            assert follower.more() == [f"whisper: {name} {number}"]
+    for log in logs:
+        log.close()
+
+
+def test_a_log_that_was_removed_and_begun_anew_is_followed_from_its_start(tmp_path: Path) -> None:
+    path = log_path(tmp_path, "builtin")
+    path.write_text("a long first line that was read\n")
+    follower = LogFollower(tmp_path)
+    path.unlink()
+    path.write_text("anew\n")  # often with the identity of the removed one
+    assert follower.more() == ["anew"]
+
+
 def test_every_line_comes_once_across_rotations(tmp_path: Path) -> None:
     log = EngineLog(log_path(tmp_path, "builtin"), file_bytes=500)
     follower = LogFollower(tmp_path)
@@ -43,8 +76,12 @@ def test_a_log_that_begins_later_is_followed_from_its_first_line(tmp_path: Path)
 
 def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
     path = log_path(tmp_path, "builtin")
-    path.write_text("")
-    follower = LogFollower(tmp_path)
+    path.write_text("whole\nbe")
+    follower = LogFollower(tmp_path, earlier=1)
+    assert follower.more() == ["whole"]
+    with path.open("a") as file:
+        file.write("gun\n")
+    assert follower.more() == ["begun"]
     with path.open("a") as file:
         file.write("half")
         file.flush()

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.engines.conftest import MakeEngine
 from whisper_desktop.engines.log import RING_BYTES, EngineLog, log_path, read_log
+from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.engines.watchdog import look
 from whisper_desktop.settings.paths import log_dir
+from whisper_desktop.values import Deadlines
+from whisper_desktop.wire.http import Http
+
+_LOOKS = 20
 
 
 @given(
@@ -60,6 +67,9 @@ def test_since_gives_the_lines_after_a_mark() -> None:
         ("using sk-or-v1-0123456789abcdef0123", "0123456789abcdef"),
         ("token hf_AbCdEfGhIjKlMnOpQrSt", "AbCdEfGh"),
         ("--api-key supersecret", "supersecret"),
+        ("API_KEY=supersecret", "supersecret"),
+        ("gsk_0123456789abcdefghij", "0123456789"),
+        ("the last is xai-0123456789abcdefghij", "0123456789"),
     ],
 )
 def test_secrets_are_removed(line: str, secret: str, tmp_path: Path) -> None:
@@ -71,6 +81,47 @@ def test_secrets_are_removed(line: str, secret: str, tmp_path: Path) -> None:
     assert secret not in "".join(log.tail(5))
     assert secret not in (tmp_path / "log").read_text()
     assert "[removed]" in log.tail(1)[0]
+
+
+def test_secrets_are_removed_from_each_of_many_lines() -> None:
+    log = EngineLog(None)
+    log.feed(b"one task-7\nbearer abcdefgh\nthree\nhf_AbCdEfGhIjKlMnOpQrSt four\n")
+    assert log.tail(9) == ["one task-7", "bearer [removed]", "three", "[removed] four"]
+
+
+def test_only_the_line_that_says_all_slots_are_idle_is_left_out() -> None:
+    """What recent builds, and older ones, print after each look at their slots."""
+    lines = [
+        "0.00.195.416 I srv  update_slots: all slots are idle",
+        "srv  update_slots: all slots are idle",
+        "12.34.195.416 I srv    update_slots: all slots are idle",
+    ]
+    others = [
+        "0.00.195.416 I srv  update_slots: all slots are idle, or not",
+        "whisper: all slots are idle",
+        "0.00.195.416 E srv  update_slots: all slots are idle since 0.1 s",
+        "",
+    ]
+    log = EngineLog(None)
+    log.feed("\n".join([*lines, *others, *lines, ""]).encode())
+    assert log.tail(99) == others
+    assert log.count == len(others)
+
+
+async def test_looking_at_an_engine_adds_nothing_to_its_log(
+    spec: EngineSpec, start: MakeEngine, http: Http
+) -> None:
+    engine = start(spec)
+    address = await engine.ensure_ready()
+    pid = engine.status().pid
+    assert pid is not None
+    mark, _ = engine.log_since(0)
+    for _ in range(_LOOKS):
+        assert (await look(http, address, pid, leases=0, deadlines=Deadlines())).slots
+    await engine.stop()  # which reads its output to the end
+    later = engine.log_since(mark)[1]
+    assert not any("all slots are idle" in line for line in later)
+    assert len(later) < _LOOKS, "the first answer and the end have a few"
 
 
 def test_ordinary_lines_are_left_alone() -> None:

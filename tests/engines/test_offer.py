@@ -164,3 +164,47 @@ def test_a_repair_of_the_port_alone_leaves_the_plan_as_it_is(tiny_model: Path) -
     planned = planned_for(tiny_model, header, repaired, machine(16))
     assert planned.spec.port is None
     assert planned.plan == planned_for(tiny_model, header, with_port, machine(16)).plan
+
+
+def test_the_context_of_before_stays_while_it_fits(tiny_model: Path) -> None:
+    header = replace(read_header(tiny_model), file_bytes=8 * GIB, tensors=())
+    before = engine_for(tiny_model, header, LLMSettings(), machine(64))
+    assert before.n_ctx == 32768
+
+    def again(free_gib: float) -> tuple[int, bool, str]:
+        busy = replace(machine(64), ram_available_bytes=int(free_gib * GIB))
+        planned = planned_for(tiny_model, header, LLMSettings(), busy, before=before)
+        return planned.spec.n_ctx, planned.spec == before, planned.plan.warning
+
+    fits = before.expected
+    assert fits is not None
+    assert fits.total_bytes is not None
+    enough = fits.total_bytes / GIB + 0.1
+    short = replace(machine(64), ram_available_bytes=int(enough * GIB))
+    assert engine_for(tiny_model, header, LLMSettings(), short).n_ctx < before.n_ctx
+    assert again(enough) == (32768, True, "")
+    n_ctx, same, warning = again(enough - 0.2)
+    assert (n_ctx < 32768, same) == (True, False)
+    assert f"hold {n_ctx:,} tokens now instead of 32,768" in warning or "are missing" in warning
+
+
+def test_more_memory_than_before_gives_a_longer_context(tiny_model: Path) -> None:
+    header = replace(read_header(tiny_model), file_bytes=8 * GIB, tensors=())
+    short = replace(machine(64), ram_available_bytes=3 * GIB)
+    before = engine_for(tiny_model, header, LLMSettings(), short)
+    now = planned_for(tiny_model, header, LLMSettings(), machine(64), before=before)
+    assert before.n_ctx < now.spec.n_ctx == 32768
+
+
+def test_further_options_are_passed_on_but_not_those_that_a_repair_leaves_out(tiny_model: Path) -> None:
+    given = {"extra_args": "--mmproj /none.gguf --mlock"}
+    repairs = {str(tiny_model): ["--mmproj=off"]}
+    header = read_header(tiny_model)
+    llm = LLMSettings.model_validate({"llamacpp": given})
+    assert engine_for(tiny_model, header, llm, machine(16)).extra_args == (
+        "--mmproj",
+        "/none.gguf",
+        "--mlock",
+    )
+    llm = LLMSettings.model_validate({"llamacpp": {**given, "repairs": repairs}})
+    assert engine_for(tiny_model, header, llm, machine(16)).extra_args == ("--mlock",)

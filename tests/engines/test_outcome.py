@@ -15,13 +15,12 @@ from tests.engines.conftest import MakeEngine
 from whisper_desktop.engines.outcome import (
     Buffers,
     Outcome,
-    measured_speed,
     read_outcome,
-    speed_in,
     warning_of,
 )
 from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec, Expected
+from whisper_desktop.engines.speed import measured_speed, speed_in
 from whisper_desktop.values import Reach
 from whisper_desktop.wire.http import Http
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_desktop.engines.diagnosis import DETERMINISTIC, NEEDS_CHANGE
+from whisper_desktop.engines.diagnosis import DETERMINISTIC, NEEDS_CHANGE, TRANSIENT
 from whisper_desktop.engines.restarts import (
-    TRANSIENT,
     Again,
     History,
     Never,
@@ -23,7 +22,12 @@ CAUSES = sorted(TRANSIENT | DETERMINISTIC | NEEDS_CHANGE | {"unknown", "port_tak
 
 
 def fail(
-    history: History, now: float, cause: str = "crashed", *, ready_for: float | None = None, jitter: float = 0.5
+    history: History,
+    now: float,
+    cause: str = "crashed",
+    *,
+    ready_for: float | None = None,
+    jitter: float = 0.5,
 ) -> Again | Never:
     return after_failure(history, cause, now, ready_for=ready_for, deadlines=D, jitter=jitter)
 
@@ -74,7 +78,7 @@ def test_what_stays_is_never_tried_for_a_question_and_the_rest_within_the_budget
     assert may_be_tried(History((0.0,)), "out_of_memory", 1.0, D)
     assert not may_be_tried(spent, "out_of_memory", 3.0, D)
     assert may_be_tried(spent, "out_of_memory", 301.0, D), "the window has passed"
-    assert may_be_tried(History((0.0,)), "library_missing", 1.0, D), "nothing of ours shows that it is there now"
+    assert may_be_tried(History((0.0,)), "library_missing", 1.0, D), "nothing shows it"
 
 
 @given(

@@ -63,15 +63,16 @@ def at(
     return Look(moment, None if silent else slots, cpu, 1000, leases, asleep)
 
 
-def verdicts(looks: Iterable[Look]) -> Iterator[tuple[float, Verdict]]:
-    watchdog = Watchdog(TIMES, asleep=0.0)
+def verdicts(looks: Iterable[Look], *, offloaded: bool = False) -> Iterator[tuple[float, Verdict]]:
+    watchdog = Watchdog(TIMES, asleep=0.0, offloaded=offloaded)
     for one in looks:
         yield one.at, watchdog.see(one)
 
 
-def stuck_at(looks: Iterable[Look]) -> float | None:
+def stuck_at(looks: Iterable[Look], *, offloaded: bool = False) -> float | None:
     """When the first verdict STUCK was given."""
-    return next((moment for moment, verdict in verdicts(looks) if verdict.action is Action.STUCK), None)
+    found = verdicts(looks, offloaded=offloaded)
+    return next((moment for moment, verdict in found if verdict.action is Action.STUCK), None)
 
 
 def every(seconds: float, until: float) -> Iterator[float]:
@@ -80,8 +81,8 @@ def every(seconds: float, until: float) -> Iterator[float]:
 
 # --- What any sequence of looks means ---------------------------------------------------------------------
 
-gaps = st.lists(st.floats(0.05, PUNCTUAL), max_size=40)
-"""Looks as a loop makes them that is sometimes busy."""
+gaps = st.lists(st.floats(0.05, PUNCTUAL - 1e-6), max_size=40)
+"""Looks as a loop makes them that is sometimes busy. Sums of these round to less than `PUNCTUAL` apart."""
 
 
 def moments(gaps: Iterable[float]) -> list[float]:
@@ -241,6 +242,38 @@ def test_a_batch_that_is_under_way_when_everybody_leaves_may_be_finished() -> No
         at(looks[-1].at + 2 * WATCH, IDLE, leases=0),
     ]
     assert stuck_at([*looks, *after]) is None
+
+
+@given(gaps)
+def test_a_batch_on_a_card_takes_no_processor_and_may_be_finished(gaps: list[float]) -> None:
+    """To stop a question with a long prompt costs no reload of the engine."""
+    moments_of_batch = list(itertools.takewhile(lambda m: m < HANG - 1, moments(gaps)))
+    looks = [at(-1, writing(5)), *(at(m, writing(5), leases=0) for m in moments_of_batch)]
+    assert stuck_at([*looks, at(looks[-1].at + 0.5, IDLE, leases=0)], offloaded=True) is None
+
+
+@given(gaps)
+def test_a_slot_on_a_card_that_is_never_let_go_is_stuck_in_time(gaps: list[float]) -> None:
+    looks = [at(-1, writing(5)), *(at(m, writing(5), leases=0) for m in moments(gaps))]
+    found = stuck_at(looks, offloaded=True)
+    assert found is not None
+    assert HANG - 1 <= found <= HANG + PUNCTUAL
+
+
+@given(gaps)
+def test_an_answer_that_a_card_writes_on_for_nobody_is_stuck_as_soon(gaps: list[float]) -> None:
+    looks = [at(m, writing(n), leases=0) for n, m in enumerate(moments(gaps))]
+    found = stuck_at(looks, offloaded=True)
+    assert found is not None
+    assert SLOT_FREE <= found - looks[1].at <= SLOT_FREE + PUNCTUAL
+
+
+@pytest.mark.parametrize("offloaded", [False, True])
+def test_a_batch_that_began_before_the_engine_heard_of_the_leaving_may_be_finished(offloaded: bool) -> None:
+    cpu = 0.0 if offloaded else 2.0
+    before = at(0, writing(5), leases=0)
+    looks = [at(m, writing(6), cpu=m * cpu, leases=0) for m in moments([]) if 0 < m < HANG]
+    assert stuck_at([before, *looks, at(looks[-1].at + 0.5, IDLE, leases=0)], offloaded=offloaded) is None
 
 
 def test_a_slot_is_not_forgotten_while_anybody_uses_the_engine() -> None:

@@ -1,6 +1,7 @@
-"""Holds a process so that not even SIGKILL ends it, as a broken driver does; Linux, needs the right to trace.
+"""Holds a process so that not even SIGKILL ends it, as a broken driver does. Linux, where one may trace.
 
-Argument: the process id. It stops at its exit (PTRACE_O_TRACEEXIT of ptrace(2)) until our standard input ends.
+Argument: its process id. It stops at its exit (PTRACE_O_TRACEEXIT of ptrace(2)) until our standard input
+ends.
 """
 
 import ctypes

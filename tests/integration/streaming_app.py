@@ -13,7 +13,7 @@ from whisper_desktop.values import GenerationConfig, Message, Reach, Role, TextD
 async def main() -> None:
     app = App()
     await app.start()
-    engine = app.host.guide()
+    engine = app.host.guide(app.loaded.settings.llm)
     address = await engine.ensure_ready()
     from whisper_desktop.backends import BackendConfig, create_backend
 

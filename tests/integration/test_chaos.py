@@ -60,7 +60,7 @@ def test_kill_9_of_the_app_while_it_streams_leaves_no_process_behind() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX matter; Windows was never run")
 async def test_an_engine_that_is_killed_while_it_answers_is_named_as_the_reason() -> None:
     async with world() as app:
-        engine = app.host.guide()
+        engine = app.host.guide(app.loaded.settings.llm)
         config = BackendConfig("guide", "Guide", model="guide", reach=Reach.THIS_MACHINE)
         guide = create_backend(config, http=app.http, engine=engine, deadlines=app.deadlines)
         endless = GenerationConfig(max_tokens=10_000_000, extra={"ignore_eos": True})

@@ -27,12 +27,19 @@ def test_the_settings_table_is_the_one_that_is_declared() -> None:
 
 
 def test_every_command_is_named_and_every_named_command_exists() -> None:
-    assert isinstance(commands, click.Group)
-    for name, command in commands.commands.items():
+    for name, command in below(commands):
         assert name in README
-        if isinstance(command, click.Group):
-            for verb in command.commands:
-                assert verb in README
+        for verb, _ in below(command):
+            assert verb in README
+
+
+def below(command: click.Command) -> list[tuple[str, click.Command]]:
+    """The commands of a group, with their names."""
+    if not isinstance(command, click.Group):
+        return []
+    context = click.Context(command)
+    named = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+    return [(name, found) for name, found in named if found is not None]
 
 
 def test_every_test_that_is_named_exists() -> None:

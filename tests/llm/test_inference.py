@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.llm.conftest import KEY, QUICK, MakeStep
+from tests.llm.held import until
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer
 from whisper_desktop.backends import Backend
@@ -79,7 +80,8 @@ async def test_cancelling_a_batch_ends_all_of_it(servers: ServerFactory, step: M
     server = servers("openai_compatible", "--first-token-delay", "30")
     asked = engine(step(server, model=SAYS), at_once=2)
     batch = asyncio.create_task(asked.generate_batch(["Hi"] * 6))
-    await asyncio.to_thread(server.wait_for, "request", 2)
+    # The list of models is a request as well.
+    await until(lambda: len(server.requests("/v1/chat/completions")) == 2)
     assert len(asked.get_active_requests()) == 6
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):

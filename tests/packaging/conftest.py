@@ -119,7 +119,7 @@ class Checkout:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("CI", "DISPLAY", "WAYLAND_DISPLAY")
+            if name not in ("CI", "DISPLAY", "WAYLAND_DISPLAY", "WHISPER_TEST_PORTS")
         }
         path = f"{self._shims}{os.pathsep}{kept['PATH']}"
         return {**kept, "PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", **changes}

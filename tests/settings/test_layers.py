@@ -553,3 +553,13 @@ def test_merged_and_repeated_parts_of_yaml_are_understood(home: Home) -> None:
     loaded = home.load()
     assert loaded.settings.llm.lmstudio.port == 1300
     assert loaded.settings.llm.lmstudio.use_xvfb is True
+
+
+def test_the_gguf_file_wins_over_the_model_of_llama_cpp(home: Home) -> None:
+    home.config.write_text("llm: {llamacpp: {model_path: /models/one.gguf}}\n")
+    assert home.load().settings.llm.own_model == Path("/models/one.gguf")
+    home.config.write_text(
+        "llm: {gguf_model_path: /models/two.gguf, llamacpp: {model_path: /models/one.gguf}}\n"
+    )
+    assert home.load().settings.llm.own_model == Path("/models/two.gguf")
+    assert LLMSettings().own_model is None

@@ -1,7 +1,9 @@
 """The tray menu as values: what it says for each state."""
 
+from dataclasses import replace
+
 from whisper_desktop.app import AppState, BackendChoice
-from whisper_desktop.ui.tray.entries import SEPARATOR, backend_entries, menu_entries
+from whisper_desktop.ui.tray.entries import SEPARATOR, Entry, backend_entries, menu_entries
 from whisper_desktop.values import Reach
 
 READY = AppState("ready", "Ready: qwen3.5:4b on Ollama", "ollama", "qwen3.5:4b", False)
@@ -21,6 +23,7 @@ def test_the_menu_has_everything_in_its_order() -> None:
         "Ready: qwen3.5:4b on Ollama",
         "New chat",
         "Backend",
+        "Free memory now",
         "Setup…",
         "Settings…",
         "Logs…",
@@ -30,6 +33,15 @@ def test_the_menu_has_everything_in_its_order() -> None:
 
 def test_the_status_line_does_nothing() -> None:
     assert menu_entries(READY, CHOICES)[0].action is None
+
+
+def test_memory_can_be_freed_where_there_is_some_and_its_place_is_always_there() -> None:
+    def free(memory: str) -> Entry:
+        entries = menu_entries(replace(READY, memory=memory), CHOICES)
+        return next(entry for entry in entries if entry.text == "Free memory now")
+
+    assert (free("").action, free("").detail) == (None, "")
+    assert (free("3.2 GB").action, free("3.2 GB").detail) == ("sleep", "3.2 GB in use")
 
 
 def test_automatic_comes_first_and_the_choice_is_marked() -> None:

@@ -21,6 +21,7 @@ from whisper_desktop.values import (
     Progress,
     Reach,
     ReasoningDelta,
+    Repair,
     SetupGuidance,
     StreamEvent,
     TextDelta,
@@ -156,6 +157,54 @@ def test_a_server_that_nobody_can_place_is_allowed_by_name_or_not_now() -> None:
     )
     broke_off = rows.broken(rows.with_event(rows.waiting(guide=False), TextDelta("one")), asks)
     assert rows.offers(broke_off) == (("allow", "Allow Jan"), ("retry", "Try again"))
+
+
+SHORTER = Repair("smaller_context", "Use a shorter context", "Half of it.", change="n_ctx=4096")
+SMALLER = Repair(
+    "quantized_cache", "Keep conversations in half the memory", "8 bits.", change="cache_type=q8_0"
+)
+NO_REPACK = Repair("no_repack", "Load the model as it is", "Slower.", change="repack=off")
+DOWNLOAD = Repair("download_again", "Download the model again", "Shows models.", command="recommend")
+BUILD = Repair("other_build", "Install another build", "Downloads one.", command="engine builds install")
+
+
+def engine_failed(*repairs: Repair) -> LLMConnectionError:
+    return LLMConnectionError("The engine cannot run.", kind=ErrorKind.ENGINE, repairs=repairs)
+
+
+def test_the_likeliest_repairs_are_buttons_and_not_too_many() -> None:
+    assert actions_for(engine_failed(SHORTER, SMALLER, NO_REPACK), guide=False) == (
+        ("repair:smaller_context", "Use a shorter context"),
+        ("repair:quantized_cache", "Keep conversations in half the memory"),
+        ("retry", "Try again"),
+    )
+
+
+def test_what_setup_does_is_a_button_and_what_only_a_terminal_does_is_none() -> None:
+    assert actions_for(engine_failed(BUILD, DOWNLOAD), guide=False) == (
+        ("setup", "Download the model again"),
+        ("retry", "Try again"),
+    )
+    assert ("guide", "Ask the guide") in actions_for(engine_failed(BUILD), guide=False)
+
+
+def test_a_question_about_the_cloud_still_offers_to_mend_the_engine_here() -> None:
+    asks = ConsentRequired("OpenRouter was not asked.", needed=Reach.CLOUD, repairs=(SHORTER, SMALLER))
+    assert actions_for(asks, guide=False) == (
+        ("allow", "Allow the cloud in this chat"),
+        ("repair:smaller_context", "Use a shorter context"),
+        ("retry", "Try again"),
+        ("setup", "Open setup"),
+    )
+
+
+def test_an_answer_that_an_engine_broke_off_says_all_of_it_and_offers_the_repair() -> None:
+    error = Interrupted(
+        "The answer stopped after 1 word.", "It ran out of memory.", "Ask again.", repairs=(SHORTER,)
+    )
+    row = rows.broken(rows.with_event(rows.waiting(guide=False), TextDelta("one")), error)
+    assert row.seam == "The answer stopped after 1 word. It ran out of memory. Ask again."
+    assert rows.offers(row)[0] == ("repair:smaller_context", "Use a shorter context")
 
 
 BROKE = Attempt("lm_studio", "LM Studio", "", "m", ErrorKind.STREAM_CUT, "The connection broke.", 3.0)

@@ -1,6 +1,7 @@
 """The tray icon and its stand-in, offscreen: icon, menu, and what a click says."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PySide6.QtWidgets import QMenu, QPushButton
@@ -93,8 +94,6 @@ def test_an_unchanged_menu_is_not_built_again(tray: Tray) -> None:
 
 
 def test_an_ampersand_in_a_name_is_shown(tray: Tray) -> None:
-    from dataclasses import replace
-
     tray.show_state("ready", (replace(ENTRIES[0], text="Ready: A & B"), *ENTRIES[1:]))
     assert tray.menu.actions()[0].text() == "Ready: A && B"
 
@@ -105,10 +104,33 @@ def test_the_stand_in_offers_the_same_entries_as_buttons(qtbot: QtBot) -> None:
     window.show_state("ready", ENTRIES)
     window.show()
     buttons = {button.text(): button for button in window.findChildren(QPushButton)}
-    assert set(buttons) == {"New chat", "Backend", "Setup…", "Settings…", "Logs…", "Quit"}
+    assert set(buttons) == {
+        "New chat",
+        "Backend",
+        "Free memory now",
+        "Setup…",
+        "Settings…",
+        "Logs…",
+        "Quit",
+    }
     with qtbot.waitSignal(window.chosen) as said:
         buttons["New chat"].click()
     assert said.args == ["chat", None]
+
+
+def test_the_stand_in_keeps_up_with_what_can_be_done(qtbot: QtBot) -> None:
+    window = StandIn()
+    qtbot.addWidget(window, before_close_func=lambda _: window.leave())
+    window.show_state("ready", ENTRIES)
+    (free,) = [each for each in window.findChildren(QPushButton) if each.text() == "Free memory now"]
+    assert not free.isEnabled()
+    window.show_state("ready", menu_entries(replace(READY, memory="3.2 GB"), CHOICES))
+    assert (free.isEnabled(), free.text()) == (True, "Free memory now (3.2 GB in use)")
+    with qtbot.waitSignal(window.chosen) as said:
+        free.click()
+    assert said.args == ["sleep", None]
+    window.show_state("ready", ENTRIES)
+    assert not free.isEnabled()
 
 
 def test_closing_the_stand_in_minimises_it(qtbot: QtBot) -> None:

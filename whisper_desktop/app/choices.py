@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisper_desktop.app.engine_words import in_gigabytes, state_words
 from whisper_desktop.values import (
     IDENTITIES,
     EngineState,
@@ -38,7 +39,7 @@ class AppState:
     """The one glance: what the tray icon and its tooltip show.
 
     `activity` is "starting", "ready", "working" or "needs_attention"; `headline` is the sentence. `memory` is
-    what our own engine could give back now, in words; "" when there is nothing.
+    what our own engines could give back now, as "3.2 GB"; "" when there is nothing.
     """
 
     activity: str
@@ -50,6 +51,13 @@ class AppState:
 
 
 _ALWAYS_LISTED = ("lm_studio", "ollama")
+_STATES = {
+    EngineState.READY: "ready",
+    EngineState.STARTING: "loading",
+    EngineState.BACKING_OFF: "loading",
+    EngineState.FAILED: "not_running",
+}
+"""As a `BackendChoice.state`. An engine that is off is as good as asleep: the next question starts it."""
 
 
 def backend_choices(
@@ -113,17 +121,11 @@ def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | N
     picked = chosen == "builtin"
     if model is None:
         return BackendChoice("builtin", name, "no model yet", "no_model", Reach.THIS_MACHINE, picked)
-    state, words = "asleep", "asleep"
-    if engine is not None and engine.state is EngineState.READY:
-        state, words = "ready", "ready"
-    elif engine is not None and engine.state is EngineState.STARTING:
-        state, words = "loading", "loading"
-    elif engine is not None and engine.state is EngineState.BACKING_OFF:
-        state, words = "loading", "starting again"
-    elif engine is not None and engine.state is EngineState.FAILED:
-        state, words = "not_running", "could not start"
-    if engine is not None and engine.memory_bytes:
-        words += f" · {engine.memory_bytes / 1e9:.1f} GB in use"
+    own = engine if engine is not None and engine.engine == "builtin" else None
+    state = _STATES.get(own.state, "asleep") if own is not None else "asleep"
+    words = "asleep" if state == "asleep" else state_words(own)
+    if own is not None and own.memory_bytes:
+        words += f" · {in_gigabytes(own.memory_bytes)} in use"
     return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (model.stem,))
 
 
@@ -131,3 +133,20 @@ def _of_service(identity: Identity, key: bool, allowed: bool, chosen: str | None
     words = "cloud" if key and allowed else "cloud · asks first" if key else "cloud · needs a key"
     state = "cloud" if key else "needs_key"
     return BackendChoice(identity.id, identity.name, words, state, Reach.CLOUD, chosen == identity.id)
+
+
+def standing(who: str, engine: EngineStatus | None, *, answering: bool) -> tuple[str, str]:
+    """The activity and the headline where `who` is the first in line; `engine` is ours, if it is that."""
+    match engine.state if engine is not None else None:
+        case EngineState.STARTING:
+            return "working", f"Loading: {who}"
+        case EngineState.BACKING_OFF:
+            return "working", f"Starting again: {who}"
+        case _ if answering:
+            return "working", f"Working: {who}"
+        case EngineState.FAILED:
+            return "needs_attention", f"Cannot run: {who}"
+        case EngineState.SLEEPING:
+            return "ready", f"Ready: {who} (asleep)"
+        case _:
+            return "ready", f"Ready: {who}"

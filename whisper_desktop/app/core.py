@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.advice.flow import SetupResult
-from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices
-from whisper_desktop.app.repairs import REPAIRS, offered, with_change, without
+from whisper_desktop.app import repairs
+from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices, standing
+from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.chat import Session
 from whisper_desktop.errors import EngineError, SettingsError
 from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged
@@ -262,6 +263,8 @@ class App:
         self._loaded = await asyncio.to_thread(self._load)
         if self._http is not None:
             self._http.allow_network = self._llm.allow_network
+        if self._host is not None:
+            self._host.use_settings(self._llm)
         if self._llm != before:
             await _started(self._talking).renew()
         await _started(self._keys).refresh()
@@ -274,15 +277,15 @@ class App:
         first = chain[0] if chain else None
         setup_done = self._loaded.settings.ui.setup_done
         scanned = self._places.scanned
-        if self._talking.answering:
-            activity, headline = "working", f"Working: {_who(first)}"
-        elif self._attention:
+        answering = self._talking.answering
+        if self._attention and not answering:
             activity, headline = "needs_attention", self._attention
-        elif first is None:
+        elif first is None and not answering:
             activity = "needs_attention" if scanned else "starting"
             headline = "No model found yet: open Setup" if scanned else "Looking for servers…"
         else:
-            activity, headline = "ready", f"Ready: {_who(first)}"
+            own = self.engine_status() if first is not None and first.id == "builtin" else None
+            activity, headline = standing(_who(first), own, answering=answering)
         return AppState(
             activity,
             headline,
@@ -293,10 +296,9 @@ class App:
         )
 
     def _to_free(self) -> str:
-        status = self.engine_status()
-        if status is None or status.state is not EngineState.READY or not status.memory_bytes:
-            return ""
-        return f"{status.memory_bytes / 1e9:.1f} GB"
+        statuses = self._host.statuses().values() if self._host is not None else ()
+        size = sum(each.memory_bytes or 0 for each in statuses if each.state is EngineState.READY)
+        return in_gigabytes(size) if size else ""
 
     def _troubled(self, sentence: str) -> None:
         self._attention = sentence
@@ -360,8 +362,7 @@ class App:
     # --- engines ------------------------------------------------------------------------------------------
 
     def _builtin_model(self) -> Path | None:
-        path = self._llm.gguf_model_path or self._llm.llamacpp.model_path
-        return Path(path).expanduser() if path else None
+        return self._llm.own_model
 
     def _builtin_server(self) -> ServerInfo | None:
         from whisper_desktop.engines import builtin_server
@@ -369,11 +370,9 @@ class App:
         return builtin_server(self._builtin_model(), self.engine_status())
 
     def _engine_changed(self, status: EngineStatus) -> None:
-        if status.state is EngineState.FAILED:
-            self._attention = status.detail
         if status.warning and status.warning != self._warned_of:
+            self._warned_of = status.warning
             self.bus.publish(Notice("The engine runs, but not as planned.", status.warning))
-        self._warned_of = status.warning or self._warned_of
         self.bus.publish(EngineChanged(status))
 
     def engine_status(self) -> EngineStatus | None:
@@ -391,28 +390,31 @@ class App:
         await self.host.stop()
 
     async def free_memory(self) -> bool:
-        """Put our idle engines to sleep now; False when none was there, or all are answering."""
+        """Put our idle engines to sleep now; False when there was none."""
         return await self.host.rest("It sleeps: its memory was asked for.")
 
     async def repair_engine(self, repair: str) -> None:
-        """Accept one of the repairs that the engine's status offers; from its next start on it holds.
+        """Accept one of the repairs that an engine of ours offers; from its next start on it holds.
 
         Raises `EngineError` for one that is not offered, `SettingsError` where it cannot be kept.
         """
-        model = self._builtin_model()
-        change = offered(self.engine_status(), repair).change
-        if model is None:
-            raise RuntimeError("an engine without a model offered a repair")
-        await self.remember({REPAIRS: with_change(self._llm.llamacpp.repairs, model, change)})
+        found = repairs.offered(self.host.statuses(), repair)
+        await self.remember({repairs.REPAIRS: repairs.with_changes(self._llm.llamacpp.repairs, found)})
 
     def accepted_repairs(self) -> tuple[str, ...]:
-        """What was accepted for the model that is set."""
-        return self._llm.llamacpp.repairs.get(str(self._builtin_model()), ())
+        """What was accepted for the model that is set, and for the guide."""
+        return repairs.of(self._llm.llamacpp.repairs, self._own_models())
 
     async def forget_repairs(self) -> None:
-        """Forget what was accepted for the model that is set."""
-        if (model := self._builtin_model()) is not None:
-            await self.remember({REPAIRS: without(self._llm.llamacpp.repairs, model)})
+        """Forget what was accepted for the model that is set, and for the guide."""
+        left = repairs.without(self._llm.llamacpp.repairs, self._own_models())
+        await self.remember({repairs.REPAIRS: left})
+
+    def _own_models(self) -> tuple[Path, ...]:
+        from whisper_desktop.engines import guide_spec
+
+        model = self._builtin_model()
+        return (*(() if model is None else (model,)), guide_spec().model_path)
 
     def engine_log(self, lines: int = 200) -> list[str]:
         """The newest lines of the engines' log, from this run's memory or, before a start, from the file."""

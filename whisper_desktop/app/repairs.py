@@ -1,6 +1,6 @@
 """Repairs that a person accepted for a model that did not start, as the settings keep them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from whisper_desktop.errors import EngineError
@@ -9,37 +9,63 @@ from whisper_desktop.values import EngineStatus, Repair
 REPAIRS = "llm.llamacpp.repairs"
 
 Accepted = Mapping[str, tuple[str, ...]]
+Engines = Mapping[Path, EngineStatus]
+"""Our engines by the model of each."""
 
 
-def offered(status: EngineStatus | None, repair: str) -> Repair:
-    """The repair of this id that the engine offers. Raises `EngineError` when it can not be accepted so."""
-    repairs = status.repairs if status is not None else ()
-    found = next((each for each in repairs if each.id == repair), None)
-    if found is None:
-        others = ", ".join(each.id for each in repairs)
-        raise EngineError(
-            f"The repair “{repair}” is not offered.",
-            f"Offered: {others}." if others else "Nothing is to be repaired at the moment.",
-            "Start the engine with `whisper-desktop engine start`; what can be repaired is offered then.",
-            cause="no_such_repair",
-        )
-    if not found.change:
-        raise EngineError(
-            f"“{found.label}” is not done by itself.",
-            found.detail,
-            f"Run `{found.command}`.",
-            cause="no_such_repair",
-        )
+def offered(engines: Engines, repair: str) -> dict[Path, Repair]:
+    """The repair of this id, for every model whose engine offers it: a broken driver stops all of them.
+
+    Raises `EngineError` when none offers it, or it cannot be accepted so.
+    """
+    found = {model: each for model, status in engines.items() for each in status.repairs if each.id == repair}
+    if not found:
+        raise _not_offered(repair, dict.fromkeys(each.id for each in _all(engines.values())))
+    for each in found.values():
+        if not each.change:
+            raise EngineError(
+                f"“{each.label}” is not done by itself.",
+                each.detail,
+                f"Run `{each.command}`.",
+                cause="no_such_repair",
+            )
     return found
 
 
-def with_change(accepted: Accepted, model: Path, change: str) -> dict[str, tuple[str, ...]]:
-    """What is accepted, with one change more for this model; it takes the place of one of the same kind."""
-    kind = change.partition("=")[0]
-    kept = [each for each in accepted.get(str(model), ()) if each.partition("=")[0] != kind]
-    return {**accepted, str(model): (*kept, change)}
+def _all(statuses: Iterable[EngineStatus]) -> Iterable[Repair]:
+    return (repair for status in statuses for repair in status.repairs)
 
 
-def without(accepted: Accepted, model: Path) -> dict[str, tuple[str, ...]]:
+def _not_offered(repair: str, others: Iterable[str]) -> EngineError:
+    names = ", ".join(others)
+    if names:
+        next_step = "Choose one of these."
+    else:
+        next_step = "Start the engine; what can be repaired is offered when it cannot run."
+    return EngineError(
+        f"The repair “{repair}” is not offered.",
+        f"Offered: {names}." if names else "Nothing is to be repaired at the moment.",
+        next_step,
+        cause="no_such_repair",
+    )
+
+
+def with_changes(accepted: Accepted, repairs: Mapping[Path, Repair]) -> dict[str, tuple[str, ...]]:
+    """What is accepted, with one change more for each model; it takes the place of one of the same kind."""
+    changed = dict(accepted)
+    for model, repair in repairs.items():
+        kind = repair.change.partition("=")[0]
+        kept = [each for each in changed.get(str(model), ()) if each.partition("=")[0] != kind]
+        changed[str(model)] = (*kept, repair.change)
+    return changed
+
+
+def of(accepted: Accepted, models: Iterable[Path]) -> tuple[str, ...]:
+    """What is accepted for these models."""
+    return tuple(change for model in models for change in accepted.get(str(model), ()))
+
+
+def without(accepted: Accepted, models: Iterable[Path]) -> dict[str, tuple[str, ...]]:
     """What is accepted for other models."""
-    return {path: changes for path, changes in accepted.items() if path != str(model)}
+    gone = {str(model) for model in models}
+    return {path: changes for path, changes in accepted.items() if path not in gone}

@@ -3,6 +3,7 @@
 The engine is handed in by `app`; only the protocol below is known of it here.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from types import TracebackType
@@ -144,7 +145,9 @@ class EngineBackend(LlamaCppBackend):
     ) -> AsyncGenerator[Sequence[BackendEvent], None]:
         """Generate. See `Backend`."""
         if not self.is_ready(None):
-            yield [Progress(Phase.LOADING)]
+            async with aclosing(self._loading()) as told:
+                async for progress in told:
+                    yield [progress]
         async with self._leased() as lease:
             answer = super().stream_batches(messages, config, model=model, allowed=allowed)
             async with aclosing(answer) as batches:
@@ -154,6 +157,28 @@ class EngineBackend(LlamaCppBackend):
                     if batch is None:
                         return
                     yield batch
+
+    async def _loading(self) -> AsyncGenerator[Progress, None]:
+        """How much of its model is loaded, as far as the engine tells, until it is ready.
+
+        Raises `BackendError`.
+        """
+        yield Progress(Phase.LOADING)
+        starting = asyncio.ensure_future(self._engine.ensure_ready())
+        told: float | None = None
+        try:
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=self._deadlines.loading_poll)
+                loaded = self._engine.status().progress
+                if loaded is not None and loaded != told:
+                    told = loaded
+                    yield Progress(Phase.LOADING, loaded)
+            await starting
+        except EngineError as error:
+            raise await self._unable(error) from None
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def embed(
         self, texts: Sequence[str], *, model: str | None = None, allowed: Reach | None = None
@@ -189,7 +214,10 @@ class EngineBackend(LlamaCppBackend):
         except EngineError as error:
             if granted:
                 raise _ended(ErrorKind.STREAM_CUT, error) from None
-            raise await self._failure(_cannot_start(error), None, self.config.model) from None
+            raise await self._unable(error) from None
+
+    async def _unable(self, error: EngineError) -> BackendError:
+        return await self._failure(_cannot_start(error), None, self.config.model)
 
     async def _endpoint(self) -> Endpoint:
         try:

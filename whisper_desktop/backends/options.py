@@ -29,6 +29,7 @@ _THE_APPS = frozenset(
         "sleep_under_pressure",
         "sleep_on_battery",
         "repairs",
+        "extra_args",
         "rpc_servers",
         "build_index",
         "build_mirrors",

@@ -39,11 +39,9 @@ def failure_of(error: WhisperError) -> Failure:
             return Failure(error.attempts, error.setup_guidance, consent, error.repairs)
         case ReachError():
             consent = error if isinstance(error, ConsentRequired) else None
-            return Failure(error.attempts, error.setup_guidance, consent)
-        case BackendError():
+            return Failure(error.attempts, error.setup_guidance, consent, error.repairs)
+        case BackendError() | Interrupted():
             return Failure(error.attempts, repairs=error.repairs)
-        case Interrupted():
-            return Failure(error.attempts)
         case EngineError():
             return Failure(repairs=error.repairs)
         case _:

@@ -57,13 +57,13 @@ def list_builds(as_json: bool) -> None:
 
 
 @builds.command()
-@click.option("--others", is_flag=True, help="Look into LM Studio's and Ollama's folders too.")
+@click.option("--others", is_flag=True, help="List those of LM Studio and Ollama too.")
 @json_option
 def find(others: bool, as_json: bool) -> None:
     """Say where a llama-server is on this computer, and which one is used.
 
-    With --others also those that belong to LM Studio and Ollama. They are only looked at, never taken by
-    themselves; llm.llamacpp.server_path uses one.
+    Each is run for a moment, to ask it what it can do. With --others also those in the folders of LM Studio
+    and Ollama are listed. They are not run, and never taken by themselves; llm.llamacpp.server_path uses one.
     """
     found = candidates(others, load_settings().settings.llm.llamacpp.server_path)
     rows = run(_described(found), as_json=as_json, words="Asking them what they are…")
@@ -86,15 +86,17 @@ async def _program(candidate: Candidate) -> Json:
         "path": str(candidate.path),
         "source": candidate.source,
         "origin": candidate.words,
-        "usable": False,
+        "usable": None,
         "version": None,
         "devices": [],
     }
+    if candidate.is_anothers:
+        return {**row, "detail": "It was not run. Set llm.llamacpp.server_path to this path to use it."}
     try:
         binary = await ask(candidate.path, Deadlines())
         cards = await devices(candidate.path, Deadlines())
     except NotUsable as error:
-        return {**row, "detail": str(error)}
+        return {**row, "usable": False, "detail": str(error)}
     names = ", ".join(f"{card.name} ({output.gigabytes(card.total_bytes)})" for card in cards)
     return {
         **row,

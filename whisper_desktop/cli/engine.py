@@ -1,4 +1,4 @@
-"""`engine status|start|stop|logs`: the engine of the owner, whoever the owner is."""
+"""`engine status|start|stop|sleep|repair|logs`: the engine of the owner, whoever the owner is."""
 
 import asyncio
 import json
@@ -6,28 +6,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar
 
 import click
 
 from whisper_desktop.app import App
+from whisper_desktop.app.engine_words import status_lines
 from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.lazy import LazyGroup
-from whisper_desktop.cli.running import json_option, make_front, run, with_app
+from whisper_desktop.cli.running import json_option, make_front, of_owner, run, with_app
 from whisper_desktop.control import Core, RemoteCore
 from whisper_desktop.control.changes import tell_owner
 from whisper_desktop.engines.command import own_program
 from whisper_desktop.errors import EngineError
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus, Repair
 
-T = TypeVar("T")
-
 _STARTING = "Starting the engine…"
 _LOOK_AGAIN = 0.25  # seconds between two looks at a log that is followed
-_REPAIR_COMMAND = "whisper-desktop engine repair {}"
-_WORDS = {EngineState.BACKING_OFF: "about to start again", EngineState.SLEEPING: "asleep"}
 
 
 @click.group(cls=LazyGroup, modules={"plan": "engine_plan", "builds": "builds", "pool": "pool"})
@@ -38,22 +34,11 @@ def engine() -> None:
     """
 
 
-async def _of_owner(verb: Callable[[RemoteCore], Awaitable[T]], otherwise: T) -> T:
-    """What the running owner says; `otherwise` where no owner runs."""
-    remote = await make_front().running()
-    if remote is None:
-        return otherwise
-    try:
-        return await verb(remote)
-    finally:
-        await remote.close()
-
-
 @engine.command()
 @json_option
 def status(as_json: bool) -> None:
     """Say whether the engine runs, with which model, and how much memory it uses."""
-    print_status(run(_of_owner(RemoteCore.engine_status, None), as_json=as_json), as_json=as_json)
+    print_status(run(of_owner(RemoteCore.engine_status, None), as_json=as_json), as_json=as_json)
 
 
 @engine.command()
@@ -158,18 +143,21 @@ def _status_from(said: bytes) -> EngineStatus:
     try:
         data = json.loads(said)
         if "error" in data:
-            raise EngineError(
-                *(str(data["error"].get(part, "")) for part in ("title", "detail", "next_step"))
-            )
-        repairs = tuple(Repair(**repair) for repair in data["repairs"])
-        fields = {**data, "state": EngineState(data["state"]), "repairs": repairs}
-        return EngineStatus(**fields)
+            error = data["error"]
+            words = (str(error.get(part, "")) for part in ("title", "detail", "next_step"))
+            raise EngineError(*words, repairs=_repairs_from(error.get("repairs", ())))
+        repairs = _repairs_from(data["repairs"])
+        return EngineStatus(**{**data, "state": EngineState(data["state"]), "repairs": repairs})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise EngineError(
             "The engine could not be started in the background.",
             "The process that should keep it ended without a word.",
             "Run `whisper-desktop engine start` to see why.",
         ) from None
+
+
+def _repairs_from(data: Iterable[Mapping[str, str]]) -> tuple[Repair, ...]:
+    return tuple(Repair(**repair) for repair in data)
 
 
 @engine.command()
@@ -182,7 +170,7 @@ def stop(as_json: bool) -> None:
         await remote.engine_stop()
         return status is not None and status.state is not EngineState.STOPPED
 
-    stopped = run(_of_owner(ended, False), as_json=as_json)
+    stopped = run(of_owner(ended, False), as_json=as_json)
     if as_json:
         output.emit_json(shapes.stopped_shape(stopped))
     else:
@@ -205,11 +193,14 @@ def logs(lines: int, follow: bool, as_json: bool) -> None:
     if follow and as_json:
         raise click.UsageError("--follow never ends, so that it cannot be one JSON document.")
 
+    if follow:
+        run(_follow(lines), as_json=False)
+
     async def work() -> list[str]:
         from whisper_desktop.engines import read_log
 
         nothing: list[str] = []
-        newest = await _of_owner(lambda remote: remote.engine_log(lines), nothing)
+        newest = await of_owner(lambda remote: remote.engine_log(lines), nothing)
         return newest or await asyncio.to_thread(read_log, lines)
 
     newest = run(work(), as_json=as_json)
@@ -220,17 +211,15 @@ def logs(lines: int, follow: bool, as_json: bool) -> None:
         output.say(line)
     if not newest:
         output.note("The log is empty: no engine of ours has run yet.")
-    if follow:
-        run(_follow(), as_json=False, tell=False)
 
 
-async def _follow() -> None:
-    """Print what engines write from now on; Ctrl-C ends it as it is meant to."""
+async def _follow(lines: int) -> None:
+    """Print the newest lines, and what engines write from now on; Ctrl-C ends it as it is meant to."""
     from whisper_desktop.engines.follow import follow
     from whisper_desktop.settings.paths import log_dir
 
-    async with aclosing(follow(log_dir(), _LOOK_AGAIN)) as lines:
-        async for line in lines:
+    async with aclosing(follow(log_dir(), _LOOK_AGAIN, earlier=lines)) as written:
+        async for line in written:
             output.say(line)
 
 
@@ -238,13 +227,19 @@ async def _follow() -> None:
 @json_option
 def sleep(as_json: bool) -> None:
     """Free the engine's memory now. The next question wakes it."""
-    freed = run(_of_owner(RemoteCore.engine_sleep, False), as_json=as_json)
+
+    async def slept(remote: RemoteCore) -> tuple[bool, EngineStatus | None]:
+        return await remote.engine_sleep(), await remote.engine_status()
+
+    freed, status = run(of_owner(slept, (False, None)), as_json=as_json)
     if as_json:
         output.emit_json(shapes.slept_shape(freed))
+    elif freed:
+        output.say("The engine sleeps, and its memory is free. The next question wakes it.")
+    elif status is not None and status.memory_bytes:
+        output.say("Nothing was freed: the engine is answering. Try again when it has finished.")
     else:
-        output.say(
-            "The engine sleeps; its memory is free." if freed else "There is nothing to free at the moment."
-        )
+        output.say("There is nothing to free: no engine of ours is awake.")
 
 
 @engine.command()
@@ -252,84 +247,100 @@ def sleep(as_json: bool) -> None:
 @click.option("--undo", is_flag=True, help="Forget every repair that was accepted for this model.")
 @json_option
 def repair(repair: str | None, undo: bool, as_json: bool) -> None:
-    """Accept a REPAIR that is offered for an engine that does not start, and start it; or list them."""
+    """Accept a REPAIR of an engine that cannot run, and start it; without one, list what there is.
+
+    An accepted repair is kept for the model that is set, and holds for each of its starts.
+    """
     if undo and repair:
         raise click.UsageError("Either a repair, or --undo.")
     if repair:
-        status = run(_repaired(repair), as_json=as_json, words=_STARTING)
-        print_status(status, as_json=as_json)
-        return
-
-    async def listed() -> tuple[tuple[Repair, ...], tuple[str, ...]]:
-        status = await _of_owner(RemoteCore.engine_status, None)
-        return (status.repairs if status else ()), await with_app(_accepted(forget=undo))
-
-    offered, accepted = run(listed(), as_json=as_json)
-    if undo:
+        _repair(repair, as_json=as_json)
+    elif undo:
+        forgotten = run(with_app(_forget), as_json=as_json)
         run(tell_owner(), as_json=as_json, tell=False)
+        if as_json:
+            output.emit_json(shapes.repairs_shape((), ()))
+        else:
+            gone = ", ".join(forgotten)
+            output.say(f"Forgotten: {gone}." if gone else "No repair was accepted for this model.")
+    else:
+        _list_repairs(as_json=as_json)
+
+
+def _list_repairs(*, as_json: bool) -> None:
+    async def listed() -> tuple[EngineStatus | None, tuple[str, ...]]:
+        return await of_owner(RemoteCore.engine_status, None), await with_app(_accepted)
+
+    status, accepted = run(listed(), as_json=as_json)
+    offered = status.repairs if status is not None else ()
     if as_json:
-        output.emit_json(shapes.repairs_shape(offered, () if undo else accepted))
+        output.emit_json(shapes.repairs_shape(offered, accepted))
         return
-    for each in offered:
-        output.say(f"{each.id}: {each.detail}")
-    if undo:
-        output.say(f"Forgotten: {', '.join(accepted)}." if accepted else "No repair was accepted for it.")
-    elif accepted:
+    for line in output.repair_lines(offered):
+        output.say(line.strip())
+    if not offered:
+        output.say("Nothing is to be repaired, as far as is known. Starting the engine tells.")
+    if accepted:
         output.say(f"Accepted for this model: {', '.join(accepted)}. `engine repair --undo` forgets that.")
-    elif not offered:
-        output.say("There is nothing to repair.")
 
 
-async def _repaired(repair: str) -> EngineStatus:
-    remote = await make_front().running()
-    if remote is None:
-        raise EngineError(
-            "There is nothing to repair.",
-            "No engine of ours is running, or has failed.",
-            "Start it with `whisper-desktop engine start`; what can be repaired is offered then.",
-        )
+async def _accepted(app: App) -> tuple[str, ...]:
+    return app.accepted_repairs()
+
+
+async def _forget(app: App) -> tuple[str, ...]:
+    """The changes that were accepted for the model that is set, forgotten now."""
+    accepted = app.accepted_repairs()
+    if accepted:
+        await app.forget_repairs()
+    return accepted
+
+
+def _repair(repair: str, *, as_json: bool) -> None:
+    needed, status = run(_repaired(repair), as_json=as_json, words=_STARTING)
+    if as_json:
+        output.emit_json(shapes.repaired_shape(repair if needed else None, status))
+    elif not needed:
+        output.say("There is nothing to repair: the engine starts as it is.")
+    elif status is None:
+        output.say("Repaired: the engine has started, and answered. The next question starts it again.")
+    else:
+        print_status(status, as_json=False)
+
+
+async def _repaired(repair: str) -> tuple[bool, EngineStatus | None]:
+    """Whether it was needed, and the engine's status now; None where the engine ends with this command."""
+    async with make_front() as front:
+        core = await front.core()
+        known = await core.engine_status()
+        needed = known is not None and bool(known.repairs)
+        if not needed:  # the start that failed may have been another program's, which has ended since
+            needed = await _fails_with(core, repair)
+        if needed:
+            await core.engine_repair(repair)
+            await core.engine_start()
+        return needed, None if core.is_owner else await core.engine_status()
+
+
+async def _fails_with(core: Core, repair: str) -> bool:
+    """Start the engine. True where it cannot, and offers this repair. Raises `EngineError` for another
+    reason.
+    """
     try:
-        await remote.engine_repair(repair)
-        return await remote.engine_start()
-    finally:
-        await remote.close()
-
-
-def _accepted(*, forget: bool) -> Callable[[App], Coroutine[Any, Any, tuple[str, ...]]]:
-    """The changes that were accepted for the model that is set; forgotten now with `forget`."""
-
-    async def work(app: App) -> tuple[str, ...]:
-        accepted = app.accepted_repairs()
-        if forget and accepted:
-            await app.forget_repairs()
-        return accepted
-
-    return work
+        await core.engine_start()
+    except EngineError as error:
+        if all(each.id != repair for each in error.repairs):
+            raise
+        return True
+    return False
 
 
 def print_status(status: EngineStatus | None, *, as_json: bool) -> None:
-    """The engine's status as JSON or as a sentence with its facts."""
+    """The engine's status as JSON, or as sentences with its facts."""
     if as_json:
         output.emit_json(shapes.engine_shape(status))
         return
-    if status is None or status.state is EngineState.STOPPED:
-        output.say("The engine is not running.")
-        return
-    facts = [f"The engine is {_WORDS.get(status.state, status.state.value)}"]
-    if status.model:
-        facts.append(f"model {status.model}")
-    if status.memory_bytes:
-        facts.append(f"{output.gigabytes(status.memory_bytes)} of memory")
-    if status.url:
-        facts.append(status.url)
-    if status.pid:
-        facts.append(f"process {status.pid}")
-    if status.tokens_per_second:
-        facts.append(f"{status.tokens_per_second:.1f} tokens a second")
-    output.say(", ".join(facts) + ".")
-    if status.detail and status.state is not EngineState.READY:
-        output.say(status.detail)
-    if status.warning:
-        output.say(status.warning)
-    for each in status.repairs:
-        output.say(f"  {each.label}: {each.detail} Run: {each.command or _REPAIR_COMMAND.format(each.id)}")
+    for line in status_lines(status):
+        output.say(line)
+    for line in output.repair_lines(status.repairs if status is not None else ()):
+        output.say(line)

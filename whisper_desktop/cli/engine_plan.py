@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from whisper_desktop.cli import output
-from whisper_desktop.cli.running import json_option, run
+from whisper_desktop.cli.running import json_option, of_owner, run
+from whisper_desktop.control import RemoteCore
 from whisper_desktop.errors import ModelFileError, SettingsError
 from whisper_desktop.values import Deadlines
 
@@ -42,7 +43,7 @@ async def _planned(model: Path | None, *, ask: bool) -> "tuple[Planned, Needs | 
     from whisper_desktop.settings import load_settings
 
     llm = load_settings().settings.llm
-    path = model or llm.gguf_model_path or llm.llamacpp.model_path
+    path = model or llm.own_model
     if path is None:
         raise SettingsError(
             "There is no model to plan for.",
@@ -51,8 +52,10 @@ async def _planned(model: Path | None, *, ask: bool) -> "tuple[Planned, Needs | 
             key="llm.gguf_model_path",
         )
     path = path.expanduser().absolute()
-    header, resources = await asyncio.gather(
-        asyncio.to_thread(read_header, path), asyncio.to_thread(detect_resources)
+    header, resources, running = await asyncio.gather(
+        asyncio.to_thread(read_header, path),
+        asyncio.to_thread(detect_resources),
+        of_owner(RemoteCore.engine_status, None),
     )
     if not header.layers:
         raise ModelFileError(
@@ -60,7 +63,9 @@ async def _planned(model: Path | None, *, ask: bool) -> "tuple[Planned, Needs | 
             "It is a GGUF file, but none of a language model that is known here.",
             "Choose another GGUF file.",
         )
-    planned = planned_for(path, header, llm, resources)
+    # It would take the place of the one that runs now; the guide would stay.
+    freed = running.memory_bytes if running is not None and running.engine == "builtin" else None
+    planned = planned_for(path, header, llm, resources, freed_bytes=freed or 0)
     if not ask:
         return planned, None
     spec = planned.spec

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.values import Reach
+from whisper_desktop.values import Reach, Repair
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -153,10 +153,17 @@ def say_error(error: WhisperError) -> None:
         note(f"  To allow it for one question: whisper-desktop chat --reach {consent.needed or Reach.CLOUD}")
     for attempt in tries_besides(error):
         note(f"  - {attempt_line(attempt)}")
-    for repair in failure_of(error).repairs:
-        command = repair.command or f"whisper-desktop engine repair {repair.id}"
-        note(f"  {repair.label}: {repair.detail} Run: {command}")
+    for line in repair_lines(failure_of(error).repairs):
+        note(line)
     _say_advice(advice)
+
+
+def repair_lines(repairs: Sequence[Repair]) -> list[str]:
+    """What could mend an engine, each with the command that does it."""
+    return [
+        f"  {each.label}: {each.detail} Run: {each.command or f'whisper-desktop engine repair {each.id}'}"
+        for each in repairs
+    ]
 
 
 def _say_advice(advice: "Advice") -> None:

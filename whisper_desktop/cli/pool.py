@@ -94,7 +94,7 @@ async def _with_host(work: "Callable[[PoolHost, Path | None, LLMSettings], Corou
     http = Http(allow_network=llm.allow_network)
     host = PoolHost(http=http, deadlines=Deadlines(), detect=detect_resources)
     try:
-        return await work(host, llm.gguf_model_path or llm.llamacpp.model_path, llm)
+        return await work(host, llm.own_model, llm)
     finally:
         await host.stop()
         await http.aclose()

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from typing import Any, Never, TypeVar
@@ -11,11 +11,12 @@ import click
 
 from whisper_desktop.app import App
 from whisper_desktop.cli import output, shapes
-from whisper_desktop.control import Front
+from whisper_desktop.control import Front, RemoteCore
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.values import Deadlines
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (stable shapes).")
 
@@ -80,6 +81,17 @@ async def with_app(work: Callable[[App], Coroutine[Any, Any, T]]) -> T:
         return await work(app)
     finally:
         await app.stop()
+
+
+async def of_owner(verb: Callable[[RemoteCore], Awaitable[T]], otherwise: D) -> T | D:
+    """What the running owner says; `otherwise` where no owner runs."""
+    remote = await make_front().running()
+    if remote is None:
+        return otherwise
+    try:
+        return await verb(remote)
+    finally:
+        await remote.close()
 
 
 class LoopThread:

@@ -209,6 +209,11 @@ def _repair(repair: Repair) -> Json:
     }
 
 
+def repaired_shape(repair: str | None, status: EngineStatus | None) -> Json:
+    """`engine repair REPAIR --json`: what was accepted, null where nothing was to be repaired."""
+    return {"repaired": repair, "engine": engine_shape(status)}
+
+
 def repairs_shape(repairs: Sequence[Repair], accepted: Sequence[str]) -> Json:
     """`engine repair --json`: what is offered, and what was accepted for this model."""
     return {"repairs": [_repair(repair) for repair in repairs], "accepted": list(accepted)}

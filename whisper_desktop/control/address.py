@@ -17,6 +17,7 @@ from typing import IO
 
 from whisper_desktop.errors import ControlError
 from whisper_desktop.settings.paths import run_dir
+from whisper_desktop.wire.files import try_lock
 
 _LONGEST_SOCKET_PATH = 100  # bytes: sockaddr_un holds 104 on macOS and 108 on Linux
 _RECORD_LIMIT = 4096  # bytes
@@ -98,12 +99,11 @@ class OwnerLock:
         except OSError as error:
             raise _unusable(folder, f"The system says: {error.strerror}.") from error
         try:
-            _lock(handle)
+            if not try_lock(handle.fileno()):
+                handle.close()
+                return None
             record = OwnerRecord(os.getpid(), secrets.token_hex(16))
             _write_record(folder, record)
-        except BlockingIOError:
-            handle.close()
-            return None
         except OSError as error:
             handle.close()
             raise _unusable(folder, f"The system says: {error.strerror}.") from error
@@ -133,21 +133,3 @@ def _unusable(folder: Path, why: str) -> ControlError:
         why,
         "Free the way, or set WHISPER_HOME to a folder that can be written to.",
     )
-
-
-if sys.platform == "win32":  # written from the documentation, never run
-
-    def _lock(handle: IO[bytes]) -> None:
-        import msvcrt
-
-        try:
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            raise BlockingIOError from error
-
-else:
-
-    def _lock(handle: IO[bytes]) -> None:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -44,16 +44,11 @@ def _host_and_port(authority: str, default: int) -> tuple[str, int]:
 
 
 def lm_studio_port(home: Path) -> int | None:
-    """The port that LM Studio's server used last, from its own file; None where there is none.
+    """The port that LM Studio's server used last, from its own file; None where there is none."""
+    from whisper_desktop.engines.programs.lms import lm_studio_home  # every start of the app imports us
 
-    LM Studio's folder is named by ~/.lmstudio-home-pointer, else it is ~/.cache/lm-studio or ~/.lmstudio
-    (https://github.com/lmstudio-ai/lms, src/lmstudioPaths.ts).
-    """
-    pointer = _read(home / ".lmstudio-home-pointer")
-    old = home / ".cache" / "lm-studio"
-    folder = Path(pointer.strip()) if pointer else old if old.is_dir() else home / ".lmstudio"
     try:
-        told = json.loads(_read(folder / ".internal" / "http-server-config.json") or "null")
+        told = json.loads(_read(lm_studio_home(home) / ".internal" / "http-server-config.json") or "null")
     except (ValueError, RecursionError):
         return None
     port = count(fields(told).get("port"))

@@ -23,6 +23,7 @@ from whisper_desktop.discovery.places import LOOPBACKS, Way
 from whisper_desktop.discovery.probe import Recognised, look
 from whisper_desktop.discovery.report import server_at
 from whisper_desktop.engines import orphans
+from whisper_desktop.engines.evidence import port_error
 from whisper_desktop.engines.programs import started
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.settings.paths import run_dir
@@ -121,7 +122,8 @@ async def arbitrate(port: int, *, http: Http, deadlines: Deadlines, wanted: str 
     )
     if server is not None and wanted in (None, server.id):
         return Claim(port, Verdict.ADOPT, owner, server)
-    if owner is None and server is None and await asyncio.to_thread(_can_bind, port):
+    # What other systems inside this one (WSL) hold is in no table, but cannot be listened on either.
+    if owner is None and server is None and await asyncio.to_thread(port_error, port) is None:
         return Claim(port, Verdict.FREE)
     return Claim(port, Verdict.TAKEN, owner, server)
 
@@ -167,18 +169,6 @@ async def _server_on(port: int, *, http: Http, deadlines: Deadlines) -> ServerIn
         if isinstance(seen, Recognised):
             return server_at(way, seen)
     return None
-
-
-def _can_bind(port: int) -> bool:
-    """Whether a server could listen there: what other systems inside this one (WSL) hold is in no table."""
-    with socket.socket() as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACKS[0], port))
-        except OSError:
-            return False
-        return True
 
 
 # --- Sockets ----------------------------------------------------------------------------------------------

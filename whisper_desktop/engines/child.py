@@ -4,8 +4,7 @@
     --engine-child OWNER_PID NONCE exec|stay BINARY FLAGS...  become, or wait on, a llama-server
 
 What binds it to its owner (`kill -9` included):
-- Linux: the kernel sends SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG). Armed here, in the
-  child, because doing it between fork and exec is unsafe in a program with threads. Survives `exec`.
+- Linux: the kernel sends SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG, see `become`).
 - everywhere: the owner holds the other end of standard input; end of file means that it is gone. While the
   built-in engine loads it holds the interpreter's lock, so there the watch acts after the load.
 - macOS: besides, the kernel tells when the owner's process exits (kqueue). Not run so far.
@@ -26,6 +25,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from whisper_desktop.engines import become
+
 _USAGE = "usage: --engine-child OWNER_PID NONCE builtin|exec|stay ..."
 
 
@@ -34,33 +35,21 @@ def main(argv: list[str]) -> int:
     if len(argv) < 3 or not argv[0].isdigit() or argv[2] not in ("builtin", "exec", "stay"):
         print(_USAGE, file=sys.stderr)
         return 2
-    _arm_death_signal()
-    # After arming: an owner that died before is noticed here, one that dies later by the signal. On Windows a
-    # virtual environment's python is a launcher, so that the parent is not the owner; the job does it there.
-    if sys.platform != "win32" and os.getppid() != int(argv[0]):
-        print("whisper: the program that started this engine has ended", file=sys.stderr)
-        return 1
-    mode, rest = argv[2], argv[3:]
-    if mode == "builtin":
-        _bind_to(int(argv[0]), lambda _words: None)
-        return _serve_builtin(rest)
-    if not rest:
+    owner, mode, rest = int(argv[0]), argv[2], argv[3:]
+    if mode != "builtin" and not rest:
         print(_USAGE, file=sys.stderr)
         return 2
     if mode == "exec":
-        return _become(rest[0], rest[1:])
-    return _wait_on(int(argv[0]), rest[0], rest[1:])
+        return become.main(argv)
+    if not become.bind_to(owner):
+        return 1
+    if mode == "builtin":
+        _watch(owner, lambda _words: None)
+        return _serve_builtin(rest)
+    return _wait_on(owner, rest[0], rest[1:])
 
 
-def _arm_death_signal() -> None:
-    if sys.platform == "linux":
-        import ctypes
-
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <linux/prctl.h>
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
-
-
-def _bind_to(owner: int, pass_on: Callable[[bytes], None]) -> None:
+def _watch(owner: int, pass_on: Callable[[bytes], None]) -> None:
     """From now on, end with the owner. What it writes to standard input goes to `pass_on`."""
     threading.Thread(target=_end_with_input, args=(pass_on,), daemon=True).start()
     if sys.platform == "darwin":
@@ -91,13 +80,6 @@ def _end_all() -> None:
     os._exit(1)
 
 
-def _become(binary: str, flags: list[str]) -> int:
-    try:
-        os.execv(binary, [binary, *flags])
-    except OSError as error:
-        return _cannot_run(binary, error)
-
-
 def _wait_on(owner: int, binary: str, flags: list[str]) -> int:
     """Run `binary` as a child of this one, and end as it ends."""
     import contextlib
@@ -109,7 +91,7 @@ def _wait_on(owner: int, binary: str, flags: list[str]) -> int:
     try:
         process = subprocess.Popen([binary, *flags], stdin=subprocess.PIPE)
     except OSError as error:
-        return _cannot_run(binary, error)
+        return become.cannot_run(binary, error)
     assert process.stdin is not None
     pipe = process.stdin.fileno()
 
@@ -117,17 +99,12 @@ def _wait_on(owner: int, binary: str, flags: list[str]) -> int:
         with contextlib.suppress(OSError):  # it has ended, or does not listen
             os.write(pipe, words)
 
-    _bind_to(owner, pass_on)
+    _watch(owner, pass_on)
     code = process.wait()
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
-
-
-def _cannot_run(binary: str, error: OSError) -> int:
-    print(f"whisper: cannot run '{binary}': {error.strerror}", file=sys.stderr)
-    return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def _serve_builtin(flags: list[str]) -> int:
@@ -213,7 +190,11 @@ def apply_flags(params: Any, flags: list[str], engine: Any) -> None:
         if text is None:
             raise FlagError(f'error while handling argument "{flag}": expected value for argument')
         try:
-            _set(params, attribute, convert(text, engine))
+            value = convert(text, engine)
+            if flag in _DEVICE:
+                # xllamacpp has no list of devices. A single one, and that one -1, means none to llama.cpp.
+                _set(params, "split_mode", engine.llama_split_mode.LLAMA_SPLIT_MODE_NONE)
+            _set(params, attribute, value)
         except (ValueError, KeyError, OverflowError, TypeError) as error:
             raise FlagError(f'error while handling argument "{flag}": {error}') from None
 
@@ -281,6 +262,14 @@ def _adapters(text: str, engine: Any) -> list[Any]:
     return adapters
 
 
+def _no_device(text: str, _engine: Any) -> int:
+    if text != "none":
+        raise ValueError(f"invalid device: {text}")
+    return -1
+
+
+_DEVICE = ("-dev", "--device")
+
 _SWITCHES: dict[str, tuple[str, object]] = {
     "--metrics": ("endpoint_metrics", True),
     "--no-slots": ("endpoint_slots", False),
@@ -310,6 +299,7 @@ _VALUES: dict[str, tuple[str, Callable[[str, Any], object]]] = {
         (("-t", "--threads"), ("cpuparams.n_threads", _at_least(1))),
         (("-tb", "--threads-batch"), ("cpuparams_batch.n_threads", _at_least(1))),
         (("-ngl", "--gpu-layers", "--n-gpu-layers"), ("n_gpu_layers", _gpu_layers)),
+        (_DEVICE, ("main_gpu", _no_device)),
         (("-b", "--batch-size"), ("n_batch", _at_least(1))),
         (("-ub", "--ubatch-size"), ("n_ubatch", _at_least(1))),
         (("-ctk", "--cache-type-k"), ("cache_type_k", _cache_type)),

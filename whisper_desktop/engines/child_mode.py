@@ -4,16 +4,20 @@ Its router starts one llama-server a model with LLAMA_SERVER_ROUTER_PORT set. Su
 
 - says on standard output how much of the model is loaded, which nothing else tells,
 - ends when its standard input ends, on every system and however its owner ended,
-- ends gracefully on a command on its standard input.
+- ends gracefully on a command on its standard input, which a thread of its own takes. SIGTERM is handled by
+  whichever thread it interrupts; where that one holds the lock it needs, the server hangs (in 6 of 14
+  tries while it wrote), until a second SIGTERM ends it.
 
 What it does otherwise than without, as its source says and as was tried (llama.cpp of autumn 2026): on
 SIGTERM it stops serving and then waits for its standard input, for ever. So it is told by the command to end,
-and when it says that it is leaving although nobody here told it, it is killed. It listens to standard input
-only once the model is loaded; until then SIGTERM ends it.
+and when it says that it is leaving although nobody here told it, and has stopped listening, it is killed. It
+listens to standard input only once the model is loaded; until then SIGTERM ends it.
 
-Builds of winter 2025/26 took the variable for the port of a router to report to, and ended where none
-answered; older ones do not know it. So the variable is set only for a program that holds the words of this
-protocol.
+What it says stands among what it logs, where a model's own words may stand too. So nothing said is believed
+that could do harm: being ready decides only how it is asked to end, and leaving has to be seen.
+
+Builds of winter 2025/26 took the variable for the port of a router, and reported to that over HTTP; older
+ones do not know it. So the variable is set only for a program that holds the words of this protocol.
 """
 
 import json
@@ -30,10 +34,12 @@ EXIT = b"cmd_router_to_child:exit\n"
 STATE = "cmd_child_to_router:state:"
 LEAVING = "cleaning up before exit"
 
-
-_READY = re.compile(r'"state": ?"ready"')
-_HEAD = 200
+_READY = re.compile(re.escape(STATE) + r'\{"state": ?"ready", ?"payload": ?\{')
 """What is told of a ready model may be cut off, but not its first words."""
+
+_LEAVES = re.compile(
+    r"\d{1,6}\.\d\d\.\d{3}\.\d{3} I srv {1,16}\S{1,20}: (?:\S{1,20}: )?" + LEAVING + r"\.{3}$"
+)
 
 
 def is_spoken_by(binary: Path) -> bool:
@@ -72,4 +78,9 @@ def load_progress(line: str) -> float | None:
 
 def says_ready(line: str) -> bool:
     """Whether a child says in this line that it has loaded its model, and listens from now on."""
-    return _READY.search(line[:_HEAD]) is not None
+    return _READY.match(line) is not None
+
+
+def says_leaving(line: str) -> bool:
+    """Whether this line of the log is the one with which it stops serving, or looks like it."""
+    return _LEAVES.match(line) is not None

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from whisper_desktop.engines import become
+from whisper_desktop.engines.own_options import overriding
 from whisper_desktop.engines.spec import EngineSpec
 
 ENGINE_CHILD = "--engine-child"
@@ -48,6 +50,9 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
     if spec.n_gpu_layers != "auto":
         # Numbers of our own: without this, the engine measures the model first, and with layers set gives up.
         options += [["-ngl", str(spec.n_gpu_layers)], ["--fit", "off"]]
+    if spec.n_gpu_layers == 0 and not overriding(spec.extra_args, "n_gpu_layers"):
+        # Without layers, a build for graphics cards still opens the card, and computes long prompts there.
+        options.append(["--device", "none"])
     if recent:
         options.append(["-lm", spec.load_mode])
     elif spec.load_mode == "none":
@@ -71,20 +76,26 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
 
 def own_program() -> list[str]:
     """The words that start our own program: from source, installed, or frozen."""
-    if getattr(sys, "frozen", False):
+    if _is_frozen():
         return [sys.executable]
     return [sys.executable, "-m", "whisper_desktop"]
 
 
+def _is_frozen() -> bool:
+    return getattr(sys, "frozen", False) is True
+
+
 def child_command(spec: EngineSpec, flags: list[str], *, owner_pid: int, nonce: str) -> list[str]:
     """The command line of an engine child. Its flags are those of `engine_flags`."""
-    serve = ["builtin"]
+    program, serve = [*own_program(), ENGINE_CHILD], ["builtin"]
     if spec.binary is not None:
         # On Linux the child becomes the binary: its death signal and its process id live on through `exec`,
         # and no second process has to be watched. Elsewhere nothing ties a foreign program to our life, so
         # the child stays, waits on the binary and watches standard input for our end.
         serve = ["exec" if sys.platform == "linux" else "stay", str(spec.binary)]
-    return [*own_program(), ENGINE_CHILD, str(owner_pid), nonce, *serve, *flags]
+        if sys.platform == "linux" and not _is_frozen():
+            program = [sys.executable, "-S", "-P", become.__file__]
+    return [*program, str(owner_pid), nonce, *serve, *flags]
 
 
 def child_folder() -> Path:

@@ -41,6 +41,11 @@ DETERMINISTIC = frozenset(
 NEEDS_CHANGE = frozenset({"out_of_memory", "oom_killed", "gpu_out_of_memory", "disk_full"})
 """Causes that come back unless the start is changed, or something else gives back what was missing."""
 
+TRANSIENT = frozenset(
+    {"killed", "crashed", "aborted", "ended", "stuck", "cannot_spawn", "driver", "computer_lost"}
+)
+"""Causes that may pass by themselves. The rest is worth another try only when somebody asks for it."""
+
 _GRAPHICS = frozenset({"gpu_unusable", "driver"})
 
 
@@ -136,7 +141,7 @@ def _maps_its_model(spec: EngineSpec) -> bool:
 
 # --- Words ------------------------------------------------------------------------------------------------
 
-_AGAIN = "Send the message again: the engine starts anew."
+_AGAIN = "Send the message again; the engine starts by itself."
 
 WORDS = {
     "model_missing": (

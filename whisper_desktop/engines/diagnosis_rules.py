@@ -3,6 +3,8 @@
 Asked in order, each about all lines that can tell (see `log_lines`): the most precise come first, because
 one failure leaves several lines. The texts are those of llama.cpp's sources; the tests' samples say which of
 them have been seen printed, and which could only be read there.
+
+Every repetition has a most: a line may hold whatever a model file wants, and is searched while people wait.
 """
 
 import re
@@ -51,7 +53,7 @@ _WRONG_PATH = "Correct llm.llamacpp.server_path in the settings, or remove it to
 _OPTIONS = (
     _rule(
         "gpu_unusable",
-        r"failed to initialize (?:CUDA|ROCm|MUSA): (.+)",
+        r"failed to initialize (?:CUDA|ROCm|MUSA): (.{1,300})",
         "The graphics card cannot be used.",
         "Its driver says: {0}.",
         "Update the graphics driver and restart the computer, or use the processor only.",
@@ -59,26 +61,26 @@ _OPTIONS = (
     ),
     _rule(
         "bad_flag",
-        r"error: invalid argument: (\S+)",
+        r"error: invalid argument: (\S{1,300})",
         "{program} does not know the option {0}.",
         "It is not among the options that this version offers.",
-        "Remove it from the engine's extra options in the settings.",
+        "Remove it from llm.llamacpp.extra_args.",
         option=0,
     ),
     _rule(
         "bad_flag",
-        r'error while handling (?:argument|environment variable) "(.+?)": (.+)',
+        r'error while handling (?:argument|environment variable) "([^"]{1,100})": (.{1,300})',
         "{program} cannot use the value given for {0}.",
         "It says: {1}.",
-        "Correct that option in the settings.",
+        "Correct it in llm.llamacpp.extra_args.",
         option=0,
     ),
     _rule(
         "extra_file",
-        r"failed to load (?:multimodal model|draft model|lora adapter),? '(.+?)'",
+        r"failed to load (?:multimodal model|draft model|lora adapter),? '(.{1,500}?)'",
         "A further file that belongs to the model cannot be loaded: {0}.",
-        "It is named in the engine's extra options; it was moved, or does not fit the model.",
-        "Correct that option in the settings, or remove it.",
+        "It is named in llm.llamacpp.extra_args; it was moved, or does not fit the model.",
+        "Correct that option, or remove it.",
         option=0,
     ),
 )
@@ -86,35 +88,35 @@ _OPTIONS = (
 _PROGRAM = (
     _rule(
         "binary_missing",
-        r"whisper: cannot run '(.+)': No such file or directory",
+        r"whisper: cannot run '(.{1,500})': No such file or directory",
         "The llama-server program is not there: {0}.",
         "It, or what it needs to start, was moved or removed.",
         _WRONG_PATH,
     ),
     _rule(
         "binary_not_executable",
-        r"whisper: cannot run '(.+)': (.+)",
+        r"whisper: cannot run '(.{1,500})': (.{1,300})",
         "{0} cannot be run.",
         "The system says: {1}.",
         "Set llm.llamacpp.server_path to a llama-server for this computer, or remove it.",
     ),
     _rule(
         "builtin_missing",
-        r"whisper: the built-in engine cannot be loaded: (No module named .*)",
+        r"whisper: the built-in engine cannot be loaded: (No module named .{1,100})",
         "The built-in engine is not installed.",
         "This installation has no xllamacpp ({0}).",
         "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
     ),
     _rule(
         "port_taken",
-        r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)",
+        r"couldn't bind HTTP server socket, hostname: \S{1,100}, port: (\d{1,5})",
         "Port {0} is taken by another program, so the engine cannot listen there.",
         "",
         "End that program, or let the engine choose a port of its own.",
     ),
     _rule(
         "computer_lost",
-        r"ggml-rpc\.cpp:\d+: (?:Failed to connect to|RPC handshake failed for) (\S+)",
+        r"ggml-rpc\.cpp:\d{1,6}: (?:Failed to connect to|RPC handshake failed for) (\S{1,100})",
         "The other computer that helps with this model does not answer: {0}.",
         "Its rpc-server is not running, of another version, or cannot be reached.",
         "Start it there, or let this computer carry the whole model.",
@@ -131,35 +133,35 @@ _PROGRAM = (
         r"Received second interrupt, terminating immediately",
         "{program} was told to stop by another program.",
         "",
-        "Send the message again: the engine starts anew.",
+        "Send the message again; the engine starts by itself.",
     ),
 )
 
 _MODEL = (
     _rule(
         "model_missing",
-        r"failed to open GGUF file '(.+?)' \(No such file or directory\)",
+        r"failed to open GGUF file '(.{1,700})' \(No such file or directory\)",
         "The model file is not there: {0}.",
         "It was moved, renamed or removed.",
         "Choose the file again in Setup, or download the model.",
     ),
     _rule(
         "model_unreadable",
-        r"failed to open GGUF file '(.+?)' \((.+)\)",
+        r"failed to open GGUF file '(.{1,700})' \(([^()]{1,100})\)",
         "The model file cannot be opened: {0}.",
         "The system says: {1}.",
         "Allow this account to read the file, or choose another one.",
     ),
     _rule(
         "model_unreadable",
-        r"error loading model: read error: (.+)|gguf\w*: read error: (.+)",
+        r"error loading model: read error: (.{1,300})|gguf\w{0,40}: read error: (.{1,300})",
         "The model file {model} cannot be read to its end.",
         "The system says: {0}.",
         "Check the disk that it lies on, or download the file again.",
     ),
     _rule(
         "not_a_model",
-        r"invalid magic characters: '(.*)', expected 'GGUF'",
+        r"invalid magic characters: '.{0,20}', expected 'GGUF'",
         "{model} is not a model file.",
         "A GGUF file starts with the letters GGUF; this one starts with something else.",
         "Choose a .gguf file, or download the model again.",
@@ -176,7 +178,7 @@ _MODEL = (
         r"CLIP cannot be used as main model",
         "{model} is only the part of a model that sees pictures.",
         "It belongs beside the model itself.",
-        "Choose the larger file; this one goes into the engine's extra options as --mmproj.",
+        "Choose the larger file; this one goes into llm.llamacpp.extra_args, after --mmproj.",
     ),
     _rule(
         "model_corrupt",
@@ -187,7 +189,7 @@ _MODEL = (
     ),
     _rule(
         "unsupported_model",
-        r"this GGUF file is version (\d+) but this software only supports up to version (\d+)",
+        r"this GGUF file is version (\d{1,10}) but this software only supports up to version (\d{1,10})",
         "The model file {model} is newer than {program} can read.",
         "It has version {0} of the format; this engine knows versions up to {1}.",
         _NEWER,
@@ -201,58 +203,59 @@ _MODEL = (
     ),
     _rule(
         "unsupported_model",
-        r"tensor '.+' has invalid ggml type (\d+)",
+        r"tensor '.{0,300}' has invalid ggml type (\d{1,10})",
         "{program} does not know how the weights in {model} are stored.",
         "They are of type {0}: the model is newer than the engine, or the file is damaged.",
         "Use a newer engine, or download the file again.",
     ),
     _rule(
         "model_corrupt",
-        r"gguf_init_from_(?:reader|file\w*|ptr): (.+)",
+        r"gguf_init_from_(?:reader|file\w{0,20}|ptr): (.{1,300})",
         "The model file {model} is damaged or cut off.",
         "Its header cannot be read ({0}).",
         _GET_ANOTHER,
     ),
     _rule(
         "model_corrupt",
-        r"tensor '(.+)' data is not within the file bounds",
+        r"tensor '(.{1,300})' data is not within the file bounds",
         "The model file {model} is incomplete.",
         "A part of it ({0}) lies beyond the end of the file; a download was probably interrupted.",
         _GET_ANOTHER,
     ),
     _rule(
         "model_corrupt",
-        r"unexpectedly reached end of file|tensors with invalid data|tensor '.+' has invalid data"
-        r"|corrupted model: \d+ tensors expected",
+        r"unexpectedly reached end of file|tensors with invalid data|tensor '.{1,300}' has invalid data"
+        r"|corrupted model: \d{1,10} tensors expected",
         "The model file {model} is damaged or cut off.",
         "Its weights cannot be used as they are.",
         _GET_ANOTHER,
     ),
     _rule(
         "unsupported_model",
-        r"(?:unknown|unsupported) (?:model architecture|pre-tokenizer type|tokenizer): '(.*)'",
+        r"(?:unknown|unsupported) (?:model architecture|pre-tokenizer type|tokenizer): '(.{0,100})'",
         "{program} does not know this kind of model ({0}).",
         "The model is newer than the engine, or of a kind that llama.cpp does not run.",
         _NEWER,
     ),
     _rule(
         "unsupported_model",
-        r"error loading model: (?:error loading model \w+: )?((?:\w+: )?(?:tensor '.+' (?:not found"
-        r"|has wrong)|missing tensor|wrong number of tensors|key not found|array key not found).*)",
+        r"error loading model: (?:error loading model \w{1,40}: )?((?:\w{1,60}: )?"
+        r"(?:tensor '.{1,300}' (?:not found|has wrong)|missing tensor|wrong number of tensors|key not found"
+        r"|array key not found).{0,300})",
         "{program} cannot use the model {model}.",
         "The file is not what the engine expects ({0}): it is newer or older than the engine, or damaged.",
         "Use a newer engine, or download the file again.",
     ),
     _rule(
         "chat_template",
-        r"chat_templates_init: error: (.+)|chat template parsing error: (.+)",
+        r"chat_templates_init: error: (.{1,300})|chat template parsing error: (.{1,300})",
         "{program} cannot read how {model} wants its conversations written.",
         "The chat template inside the file has a mistake, or is newer than the engine ({0}).",
         "Use a newer engine, or download a corrected version of the model.",
     ),
     _rule(
         "cache_type",
-        r"([KV]) cache type (\w+) with block size \d+ does not divide|"
+        r"([KV]) cache type (\w{1,20}) with block size \d{1,6} does not divide|"
         r"quantized V cache (?:was requested|requires)",
         "The smaller form of the conversation's memory does not fit this model.",
         "Its attention heads have a size that the form cannot divide, or flash attention is off.",
@@ -260,25 +263,26 @@ _MODEL = (
     ),
 )
 
-_GPU_BUFFER = r"(?:CUDA|ROCm|Vulkan|SYCL|MUSA|CANN|OpenCL)\d+|MTL\d+|Metal"
+_GPU_BUFFER = r"(?:CUDA|ROCm|Vulkan|SYCL|MUSA|CANN|OpenCL)\d{1,3}|MTL\d{1,3}|Metal"
 
 _GPU = (
     _rule(
         "gpu_out_of_memory",
         r"(?:cudaMalloc|hipMalloc) failed: out of memory|(?:CUDA|ROCm|MUSA) error: out of memory"
-        r"|CUBLAS_STATUS_ALLOC_FAILED|(?i:out_?of_?device_?memory|kIOGPU\w*OutOfMemory)"
-        r"|Metal buffer of \d+ bytes \(out of memory\)|ggml_metal\w*: error: failed to allocate buffer"
-        rf"|(?:failed|unable) to allocate (?:{_GPU_BUFFER})\w* buffer",
+        r"|CUBLAS_STATUS_ALLOC_FAILED|(?i:out_?of_?device_?memory|kIOGPU\w{0,60}OutOfMemory)"
+        r"|Metal buffer of \d{1,20} bytes \(out of memory\)"
+        r"|ggml_metal\w{0,60}: error: failed to allocate buffer"
+        rf"|(?:failed|unable) to allocate (?:{_GPU_BUFFER})\w{{0,40}} buffer",
         "The graphics card has not enough free memory for this model.",
         "With {context}, it needs more than is free there.",
         "Close programs that use the graphics card, use a shorter context, or put fewer layers on it.",
     ),
     _rule(
         "gpu_unusable",
-        r"(?:CUDA|ROCm|MUSA) error: (.*(?:driver version is insufficient|unsupported toolchain"
+        r"(?:CUDA|ROCm|MUSA) error: (.{0,100}(?:driver version is insufficient|unsupported toolchain"
         r"|no kernel image|kernel image is invalid|no (?:CUDA|ROCm)-capable device|forward compatibility"
-        r"|not yet initialized|unsupported display driver|ARCH_MISMATCH|invalid device function).*)"
-        r"|rocBLAS error: (.+)|ERROR: ((?:CUDA|HIP) kernel \S+ has no device code.+?)(?:\.|$)"
+        r"|not yet initialized|unsupported display driver|ARCH_MISMATCH|invalid device function).{0,200})"
+        r"|rocBLAS error: (.{1,300})|ERROR: ((?:CUDA|HIP) kernel \S{1,100} has no device code[^.]{1,200})"
         r"|(ErrorIncompatibleDriver|Vulkan 1\.2 required|does not support 16-bit storage)"
         r"|(failed to (?:initialize the Metal library|create Metal library))",
         "This build of the engine and the graphics driver do not fit together.",
@@ -287,26 +291,26 @@ _GPU = (
     ),
     _rule(
         "driver",
-        r"(?:CUDA|ROCm|MUSA) error: (.+)|(device lost on .+|ErrorDeviceLost)"
-        r"|ggml_metal\w*: error: (command buffer \d+ failed with status \d+)"
+        r"(?:CUDA|ROCm|MUSA) error: (.{1,300})|(device lost on .{1,100}|ErrorDeviceLost)"
+        r"|ggml_metal\w{0,60}: error: (command buffer \d{1,10} failed with status \d{1,10})"
         r"|(backend is in error state from a previous command buffer failure)",
         "The graphics card stopped working for the engine.",
         "Its driver says: {0}.",
-        "Send the message again: the engine starts anew. If it happens again, use the processor only.",
+        "Send the message again; the engine starts by itself. If it happens again, use the processor only.",
     ),
 )
 
 _MEMORY = (
     _rule(
         "out_of_memory",
-        r"(?:failed|unable) to allocate RPC\d*\[(\S+?)\]",
+        r"(?:failed|unable) to allocate RPC\d{0,3}\[([^\]\s]{1,100})\]",
         "The other computer that helps with this model has not enough memory: {0}.",
         "With {context}, its part of the model does not fit there.",
         "Close something there, use a shorter context, or choose a smaller model.",
     ),
     _rule(
         "out_of_memory",
-        r"insufficient memory \(attempted to allocate +([\d.]+) MB\)",
+        r"insufficient memory \(attempted to allocate {1,20}(\d{1,12}(?:\.\d{1,6})?) MB\)",
         "There is not enough memory for this model.",
         "With {context}, it asked for {0} in one piece and the system refused.",
         _LESS,
@@ -322,7 +326,7 @@ _MEMORY = (
     _rule(
         "out_of_memory",
         r"bad_alloc|[Cc]annot allocate memory|failed to allocate (?:buffer|compute|CPU)|unable to allocate"
-        r"|MemoryError|failed to map segment|out of memory|failed to allocate +[\d.]+ MB"
+        r"|MemoryError|failed to map segment|out of memory|failed to allocate {1,20}[\d.]{1,20} MB"
         r"|mem_buffer != NULL|posix_memalign failed|[Pp]aging file is too small|Not enough memory resources",
         "There is not enough memory for this model.",
         "Loading it with {context} needs more than the system gives.",
@@ -340,45 +344,45 @@ _MEMORY = (
 _REST = (
     _rule(
         "library_missing",
-        r"error while loading shared libraries: (\S+): .+|Library not loaded: (\S+)",
+        r"error while loading shared libraries: (\S{1,300}): .|Library not loaded: (\S{1,300})",
         "{program} cannot start: {0} is missing.",
         "The program needs this system library.",
         "Install it, or remove llm.llamacpp.server_path to use the built-in engine.",
     ),
     _rule(
         "library_missing",
-        r"(?:version `(\S+?)' not found|symbol lookup error: .+?: (.+))",
+        r"(?:version `([^\s']{1,100})' not found|symbol lookup error: .{1,500}?: (.{1,300}))",
         "{program} does not fit this system's libraries.",
         "It was built for a newer or another system ({0}).",
         "Use a build for this system, or remove llm.llamacpp.server_path to use the built-in engine.",
     ),
     _rule(
         "library_missing",
-        r"whisper: the built-in engine cannot be loaded: (.+)",
+        r"whisper: the built-in engine cannot be loaded: (.{1,300})",
         "The built-in engine cannot be loaded.",
         "The system says: {0}.",
         "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
     ),
     _rule(
         "model_corrupt",
-        r"error loading model: (.+)",
+        r"error loading model: (.{1,300})",
         "{program} cannot load the model {model}.",
         "It says: {0}.",
         _GET_ANOTHER,
     ),
     _rule(
         "aborted",
-        r"(GGML_ASSERT\(.+\) failed)|^\S+\.(?:cpp|c|cu|cuh|mm?|h|hpp):\d+: (.+)",
+        r"(GGML_ASSERT\(.{1,300}\) failed)|^\S{1,400}\.(?:cpp|c|cu|cuh|mm?|h|hpp):\d{1,6}: (.{1,300})",
         "{program} gave up because of a mistake of its own.",
         "A check inside it failed: {0}.",
-        "Send the message again: the engine starts anew. If it happens again, use another build of it.",
+        "Send the message again; the engine starts by itself. If it happens again, use another build of it.",
     ),
     _rule(
         "aborted",
-        r"terminate called after throwing an instance of '(.+)'|uncaught exception of type (.+)",
+        r"terminate called after throwing an instance of '(.{1,300})'|uncaught exception of type (.{1,300})",
         "{program} gave up because of a mistake of its own.",
         "Nothing in it dealt with an error ({0}).",
-        "Send the message again: the engine starts anew. If it happens again, use another build of it.",
+        "Send the message again; the engine starts by itself. If it happens again, use another build of it.",
     ),
 )
 

@@ -50,7 +50,8 @@ class Before:
 
     Take one just before a start, and a new one with the process's id right after it and at every look at it
     while it runs: the shorter the time until its end, the less of what happened to other programs is taken
-    for ours. `group` is the file that counts for the control group of the process.
+    for ours. The last but one counts: at the last one the process may have been ended already. `group` is the
+    file that counts for the control group of the process.
     """
 
     in_group: int | None
@@ -145,8 +146,10 @@ def forbids_port(number: int | None) -> bool:
 
 def _header(model: Path | None) -> GgufHeader | None:
     try:
-        return read_header(model) if model is not None else None
-    except ModelFileError:
+        if model is None or not model.is_file():  # to open a pipe is to wait for somebody who writes into it
+            return None
+        return read_header(model)
+    except (ModelFileError, OSError):
         return None
 
 

@@ -6,6 +6,8 @@ import os
 import secrets
 import signal
 import socket
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +22,9 @@ from whisper_desktop.engines.command import (
     engine_flags,
 )
 from whisper_desktop.engines.diagnosis import diagnose, explain
-from whisper_desktop.engines.evidence import Before, gather
+from whisper_desktop.engines.evidence import Before, forbids_port, gather, port_error
 from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.memory import resident
 from whisper_desktop.engines.outcome import Outcome, read_outcome, warning_of
 from whisper_desktop.engines.process import EngineProcess, spawn
 from whisper_desktop.engines.readiness import Progress, prove
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from whisper_desktop.wire.http import Http
 
 _PORT_TRIES = 3
+_OF_THE_PORT = ("port_taken", "foreign_server")
+
+DescribeOwner = Callable[[int], str]
+"""Who has a port, as a sentence; "" where nobody can say. It may block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +57,18 @@ def files_of(spec: EngineSpec) -> Files:
 
 def _mark(path: Path) -> tuple[int, ...] | None:
     try:
-        stat = path.stat()
+        found = path.stat()
     except OSError:
         return None
     # The change time besides: to allow reading changes nothing else.
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class Launch:
     """One start. `process` is there as soon as something runs, so that whoever cancels `run` can end it.
 
-    `files` are what it found, `outcome` and `warning` what came of it, `before` the kernel's counts when it
-    was last seen alive.
+    `files` are what it found, `outcome` and `warning` what came of it, `before` the kernel's counts at a
+    moment at which it certainly lived.
     """
 
     def __init__(
@@ -71,16 +78,18 @@ class Launch:
         http: "Http",
         log: EngineLog,
         deadlines: Deadlines,
+        describe_owner: DescribeOwner,
     ) -> None:
         self.spec = spec
         self.process: EngineProcess | None = None
         self.files: Files | None = None
         self.outcome: Outcome | None = None
         self.warning = ""
-        self.before = Before(None, None)
+        self.before = self._lately = Before(None, None)
         self._http = http
         self._log = log
         self._deadlines = deadlines
+        self._describe_owner = describe_owner
         self._mark = log.count
         self._port = spec.port
         self._record: Path | None = None
@@ -90,11 +99,27 @@ class Launch:
         self._proved = False
         self._stopping = False
         self._told_by_others = False
+        self._leaving: asyncio.Task[None] | None = None
+        self._memory: int | None = None  # at the last look
 
     async def run(self) -> EngineAddress:
         """Start and prove. Raises `EngineError`; then `process` is None unless it cannot be ended."""
-        self.files = await asyncio.to_thread(files_of, self.spec)
-        await asyncio.to_thread(check_files, self.spec)
+        try:
+            return await self._run()
+        except EngineError as error:
+            if error.cause not in _OF_THE_PORT or self._port is None:
+                raise
+            who = await asyncio.to_thread(self._describe_owner, self._port)
+            raise EngineError(
+                error.title,
+                f"{error.detail} {who}".strip(),
+                error.next_step,
+                cause=error.cause,
+                repairs=error.repairs,
+            ) from None
+
+    async def _run(self) -> EngineAddress:
+        await asyncio.to_thread(self._look_at_files)
         flags = await self._known_flags()
         for tries_left in reversed(range(_PORT_TRIES)):
             port = self.spec.port or free_port()
@@ -105,12 +130,12 @@ class Launch:
                 if not await self.stop():
                     raise explain("cannot_stop", self.spec) from error
                 # Between choosing a free port and listening on it, another program can take it.
-                taken = error.cause in ("port_taken", "foreign_server")
+                taken = error.cause in (*_OF_THE_PORT, "port_forbidden")  # Windows keeps some for itself
                 if not (taken and self.spec.port is None and tries_left):
                     raise
                 self._log.note(f"port {port} was taken meanwhile; trying another one")
         self._proved = True
-        self.outcome = read_outcome(self._log.since(self._mark))
+        self.outcome = await asyncio.to_thread(read_outcome, self._log.since(self._mark))
         self.warning = warning_of(self.spec, self.outcome)
         if self.warning:
             self._log.note(self.warning)
@@ -126,12 +151,23 @@ class Launch:
         """The process's id while it runs, as far as we were told."""
         return self.process.pid if self.process is not None and self.process.alive else None
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes that are resident: now, or at the last look where only a slow one tells."""
+        pid = self.pid
+        if pid is None:
+            return None
+        now = resident(pid)
+        return self._memory if now is None else now
+
     def saw(self, memory: int | None) -> None:
-        """Note how much memory (bytes) the process has, and that it lives at this moment."""
+        """Note how much memory (bytes) the process has, and that it lives as far as we were told."""
+        self._memory = memory
         if self._progress is not None:
             self._progress.see((), memory)
         if self.process is not None:
-            self.before = Before.now(self.process.pid)
+            # It may have been ended a moment ago, and these counts hold that; those before do not.
+            self.before, self._lately = self._lately, Before.now(self.process.pid)
 
     async def stop(self) -> bool:
         """End the process if there is one; False when it cannot be ended."""
@@ -170,8 +206,10 @@ class Launch:
         return True
 
     async def _diagnosis(self, code: int | None, stuck: str = "") -> EngineError:
-        evidence = await asyncio.to_thread(
-            gather,
+        return await asyncio.to_thread(self._diagnose, code, stuck)
+
+    def _diagnose(self, code: int | None, stuck: str) -> EngineError:
+        evidence = gather(
             self.before,
             code=code,
             lines=self._log.since(self._mark),
@@ -182,6 +220,10 @@ class Launch:
             model=self.spec.model_path,
         )
         return diagnose(self.spec, evidence)
+
+    def _look_at_files(self) -> None:
+        self.files = files_of(self.spec)
+        check_files(self.spec)
 
     async def _known_flags(self) -> frozenset[str] | None:
         if self.spec.binary is None:
@@ -212,7 +254,7 @@ class Launch:
         except OSError as error:
             raise explain("cannot_spawn", self.spec, detail=f"The system says: {error.strerror}.") from None
         self.process = process
-        self.before = Before.now(process.pid)
+        self.before = self._lately = Before.now(process.pid)
         self._record = orphans.remember(self.spec.id, process.pid, nonce)
         address = EngineAddress(f"http://{HOST}:{port}", key, self.spec.alias)
         proof = asyncio.create_task(
@@ -230,6 +272,9 @@ class Launch:
         try:
             waited: set[asyncio.Future[None] | asyncio.Future[int]] = {proof, process.exited}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if process.alive and proof.exception() is not None:
+                # A connection breaks a moment before the end of the process is known.
+                await asyncio.wait({process.exited}, timeout=self._deadlines.drain)
             if not process.alive:
                 raise await self.ended()
             await proof
@@ -248,10 +293,24 @@ class Launch:
             if self._has_child_mode and child_mode.says_ready(line):
                 self._listens = True
             return True
-        if self._listens and not self._stopping and self.process is not None:
-            self._told_by_others = True  # and now it would wait for ever
-            self.process.end_tree()
+        checked = self._leaving is not None and not self._leaving.done()
+        if self._listens and self._proved and not checked and child_mode.says_leaving(line):
+            self._leaving = asyncio.create_task(self._end_if_it_leaves())
         return False
+
+    async def _end_if_it_leaves(self) -> None:
+        """Kill it once it listens no more: others have told it to end, and now it would wait for ever.
+
+        One that goes on listening has only printed what its model wrote.
+        """
+        for _ in range(round(self._deadlines.engine_stop_grace / self._deadlines.engine_poll)):
+            if self._stopping or self.pid is None or self._port is None or self.process is None:
+                return
+            if is_free(self._port):
+                self._told_by_others = True
+                self.process.end_tree()
+                return
+            await asyncio.sleep(self._deadlines.engine_poll)
 
 
 def check_files(spec: EngineSpec) -> None:
@@ -261,15 +320,16 @@ def check_files(spec: EngineSpec) -> None:
     if spec.threads < 1 or spec.n_ctx < 0:
         raise explain("bad_flag", spec, detail="It needs a thread, and a context that is not negative.")
     if spec.binary is not None:
-        if not spec.binary.exists():
-            raise explain("binary_missing", spec)
-        if not spec.binary.is_file() or not os.access(spec.binary, os.X_OK):
-            raise explain("binary_not_executable", spec, detail="It is not a program, or not allowed to run.")
+        _check_program(spec, spec.binary)
     if spec.port is not None and not is_free(spec.port):
-        raise explain("port_taken", spec, port=spec.port)
-    if spec.model_path.is_dir():
-        raise explain("not_a_model", spec)
+        cause = "port_forbidden" if forbids_port(port_error(spec.port)) else "port_taken"
+        raise explain(cause, spec, port=spec.port)
     try:
+        mode = spec.model_path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise explain("not_a_model", spec)
+        if not stat.S_ISREG(mode):  # to open a pipe is to wait for somebody who writes into it
+            raise explain("model_unreadable", spec, detail="It is a pipe or a device, not a file.")
         with spec.model_path.open("rb"):
             pass
     except FileNotFoundError:
@@ -278,16 +338,20 @@ def check_files(spec: EngineSpec) -> None:
         raise explain("model_unreadable", spec, detail=f"The system says: {error.strerror}.") from None
 
 
+def _check_program(spec: EngineSpec, binary: Path) -> None:
+    try:
+        mode = binary.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise explain("binary_missing", spec) from None
+    except OSError as error:
+        raise explain("binary_not_executable", spec, detail=f"The system says: {error.strerror}.") from None
+    if not stat.S_ISREG(mode) or not os.access(binary, os.X_OK):
+        raise explain("binary_not_executable", spec, detail="It is not a program, or not allowed to run.")
+
+
 def is_free(port: int) -> bool:
     """Whether a server can listen on this port of loopback at this moment."""
-    with socket.socket() as probe:
-        if os.name == "posix":  # as servers do: connections that are only fading out do not count
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
+    return port_error(port) is None
 
 
 def free_port() -> int:

@@ -1,4 +1,7 @@
-"""An engine's log: the newest lines in memory, all lines in a rotating file, secrets in neither."""
+"""An engine's log: the newest lines in memory, all in a rotating file, secrets in neither.
+
+What an engine says of each look of ours is left out.
+"""
 
 import asyncio
 import contextlib
@@ -19,9 +22,13 @@ _REMOVED = "[removed]"
 _SECRET_SHAPES = re.compile(
     r"(?i:(?<=bearer )|(?<=api[-_]key[=: ]))[^\s\"']{4,}|\b(?:sk|hf|gsk|xai)[-_][A-Za-z0-9_-]{16,}"
 )
-# Without one of these nothing has such a shape. Looking for them costs a twentieth of looking for the shapes,
-# which matters where an engine prints megabytes a second.
-_HINTS = ("bearer ", "api-key", "api_key", "sk-", "sk_", "hf-", "hf_", "xai-", "xai_")
+# What such a shape has before its dash. To look whether there is one costs a fraction of looking for the
+# shapes, which matters where an engine prints megabytes a second.
+_BEFORE_A_DASH = ("api", "sk", "hf", "xai")
+
+_IDLE = "all slots are idle"
+# Recent builds say so after whatever they were asked, and we look at them every two seconds.
+_IDLE_LINE = re.compile(r"(?:[\d.]+ [A-Z] )?srv +update_slots: all slots are idle")
 
 
 class EngineLog:
@@ -122,6 +129,8 @@ class EngineLog:
         lines = [line[:_LINE_LIMIT].rstrip("\r") for line in self._cleaned(text).split("\n")]
         if any(word in text for word in self._words):
             lines = self._unheard(lines)
+        if _IDLE in text:
+            lines = [line for line in lines if not _IDLE_LINE.fullmatch(line)]
         self._keep(lines)
         self._write(lines)
         self._fresh.set()
@@ -140,8 +149,7 @@ class EngineLog:
     def _cleaned(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, _REMOVED)
-        lower = text.lower()
-        return _SECRET_SHAPES.sub(_REMOVED, text) if any(hint in lower for hint in _HINTS) else text
+        return "\n".join(map(_without_keys, text.split("\n"))) if _may_hold_a_key(text) else text
 
     def _keep(self, lines: list[str]) -> None:
         with self._lock:
@@ -161,6 +169,16 @@ class EngineLog:
                 self._file.close()
             self._file = None
             self._keep([f"whisper: this log is kept in memory only, its file cannot be written: {error}"])
+
+
+def _without_keys(line: str) -> str:
+    return _SECRET_SHAPES.sub(_REMOVED, line) if _may_hold_a_key(line) else line
+
+
+def _may_hold_a_key(text: str) -> bool:
+    lower = text.lower()
+    parts = lower.replace("_", "-").split("-")
+    return "bearer " in lower or any(part.endswith(_BEFORE_A_DASH) for part in parts[:-1])
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):

@@ -1,9 +1,9 @@
 """Repairs that make an engine need less memory, each with the bytes it saves, where they are known. Pure."""
 
-import re
 from dataclasses import dataclass
 
 from whisper_desktop.engines.evidence import Evidence
+from whisper_desktop.engines.outcome import read_outcome
 from whisper_desktop.engines.own_options import no_flash_attention, overriding
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.models.fit import kv_cache_bytes
@@ -18,8 +18,6 @@ _BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 _BLOCK = 32
 _REPACKED = 0.7
 """Of the weights' bytes: what llama.cpp's repacked second copy takes beside a mapped file (measured)."""
-
-_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,9 @@ class Need:
     @property
     def layers(self) -> tuple[int | None, int | None]:
         """How many layers were on graphics cards, and how many there are."""
-        for line in reversed(self.evidence.lines):
-            if match := _OFFLOADED.search(line):
-                return int(match[1]), int(match[2])
+        real = read_outcome(self.evidence.lines)
+        if real.gpu_layers is not None:
+            return real.gpu_layers, real.layers
         given, plan = self.spec.n_gpu_layers, self.spec.expected
         layers = plan.layers if plan else None
         if given == "auto":

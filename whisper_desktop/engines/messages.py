@@ -6,7 +6,6 @@ from typing import Literal
 
 from whisper_desktop.engines.launch import Files, Launch
 from whisper_desktop.engines.leases import Lease
-from whisper_desktop.engines.restarts import History
 from whisper_desktop.engines.spec import EngineAddress
 from whisper_desktop.errors import EngineError
 
@@ -15,15 +14,11 @@ from whisper_desktop.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
-    """Somebody asks. `ordered` is a person's own start: it is always tried, and goes on when nobody waits.
-
-    `recycle` is why one that is ready is to be ended first.
-    """
+    """Somebody asks. `ordered` is a person's own start: it is always tried, and goes on when nobody waits."""
 
     answer: "asyncio.Future[EngineAddress]"
     lease: Lease | None = None
     ordered: bool = False
-    recycle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +104,7 @@ class EndEnded:
 
 @dataclass(frozen=True, slots=True)
 class TimeToRestart:
-    """The back-off that began with this history is over."""
-
-    history: History
+    """The back-off is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,12 +91,16 @@ def planned_for(
     *,
     freed_bytes: int = 0,
     freed_gpu_bytes: int = 0,
+    before: EngineSpec | None = None,
 ) -> Planned:
     """Our own engine with the person's model and settings: their llama-server, the one on PATH, or built in.
 
     Whichever program serves, it is the engine "builtin". Numbers that the person set are obeyed, and repairs
     that were accepted for this model are kept. What `freed_bytes` of RAM and `freed_gpu_bytes` of graphics
     memory hold now will be free by then: the engine that this one replaces.
+
+    `before` is how the same model was started last, with the same settings: where that has a longer context
+    than would be chosen now, and still fits, it stays, for conversations that need it.
     """
     given = llm.llamacpp
 
@@ -113,8 +117,6 @@ def planned_for(
 
     binary = find_binary(given.server_path)
     made = follow(Wishes(given.n_ctx, given.n_gpu_layers, given.cache_type), binary is None)
-    if binary is None and given.rpc_servers and not made.warning:
-        made = replace(made, warning=_NO_REMOTE)
     spec = EngineSpec(
         model_path=model.absolute(),
         alias=model.stem,
@@ -123,6 +125,7 @@ def planned_for(
         threads=made.threads,
         binary=binary,
         port=given.engine_port,
+        extra_args=given.extra_args,
         load_mode=made.load_mode,
         engine_id=BUILTIN,
         cache_type=made.cache_type,
@@ -132,21 +135,28 @@ def planned_for(
         expected=made.expected,
     )
     repaired = changed(spec, given.repairs.get(str(model), ()))
-    if _sized(repaired) == _sized(spec):
-        return Planned(repaired, made)
-    # The numbers of a start that was repaired stay as they are; only what it needs is worked out anew.
-    made = follow(
-        Wishes(
-            repaired.n_ctx,
-            repaired.n_gpu_layers,
-            repaired.cache_type,
-            load_mode=repaired.load_mode,
-            repack=repaired.repack,
-        ),
-        repaired.binary is None,
+    if _sized(repaired) != _sized(spec):
+        # The numbers of a start that was repaired stay as they are; only what it needs is worked out anew.
+        made = follow(_as_it_is(repaired), repaired.binary is None)
+        rpc = repaired.rpc if repaired.binary is not None else ()
+        repaired = replace(repaired, expected=made.expected, rpc=rpc)
+    hint = _NO_REMOTE if repaired.binary is None and given.rpc_servers else ""
+    if before is not None and repaired.n_ctx < before.n_ctx:
+        kept = follow(_as_it_is(before), before.binary is None)
+        if not kept.warning:
+            reasons = ("All as it was before, which still fits.",)
+            return Planned(before, replace(kept, reasons=reasons, warning=hint))
+        hint = (
+            f"Memory is short, so a conversation can hold {repaired.n_ctx:,} tokens now instead of "
+            f"{before.n_ctx:,}. Close something, then start the engine again."
+        )
+    return Planned(repaired, replace(made, warning=made.warning or hint))
+
+
+def _as_it_is(spec: EngineSpec) -> Wishes:
+    return Wishes(
+        spec.n_ctx, spec.n_gpu_layers, spec.cache_type, load_mode=spec.load_mode, repack=spec.repack
     )
-    rpc = repaired.rpc if repaired.binary is not None else ()
-    return Planned(replace(repaired, expected=made.expected, rpc=rpc), made)
 
 
 def _sized(spec: EngineSpec) -> tuple[object, ...]:

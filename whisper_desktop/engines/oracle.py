@@ -16,6 +16,7 @@ from pathlib import Path
 
 from whisper_desktop.engines.command import child_command, child_folder, scrubbed
 from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.log_lines import LINE_MOST
 from whisper_desktop.engines.process import spawn
 from whisper_desktop.engines.spec import CacheType, EngineSpec
 from whisper_desktop.values import Deadlines
@@ -23,9 +24,11 @@ from whisper_desktop.values import Deadlines
 _MIB = 2**20
 _OUTPUT_LIMIT = 1_000_000
 _FIT_PARAMS = "llama-fit-params.exe" if sys.platform == "win32" else "llama-fit-params"
-_ANSWER = re.compile(r"^(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9}) *$")
+_ANSWER = re.compile(r"(\S{1,80}) (\d{1,9}) (\d{1,9}) (\d{1,9}) {0,8}$")
 _TABLE = "memory breakdown [MiB]"
-_ROW = re.compile(r"\| +- (\S.*?) +\|.*?\d+ = +(\d{1,9}) \+ +(\d{1,9}) \+ +(\d{1,9})")
+_ROW = re.compile(
+    r"\| {1,20}- (\S[^|]{0,120})\|[^|]{0,80}?\d = {1,20}(\d{1,9}) \+ {1,20}(\d{1,9}) \+ {1,20}(\d{1,9})"
+)
 _HOST = "Host"
 
 
@@ -134,15 +137,15 @@ def read_table(lines: Iterable[str]) -> tuple[DeviceNeed, ...]:
     found: list[DeviceNeed] = []
     inside = False
     for line in lines:
-        match = _ROW.search(line)
-        if inside and match:
+        if inside:
+            match = _ROW.search(line[:LINE_MOST])
+            if match is None:
+                break
             found.append(_device(match))
-        elif inside:
-            break
         inside = inside or _TABLE in line
     return tuple(found)
 
 
 def _device(match: re.Match[str]) -> DeviceNeed:
     weights, cache, compute = (int(match[group]) * _MIB for group in (2, 3, 4))
-    return DeviceNeed(match[1].split(" (", 1)[0], weights, cache, compute)
+    return DeviceNeed(match[1].split(" (", 1)[0].rstrip(), weights, cache, compute)

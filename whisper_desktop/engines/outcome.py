@@ -2,37 +2,30 @@
 
 The lines are those of llama.cpp (src/llama-model.cpp, llama-kv-cache.cpp, llama-context.cpp, common/fit.cpp),
 which both llama-server and the built-in engine print. A load may appear twice, because the engine measures
-before it loads: the last one counts.
+before it loads: the last one counts. What the model says of itself is not believed (see `log_lines`).
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from whisper_desktop.engines.readiness import authorization
-from whisper_desktop.engines.spec import EngineAddress, EngineSpec
-from whisper_desktop.errors import BackendError
-from whisper_desktop.values import GB, Reach
-
-if TYPE_CHECKING:
-    from whisper_desktop.wire.http import Http
+from whisper_desktop.engines.log_lines import own
+from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.values import GB
 
 _MIB = 2**20
 _MORE_THAN_PLANNED = 1.15
 _NOT_WORTH_A_WORD = 250_000_000  # bytes beyond the plan that are never worth a warning
-_METRICS_MOST = 256 * 1024
 
 _LAYERS = re.compile(r"offloaded (\d{1,6})/(\d{1,6}) layers to GPU")
-_BUFFER = re.compile(r": +(\S+) (model|KV|RS|compute) buffer size = +(\d{1,9}\.?\d{0,4}) MiB")
-_CONTEXT = re.compile(r"llama_\w*context\w*: n_ctx += (\d{1,9})")
-_CUT = re.compile(r"context size reduced from (\d{1,9}) to \d")
-_CACHE = re.compile(r"size = .* K \((\w+)\): .* V \((\w+)\):")
-_DEVICE = re.compile(r"using device (\S+) \((.+?)\)(?: \(\S*\))? - \d+ MiB free")
-_MODEL_AGAIN = re.compile(r"loading model tensors|loaded meta data")
+_BUFFER = re.compile(r": {1,20}(\S{1,80}) (model|KV|RS|compute) buffer size = {1,20}(\d{1,9}\.?\d{0,4}) MiB")
+_CONTEXT = re.compile(r"llama_\w{0,40}context\w{0,40}: n_ctx {1,40}= (\d{1,9})")
 _CONTEXT_AGAIN = "constructing llama_context"
-_HOST = re.compile(r"CPU|AMX|BLAS|.*_Host$")
-_COUNTER = re.compile(r"^llamacpp:(tokens_predicted(?:_seconds)?_total) ([\d.eE+-]{1,40})\s*$", re.MULTILINE)
+_CUT = re.compile(r"context size reduced from (\d{1,9}) to \d")
+_CACHE = re.compile(r"\bK \((\w{1,20})\): {1,20}[\d.]{1,20} MiB, V \(\w{1,20}\):")
+_DEVICE = re.compile(r"using device (\S{1,40}) \((.{1,100}?)\)(?: \(\S{0,40}\))? - \d{1,9} MiB free")
+_MODEL_AGAIN = re.compile(r"loading model tensors|loaded meta data")
+_HOST = re.compile(r"CPU|AMX|BLAS|.{0,80}_Host$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +78,7 @@ def read_outcome(lines: Sequence[str]) -> Outcome:
     layers: tuple[int | None, int | None] = (None, None)
     n_ctx = cut = None
     cache_type = ""
-    for line in lines:
+    for line in (each.text for each in own(lines)):
         if _MODEL_AGAIN.search(line):
             sizes, layers = {}, (None, None)
         elif _CONTEXT_AGAIN in line:
@@ -193,32 +186,3 @@ def _memory(spec: EngineSpec, outcome: Outcome) -> str:
         f"The engine takes {real / GB:.1f} GB for the model and its context, where {planned / GB:.1f} GB "
         "were expected. If memory gets short, use a shorter context."
     )
-
-
-async def measured_speed(http: "Http", address: EngineAddress) -> float | None:
-    """How many tokens a second the engine at `address` has written on average; None where it cannot tell.
-
-    From its own counters, since its start. Never raises for what it answers.
-    """
-    try:
-        reply = await http.request(
-            "GET",
-            f"{address.url}/metrics",
-            allowed=Reach.THIS_MACHINE,
-            headers=authorization(address),
-            max_bytes=_METRICS_MOST,
-        )
-    except BackendError:
-        return None
-    return speed_in(reply.body.decode("utf-8", "replace")) if reply.status == 200 else None
-
-
-def speed_in(metrics: str) -> float | None:
-    """Tokens a second from llama-server's metrics; None before it has written any."""
-    try:
-        counted = {name: float(value) for name, value in _COUNTER.findall(metrics)}
-    except ValueError:
-        return None
-    tokens = counted.get("tokens_predicted_total", 0.0)
-    seconds = counted.get("tokens_predicted_seconds_total", 0.0)
-    return tokens / seconds if tokens > 0 and seconds > 0 else None

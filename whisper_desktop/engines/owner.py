@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from whisper_desktop.engines import messages
 from whisper_desktop.engines.diagnosis import explain
-from whisper_desktop.engines.launch import Files, Launch, files_of
+from whisper_desktop.engines.failures import Failures
+from whisper_desktop.engines.launch import DescribeOwner, Files, Launch, files_of
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.messages import Ending
 from whisper_desktop.engines.rest import RestPolicy
-from whisper_desktop.engines.restarts import Again, History, Never, after_failure, may_be_tried
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.engines.states import Happening, after
 from whisper_desktop.engines.users import Users, answer
@@ -31,9 +31,7 @@ _S = EngineState
 
 
 class Owner:
-    """Takes messages, one after the other. `status`, `users`, `launch`, `watch` may be read by others on its
-    loop, or, as advice, anywhere.
-    """
+    """Takes messages, one after the other. What is public may be read anywhere, as advice."""
 
     def __init__(
         self,
@@ -45,6 +43,7 @@ class Owner:
         on_change: Callable[[EngineStatus], None] | None,
         rest_policy: RestPolicy,
         chance: Callable[[], float],
+        describe_owner: DescribeOwner,
     ) -> None:
         self.spec = spec
         self.status = EngineStatus(spec.id, _S.STOPPED, spec.alias, None, None, "Not started.")
@@ -52,12 +51,12 @@ class Owner:
         self.launch: Launch | None = None
         self.watch: Watch | None = None
         self.restart_at = 0.0
+        self.rest_policy = rest_policy
         self._http = http
         self._log = log
         self._deadlines = deadlines
         self._on_change = on_change
-        self.rest_policy = rest_policy
-        self._chance = chance
+        self._describe_owner = describe_owner
         self._messages: asyncio.Queue[messages.Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._helpers: set[asyncio.Task[None]] = set()
@@ -72,9 +71,8 @@ class Owner:
         self._ending = Ending("stopped", "Stopped.")
         self._unending: set[Launch] = set()
 
-        self._history = History()
-        self._failure: EngineError | None = None  # the last one, until it is mended or forgotten
-        self._failed_with: Files | None = None
+        self._failures = Failures(deadlines, chance)
+        self._restart: asyncio.TimerHandle | None = None
         self._reconsidering = False
 
     def send(self, message: messages.Message) -> None:
@@ -99,10 +97,12 @@ class Owner:
                     return
         except BaseException as error:
             # The loop ends under us, or a bug: nobody may be left waiting, nothing may be left running.
+            if self._starting is not None:
+                self._starting.cancel()
             if self.launch is not None:
                 self.launch.kill()
             self._leave_ready(explain("stopped", self.spec))
-            self.launch = self._address = None
+            self.launch = self._address = self._starting = None
             self.status = replace(
                 self.status, state=_S.FAILED, url=None, pid=None, detail="Its supervision ended."
             )
@@ -149,9 +149,10 @@ class Owner:
                 if launch is self.launch and self._state is _S.READY and self._address is not None:
                     self.users.grant_all(self._address)
             case messages.EndEnded(gone):
-                self._end_ended(gone)
-            case messages.TimeToRestart(history):
-                if self._state is _S.BACKING_OFF and history is self._history:
+                if self._state is _S.STOPPING:
+                    self._end_ended(gone)
+            case messages.TimeToRestart():
+                if self._state is _S.BACKING_OFF:
                     self._begin_start()
             case messages.Reconsidered(files):
                 self._reconsidering = False
@@ -167,16 +168,15 @@ class Owner:
     def _ensure(self, asker: messages.Ensure) -> None:
         self._keep_start()
         if asker.ordered:
-            self._history, self._failure, self._wanted = History(), None, True
-        answers = self._state is _S.READY and self._is_alive and not asker.recycle and not self._is_outdated
+            self._failures.forget()
+            self._wanted = True
+        answers = self._state is _S.READY and self._is_alive and not self._is_outdated
         if answers and self._address is not None and self.watch is not None and not self.watch.must_probe:
             self.users.grant(asker, self._address)
             return
         # READY without a process: its exit is on its way here, and what follows answers who waits.
         self.users.add(asker)
         match self._state:
-            case _S.READY if asker.recycle:
-                self._end(Ending("again", asker.recycle))
             case _S.READY if self._is_outdated:
                 self._respecified()
             case _S.READY if answers:
@@ -185,7 +185,7 @@ class Owner:
                 self._start_for(asker)
             case _S.BACKING_OFF if asker.ordered:
                 self._begin_start()
-            case _S.FAILED if self._failure is None:
+            case _S.FAILED if self._failures.last is None:
                 self._start_for(asker)
             case _S.FAILED if not self._reconsidering:
                 self._reconsidering = True
@@ -230,8 +230,14 @@ class Owner:
 
     def _begin_start(self) -> None:
         self._keep_start()
-        self._move(Happening.START, "Starting.", self._failure)
-        self.launch = launch = Launch(self.spec, http=self._http, log=self._log, deadlines=self._deadlines)
+        self._move(Happening.START, "Starting.", self._failures.last)
+        self.launch = launch = Launch(
+            self.spec,
+            http=self._http,
+            log=self._log,
+            deadlines=self._deadlines,
+            describe_owner=self._describe_owner,
+        )
         self._starting = task = asyncio.create_task(launch.run())
 
         def ended(done: "asyncio.Task[EngineAddress]") -> None:
@@ -265,7 +271,7 @@ class Owner:
             policy=self.rest_policy,
             users=self.users,
         )
-        before = self._failure
+        before, self._failures.last = self._failures.last, None
         detail = f"Ready again. Before: {before.title} {before.detail}".strip() if before else "Ready."
         self._move(Happening.PROVED, detail, before)
         self._watching = self._help(self.watch.run(self.send))
@@ -282,41 +288,32 @@ class Owner:
         """It ended or hung by itself, or could not start."""
         self._leave_ready(error)
         launch, self.launch, self._address = self.launch, None, None
-        self._failed_with = launch.files if launch is not None else None
         if launch is not None and launch.pid is not None:
             self._keep_apart(launch)
         if ready_for is not None:
             self._wanted = True
-        decision = after_failure(
-            self._history,
-            error.cause,
-            time.monotonic(),
-            ready_for=ready_for,
-            deadlines=self._deadlines,
-            jitter=self._chance(),
-        )
-        self._history = decision.history
-        match decision:
-            case Again(delay):
-                self._back_off(error, delay)
-            case Never(reason):
-                self._give_up(_left_alone(error) if reason == "budget" else error)
-            case _:
-                assert_never(decision)
+        delay = self._count(error, launch, ready_for)
+        if delay is None:
+            self._give_up(self._failures.last or error)
+        else:
+            self._back_off(error, delay)
+
+    def _count(self, error: EngineError, launch: Launch | None, ready_for: float | None) -> float | None:
+        """Remember a failure; in how many seconds to start again, None for never."""
+        return self._failures.take(error, launch.files if launch is not None else None, ready_for=ready_for)
 
     def _back_off(self, error: EngineError, delay: float) -> None:
-        self._failure = error
         self.restart_at = time.monotonic() + delay
-        self._move(Happening.LOST, f"{error.title} {error.detail} It starts again by itself.", error, delay)
+        detail = " ".join(f"{error.title} {error.detail} It starts again by itself.".split())
+        self._move(Happening.LOST, detail, error, delay)
         if delay <= 0:
             self._begin_start()
             return
-        again = messages.TimeToRestart(self._history)
-        asyncio.get_running_loop().call_later(delay, self.send, again)
+        loop = asyncio.get_running_loop()
+        self._restart = loop.call_later(delay, self.send, messages.TimeToRestart())
         self._begin_to_desert()
 
     def _give_up(self, error: EngineError) -> None:
-        self._failure = error
         self._move(Happening.GIVEN_UP, str(error), error)
         self.users.refuse_all(error)
 
@@ -324,21 +321,19 @@ class Owner:
         self.send(messages.Reconsidered(await asyncio.to_thread(files_of, self.spec)))
 
     def _reconsidered(self, files: Files) -> None:
-        failure = self._failure
-        if failure is None or files != self._failed_with:
-            self._history, self._failure = History(), None
-        elif not may_be_tried(self._history, failure.cause, time.monotonic(), self._deadlines):
-            self.users.refuse_all(failure)
-            return
-        self._start_for(None)
+        error = self._failures.forbid(files)
+        if error is not None:
+            self.users.refuse_all(error)
+        else:
+            self._start_for(None)
 
     # --- ending -------------------------------------------------------------------------------------------
 
     def _stop(self, stopper: "asyncio.Future[None]") -> None:
         self.users.refuse_all(explain("stopped", self.spec))
         self.users.add_stopper(stopper)
-        self._failure = None
         self._end_whatever_runs(Ending("stopped", "Stopped."))
+        self._failures.last = None
 
     def _rest(self, rester: "asyncio.Future[bool]", reason: str) -> None:
         asleep = self._state is _S.SLEEPING
@@ -357,17 +352,20 @@ class Owner:
             case _S.READY if self._is_outdated and not self.users.leases:
                 self._end(ending)
             case _S.BACKING_OFF:
-                self._history, self._failure = History(), None
+                self._failures.forget()
                 self._begin_start()
             case _S.FAILED:
-                self._history, self._failure = History(), None
+                self._failures.forget()
 
     def _end_whatever_runs(self, ending: Ending) -> None:
+        self._wanted = False
         match self._state:
             case _S.STARTING | _S.READY:
                 self._end(ending)
                 return
             case _S.STOPPING:
+                if self._ending.error is not None:  # it hung, which counts whatever follows now
+                    self._count(self._ending.error, self.launch, time.monotonic() - self._ready_at)
                 self._ending = ending
                 return
             case _S.BACKING_OFF if ending.then == "asleep":
@@ -380,6 +378,8 @@ class Owner:
         self._keep_start()
         self._leave_ready(ending.error or explain("stopped", self.spec))
         self._ending = ending
+        # One that was on its way is as wanted as before, one that was ready is used.
+        self._wanted = ending.then == "again" and (self._wanted or self._state is _S.READY)
         self._move(Happening.STOP, "Stopping." if ending.then == "stopped" else ending.detail, ending.error)
         self._help(self._end_launch(hangs=ending.then == "lost"))
 
@@ -398,15 +398,15 @@ class Owner:
         self._starting = self._address = None
         if not gone and launch is not None:
             self._keep_apart(launch)
-            self._failed_with, self.launch = launch.files, None
+            self.launch = None
             error = explain("cannot_stop", self.spec)
+            self._count(error, launch, None)
             self._give_up(error)
             self.users.tell_end(error)
             return
         if ending.then == "lost" and ending.error is not None:
             self._lost(ending.error, ready_for=time.monotonic() - self._ready_at)
-        elif ending.then == "again" or self.users.waiting:
-            self._wanted = ending.then == "again"
+        elif ending.then == "again" or self._wanted or self.users.waiting:
             self._begin_start()
         else:
             self.launch = None
@@ -442,6 +442,9 @@ class Owner:
         restart_in: float | None = None,
     ) -> None:
         state = after(self._state, happening)
+        if self._restart is not None:  # it belongs to the state that ends here
+            self._restart.cancel()
+            self._restart = None
         pid = self.launch.pid if self.launch is not None else None
         self.status = EngineStatus(
             self.status.engine,
@@ -479,13 +482,3 @@ class Owner:
 
         task.add_done_callback(ended)
         return task
-
-
-def _left_alone(error: EngineError) -> EngineError:
-    return EngineError(
-        error.title,
-        f"{error.detail} It failed again and again, so it is not started by itself any more.".strip(),
-        error.next_step,
-        cause=error.cause,
-        repairs=error.repairs,
-    )

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.values import Deadlines
+
+if TYPE_CHECKING:
+    import psutil
 
 
 class EngineProcess(asyncio.SubprocessProtocol):
@@ -29,6 +33,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self._output_ended = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
         self._job: object = None
+        self._descendants: list[psutil.Process] = []
 
     @property
     def pid(self) -> int:
@@ -69,6 +74,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
         if self._transport.is_closing():
             return code  # done before: its process id may belong to somebody else by now
         self._signal_group(_KILL)
+        self._end_descendants()
         try:
             async with asyncio.timeout(deadlines.drain):
                 await self._output_ended.wait()
@@ -84,6 +90,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
         another program's answer is being written: llama-server would wait for that answer's next ping, and
         ends at once when it gets a second signal. It has nothing to save.
         """
+        await self._find_descendants()
         loop = asyncio.get_running_loop()
         started = loop.time()
         grace = deadlines.engine_stop_grace
@@ -107,6 +114,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
 
     async def end_now(self, deadlines: Deadlines) -> int | None:
         """Kill it as `stop` does at last, for one that hangs; returns what that returns."""
+        await self._find_descendants()
         self.end_tree()
         await asyncio.wait({self.exited}, timeout=deadlines.engine_stop_kill - deadlines.engine_stop_term)
         return await self._finished(deadlines)
@@ -117,6 +125,26 @@ class EngineProcess(asyncio.SubprocessProtocol):
     def end_tree(self) -> None:
         """Kill it and everything it started; its exit is still to come."""
         self._signal_group(_KILL)
+
+    async def _find_descendants(self) -> None:
+        """Note what it has started: some may be in groups of their own, and once it has ended, nothing tells
+        whose they were. (Windows' job knows them all.)
+        """
+        if sys.platform != "win32" and not self.exited.done():
+            found = await asyncio.to_thread(_descendants_of, self.pid)
+            if not self.exited.done():  # else the id may have been somebody else's when we looked
+                self._descendants = found
+
+    def _end_descendants(self) -> None:
+        """Kill those that were noted and still live; psutil compares when they were started."""
+        if not self._descendants:
+            return
+        import psutil
+
+        for each in self._descendants:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        self._descendants = []
 
     def _write(self, words: bytes) -> None:
         """Write to its standard input."""
@@ -182,16 +210,45 @@ async def spawn(
     return process
 
 
-def memory_of(pid: int) -> int | None:
-    """Resident memory, in bytes, of a process and everything it started; None when it is gone."""
+def _descendants_of(pid: int) -> "list[psutil.Process]":
     import psutil
 
     try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and everything it started have used so far, and have resident."""
+
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def usage_of(pid: int) -> Usage | None:
+    """What a process and everything it started take; None when it is gone. Blocks for a few milliseconds."""
+    import psutil
+
+    cpu, memory = 0.0, 0
+    try:
         process = psutil.Process(pid)
-        total = int(process.memory_info().rss)
-        for child in process.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
-                total += int(child.memory_info().rss)
+        for one in (process, *process.children(recursive=True)):
+            try:
+                with one.oneshot():
+                    times = one.cpu_times()
+                    cpu += times.user + times.system
+                    memory += one.memory_info().rss
+            except psutil.NoSuchProcess:
+                if one.pid == pid:
+                    raise
     except psutil.Error:
         return None
-    return total
+    return Usage(cpu, memory)
+
+
+def memory_of(pid: int) -> int | None:
+    """Resident memory, in bytes, of a process and everything it started; None when it is gone."""
+    usage = usage_of(pid)
+    return usage.memory_bytes if usage is not None else None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from whisper_desktop.engines.diagnosis import explain
 from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.log_lines import LINE_MOST
+from whisper_desktop.engines.memory import resident
 from whisper_desktop.engines.process import memory_of
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.errors import BackendError
@@ -63,7 +65,7 @@ class Progress:
     def see(self, lines: Iterable[str], memory: int | None) -> None:
         """Tell the new lines of the log, and how much memory (bytes) is resident where that was looked at."""
         for line in lines:
-            kind = _VARIES.sub("#", line)
+            kind = _VARIES.sub("#", line[:LINE_MOST])
             if kind not in self._kinds and len(self._kinds) < _KINDS_MOST:
                 self._kinds.add(kind)
                 self._moved = self._clock()
@@ -104,12 +106,16 @@ async def prove(
         await asyncio.sleep(quick)
         await log.wait_for_more(pause - quick)
         mark, lines = log.more(mark)
-        # Memory is looked at only where a load takes long: the first look imports psutil.
-        progress.see(lines, memory_of(pid) if pause == slow else None)
+        progress.see(lines, await _memory_of(pid) if pause == slow else None)
         pause = quick if lines else min(pause * 1.5, slow)
         if progress.left <= 0:
             raise explain("start_timeout", spec)
     await one_token(http, spec, address, max(progress.left, deadlines.engine_stall))
+
+
+async def _memory_of(pid: int) -> int | None:
+    memory = resident(pid)
+    return memory if memory is not None else await asyncio.to_thread(memory_of, pid)
 
 
 async def _is_ours(http: "Http", spec: EngineSpec, address: EngineAddress, port: int) -> bool:

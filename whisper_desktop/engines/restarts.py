@@ -10,13 +10,8 @@ specification changes is not even tried for a question.
 from dataclasses import dataclass
 from typing import Literal
 
-from whisper_desktop.engines.diagnosis import DETERMINISTIC
+from whisper_desktop.engines.diagnosis import DETERMINISTIC, TRANSIENT
 from whisper_desktop.values import Deadlines
-
-TRANSIENT = frozenset(
-    {"killed", "crashed", "aborted", "ended", "stuck", "cannot_spawn", "driver", "computer_lost"}
-)
-"""Causes that may pass by themselves."""
 
 # Mended by installing something, which neither the model's file nor the program shows.
 _MENDED_UNSEEN = frozenset({"library_missing", "builtin_missing"})

@@ -27,11 +27,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whisper_desktop.engines import messages
+from whisper_desktop.engines.launch import DescribeOwner
 from whisper_desktop.engines.leases import Lease
 from whisper_desktop.engines.log import EngineLog, log_path
 from whisper_desktop.engines.outcome import Outcome
 from whisper_desktop.engines.owner import Owner
-from whisper_desktop.engines.process import memory_of
 from whisper_desktop.engines.rest import RestPolicy
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.errors import SettingsError
@@ -72,13 +72,6 @@ class Engine:
         """A person's own start: it is tried whatever failed before, and goes on if nobody waits for it."""
         return await self._ask(ordered=True)
 
-    async def restart(self, reason: str) -> None:
-        """End the process if there is one, start another, and return when it is ready. Raises `EngineError`.
-
-        `reason` is a sentence for the status meanwhile.
-        """
-        await self._ask(ordered=True, recycle=reason)
-
     async def stop(self) -> None:
         """End the engine; returns when its process is gone. Raises `EngineError` if it cannot be ended."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -111,11 +104,9 @@ class Engine:
         if policy != self._owner.rest_policy:
             self._owner.use_policy(policy)
 
-    async def _ask(
-        self, *, lease: Lease | None = None, ordered: bool = False, recycle: str = ""
-    ) -> EngineAddress:
+    async def _ask(self, *, lease: Lease | None = None, ordered: bool = False) -> EngineAddress:
         answer: asyncio.Future[EngineAddress] = asyncio.get_running_loop().create_future()
-        self._owner.send(messages.Ensure(answer, lease, ordered, recycle))
+        self._owner.send(messages.Ensure(answer, lease, ordered))
         return await answer
 
     # --- looking at it ------------------------------------------------------------------------------------
@@ -126,16 +117,20 @@ class Engine:
         return self._owner.spec
 
     def status(self) -> EngineStatus:
-        """What the engine is doing now, with its memory. From any thread; it may be old the next moment."""
+        """What the engine is doing now, with its memory. From any thread, in microseconds; it may be old the
+        next moment.
+        """
         status, launch, watch = self._owner.status, self._owner.launch, self._owner.watch
         if status.state is EngineState.BACKING_OFF:
             left = self._owner.restart_at - time.monotonic()
             status = replace(status, restart_in=max(0.0, left))
+        if launch is not None:
+            status = replace(status, pid=launch.pid, memory_bytes=launch.memory)
         if status.state is EngineState.STARTING and launch is not None:
-            status = replace(status, pid=launch.pid, progress=launch.loaded)
+            status = replace(status, progress=launch.loaded)
         if status.state is EngineState.READY and watch is not None:
             status = replace(status, tokens_per_second=watch.speed)
-        return status if status.pid is None else replace(status, memory_bytes=memory_of(status.pid))
+        return status
 
     def log_tail(self, lines: int) -> list[str]:
         """The newest lines of its log, oldest first, without secrets. From any thread."""
@@ -149,10 +144,6 @@ class Engine:
     def leases(self) -> int:
         """How many questions are being answered."""
         return self._owner.users.leases
-
-    def idle_for(self) -> float:
-        """Seconds since the last lease ended, or since it got ready; 0 while there is one."""
-        return self._owner.users.idle_for
 
     @property
     def outcome(self) -> Outcome | None:
@@ -172,10 +163,12 @@ def make_engine(
     on_change: Callable[[EngineStatus], None] | None = None,
     rest_policy: RestPolicy = _NO_REST,
     chance: Callable[[], float] = random.random,
+    describe_owner: DescribeOwner = lambda _port: "",
 ) -> Engine:
     """An engine for `spec`, not started. `on_change` is called on the loop's thread for every new state.
 
     `rest_policy` says when it sleeps by itself. `chance` gives numbers from 0 to 1 that spread restarts.
+    `describe_owner` says who has a port that the engine should have.
     Where the log folder cannot be used, the log is kept in memory only.
     """
     try:
@@ -191,5 +184,6 @@ def make_engine(
         on_change=on_change,
         rest_policy=rest_policy,
         chance=chance,
+        describe_owner=describe_owner,
     )
     return Engine(owner, log)

@@ -15,6 +15,10 @@ What is STUCK, by the times of `Deadlines`:
     engine_hang_busy   no progress, but it computes: one batch of a long prompt may take minutes
     engine_slot_free   everybody has left, and a slot stays busy without computing, or goes on writing
 
+Where a card, or another computer, computes, hardly any CPU time is used while a batch is under way: there, a
+slot that stays busy has `engine_hang` to be let go. To end the engine costs another load; the slot costs the
+next question its turn, and all it has to do is to wait for that batch.
+
 Progress is a change of any slot's task or counters: slots share one loop, and one may rightly wait for the
 others. An engine that does not tell of its slots makes none: one that has nothing to do tells at once. A slot
 that computes after everybody left is not forgotten: llama.cpp hears of it only between two batches, and tells
@@ -32,6 +36,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from whisper_desktop.engines.process import usage_of
 from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.engines.spec import EngineAddress
 from whisper_desktop.errors import BackendError
@@ -142,11 +147,15 @@ class _Effort:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A slot that is busy although nobody waits: since when, and when it first moved on all the same."""
+    """A slot that is busy although nobody waits: how often it moved on all the same, and since when.
+
+    `since` is when it was first found so; from its first move on, that. To move once is allowed: the next
+    batch may begin before the engine hears that nobody waits.
+    """
 
     slot: SlotLook
     since: float
-    moved: float | None = None
+    moves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +184,11 @@ class Seen:
         return replace(self, progress=self.progress + seconds, effort=effort, left=())
 
 
-def judge(seen: Seen, look: Look, deadlines: Deadlines) -> tuple[Seen, Verdict]:
-    """What the next look means after those before it; `Seen` is for the one after it."""
+def judge(seen: Seen, look: Look, deadlines: Deadlines, *, offloaded: bool) -> tuple[Seen, Verdict]:
+    """What the next look means after those before it; `Seen` is for the one after it.
+
+    `offloaded`: a card, or another computer, may do the work.
+    """
     late = look.at - seen.at - _PUNCTUAL * deadlines.engine_watch
     if late > 0:
         seen = seen.later(late)
@@ -190,14 +202,15 @@ def judge(seen: Seen, look: Look, deadlines: Deadlines) -> tuple[Seen, Verdict]:
         slots=told,
         left=tuple(_left(seen, slot, look) for slot in look.busy) if look.leases == 0 else (),
     )
-    return now, _verdict(now, look, deadlines)
+    return now, _verdict(now, look, deadlines, offloaded=offloaded)
 
 
-def _verdict(now: Seen, look: Look, deadlines: Deadlines) -> Verdict:
+def _verdict(now: Seen, look: Look, deadlines: Deadlines, *, offloaded: bool) -> Verdict:
+    patience = deadlines.engine_hang if offloaded else deadlines.engine_slot_free
     for one in now.left:
-        if one.moved is not None and look.at - one.moved >= deadlines.engine_slot_free:
+        if one.moves > 1 and look.at - one.since >= deadlines.engine_slot_free:
             return _stuck("It goes on with an answer that nobody waits for.")
-        if look.at - max(one.since, now.short_effort.at) >= deadlines.engine_slot_free:
+        if look.at - max(one.since, now.short_effort.at) >= patience:
             return _stuck("It does not let go of an answer that nobody waits for.")
     quiet, idle = look.at - now.progress, look.at - now.effort.at
     if min(quiet, idle) >= deadlines.engine_hang:
@@ -218,9 +231,9 @@ def _left(seen: Seen, slot: SlotLook, look: Look) -> _Left:
     before = next((one for one in seen.left if _same_task(one.slot, slot)), None)
     if before is None:
         return _Left(slot, look.at)
-    if before.moved is None and before.slot.done != slot.done:
-        return replace(before, moved=look.at)
-    return before
+    if before.slot.done == slot.done:
+        return before
+    return _Left(slot, before.since if before.moves else look.at, before.moves + 1)
 
 
 def _same_task(one: SlotLook, other: SlotLook) -> bool:
@@ -230,11 +243,13 @@ def _same_task(one: SlotLook, other: SlotLook) -> bool:
 class Watchdog:
     """Judges the looks at one start of an engine; a new start gets a new one. Never waits, never does.
 
-    `asleep` is `slept()` when the engine was proved to be ready: now, by default.
+    `asleep` is `slept()` when the engine was proved to be ready: now, by default. `offloaded`: a card, or
+    another computer, may do its work.
     """
 
-    def __init__(self, deadlines: Deadlines, *, asleep: float | None = None) -> None:
+    def __init__(self, deadlines: Deadlines, *, asleep: float | None = None, offloaded: bool = False) -> None:
         self._deadlines = deadlines
+        self._offloaded = offloaded
         self._asleep = slept() if asleep is None else asleep
         self._seen: Seen | None = None
         self._unproved = False
@@ -243,7 +258,7 @@ class Watchdog:
     def see(self, look: Look) -> Verdict:
         """Take the next look, in the order in which they were made."""
         before = self._seen or Seen.first(look.at)
-        self._seen, verdict = judge(before, look, self._deadlines)
+        self._seen, verdict = judge(before, look, self._deadlines, offloaded=self._offloaded)
         if any(
             _same_task(old, new) and old.done != new.done for old in _busy(before.slots) for new in look.busy
         ):
@@ -317,7 +332,8 @@ def slept() -> float:
 async def look(http: "Http", address: EngineAddress, pid: int, *, leases: int, deadlines: Deadlines) -> Look:
     """Look at the engine. Waits `Deadlines.engine_watch` for its answer; never raises for what it answers."""
     slots = await _ask(http, address, deadlines.engine_watch)
-    cpu, memory = await asyncio.to_thread(_used, pid)
+    usage = await asyncio.to_thread(usage_of, pid)
+    cpu, memory = (usage.cpu_seconds, usage.memory_bytes) if usage is not None else (None, None)
     return Look(time.monotonic(), slots, cpu, memory, leases, slept())
 
 
@@ -368,26 +384,3 @@ def _slot(entry: Mapping[str, object]) -> SlotLook | None:
 def _number(entry: Mapping[str, object], name: str) -> int | None:
     value = entry.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _used(pid: int) -> tuple[float | None, int | None]:
-    """CPU seconds and resident bytes of a process and all it started; None when it is gone. Blocks for a few
-    milliseconds.
-    """
-    import psutil
-
-    cpu, memory = 0.0, 0
-    try:
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            try:
-                with one.oneshot():
-                    times = one.cpu_times()
-                    cpu += times.user + times.system
-                    memory += one.memory_info().rss
-            except psutil.NoSuchProcess:
-                if one.pid == pid:
-                    raise
-    except psutil.Error:
-        return None, None
-    return cpu, memory

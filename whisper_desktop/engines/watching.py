@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from whisper_desktop.engines.launch import Launch
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.messages import Exited, Hung, Message, ProvedAgain, Tired
-from whisper_desktop.engines.outcome import measured_speed
 from whisper_desktop.engines.process import memory_of
 from whisper_desktop.engines.readiness import one_token
 from whisper_desktop.engines.rest import RestPolicy, Signs, needs_pressure, why_rest
 from whisper_desktop.engines.spec import EngineAddress
+from whisper_desktop.engines.speed import measured_speed
 from whisper_desktop.engines.users import Users
 from whisper_desktop.engines.watchdog import Action, Watchdog, look, slept
 from whisper_desktop.errors import EngineError
@@ -59,7 +59,10 @@ class Watch:
         self._deadlines = deadlines
         self._policy = policy
         self._users = users
-        self._watchdog = Watchdog(deadlines)
+        outcome = launch.outcome
+        # What is not known may be on a card.
+        on_processor = outcome is not None and bool(outcome.buffers) and not outcome.gpu_bytes
+        self._watchdog = Watchdog(deadlines, offloaded=not on_processor)
         self._probing = 0
         self._unsettled = False  # somebody has left, and it has not been seen idle since
         self._stirred = asyncio.Event()

@@ -34,7 +34,7 @@ def nobody_answered(
         return overflow
     consent = [error for error in errors if isinstance(error, ConsentRequired)]
     if consent:
-        return _asks_consent(consent, attempts, guidance)
+        return _asks_consent(consent, attempts, guidance, _repairs(errors))
     index = most_actionable(attempts)
     headline = errors[index]
     named = told_apart(attempts)
@@ -54,12 +54,14 @@ def nobody_answered(
 
 def _repairs(errors: Sequence[Failure]) -> tuple[Repair, ...]:
     """What could mend engines of ours, each once."""
-    offered = [repair for error in errors if isinstance(error, BackendError) for repair in error.repairs]
-    return tuple(dict.fromkeys(offered))
+    return tuple(dict.fromkeys(repair for error in errors for repair in error.repairs))
 
 
 def _asks_consent(
-    asking: Sequence[ConsentRequired], attempts: tuple[Attempt, ...], guidance: SetupGuidance | None
+    asking: Sequence[ConsentRequired],
+    attempts: tuple[Attempt, ...],
+    guidance: SetupGuidance | None,
+    repairs: tuple[Repair, ...],
 ) -> ConsentRequired:
     """The nearest step that was left out because of its reach: its sentence, with what the others did."""
     order = [*Reach, None]
@@ -73,6 +75,7 @@ def _asks_consent(
         needed=nearest.needed,
         attempts=attempts,
         setup_guidance=guidance,
+        repairs=repairs,
     )
 
 
@@ -87,6 +90,7 @@ def broken(text: str, failure: Failure, attempts: tuple[Attempt, ...]) -> Interr
         partial_text=text,
         kind=failure.kind,
         attempts=attempts,
+        repairs=failure.repairs,
     )
 
 

@@ -26,6 +26,9 @@ _LONGEST_NAME = 256  # bytes of a tensor's name; ggml's own limit is 64
 _LONGEST_HEADER = 256_000_000  # bytes: the largest vocabularies take about 20 MB
 _MOST_LAYERS = 10_000
 _LONGEST_KEPT_ARRAY = 4_096  # elements; longer arrays (vocabularies) are passed over
+_MOST_KEPT = 200_000  # values in all; models with a few hundred layers have thousands
+_MOST_KEPT_TEXT = 10_000_000  # bytes in all
+_MOST_PASSED_OVER = 2_000_000  # texts in all; the largest vocabularies have 800,000 with their merges
 _CHUNK = 1 << 18  # bytes read at once
 
 _SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
@@ -222,13 +225,16 @@ def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
     `tensors` False reads the metadata alone, and of the first file alone, which is faster. Raises
     `ModelFileError` with what is wrong with it.
     """
-    header = _read_file(path, tensors)
+    work = _Work()
+    header = _read_file(path, tensors, work)
     count = header.metadata.get("split.count")
     match = _PART.search(path.name)
     if not tensors or match is None or not isinstance(count, int) or not 1 < count <= _MOST_PARTS:
         return header
     parts = [
-        _read_file(path.with_name(f"{path.name[: match.start()]}-{number:05}-of-{match[1]}.gguf"), tensors)
+        _read_file(
+            path.with_name(f"{path.name[: match.start()]}-{number:05}-of-{match[1]}.gguf"), tensors, work
+        )
         for number in range(2, count + 1)
     ]
     return GgufHeader(
@@ -238,11 +244,11 @@ def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
     )
 
 
-def _read_file(path: Path, tensors: bool) -> GgufHeader:
+def _read_file(path: Path, tensors: bool, work: "_Work") -> GgufHeader:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            reader = _Reader(file, size)
+            reader = _Reader(file, size, work)
             metadata = reader.metadata()
             return GgufHeader(metadata, size, reader.tensors(metadata) if tensors else ())
     except FileNotFoundError:
@@ -269,10 +275,35 @@ class _Broken(Exception):
     """The file breaks the format; the message is a sentence."""
 
 
+@dataclass(slots=True)
+class _Work:
+    """What reading a model, with all its files, has come to so far: its time and its memory."""
+
+    kept: int = 0
+    text_bytes: int = 0
+    passed_over: int = 0
+    tensors: int = 0
+
+    def add(self, *, kept: int = 0, text_bytes: int = 0, passed_over: int = 0, tensors: int = 0) -> None:
+        """Count what is about to be read. Raises `_Broken` where that is more than any model needs."""
+        self.kept += kept
+        self.text_bytes += text_bytes
+        self.passed_over += passed_over
+        self.tensors += tensors
+        if (
+            self.kept > _MOST_KEPT
+            or self.text_bytes > _MOST_KEPT_TEXT
+            or self.passed_over > _MOST_PASSED_OVER
+            or self.tensors > _MOST_TENSORS
+        ):
+            raise _Broken("Its header claims more entries than any model has.")
+
+
 class _Reader:
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, work: _Work) -> None:
         self._file = file
         self._size = size
+        self._work = work
         self._chunk = b""
         self._at = 0  # in the chunk
         self._before = 0  # bytes of the file before the chunk
@@ -286,8 +317,9 @@ class _Reader:
             raise _Broken(f"It says it is version {version} of the format; versions 2 and 3 are known.")
         self._tensors = self._number("<Q")
         pairs = self._number("<Q")
-        if pairs > _MOST_PAIRS or self._tensors > _MOST_TENSORS:
+        if pairs > _MOST_PAIRS:
             raise _Broken("Its header claims more entries than any model has.")
+        self._work.add(kept=pairs, tensors=self._tensors)
         found: dict[str, Scalar | tuple[Scalar, ...]] = {}
         for _ in range(pairs):
             key = self._text()
@@ -336,13 +368,23 @@ class _Reader:
         inner, count = self._number("<I"), self._number("<Q")
         if inner == _ARRAY:
             raise _Broken("Its header holds arrays inside arrays.")
-        if count <= _LONGEST_KEPT_ARRAY:
-            return tuple(self._text() if inner == _TEXT else self._scalar(inner) for _ in range(count))
         if inner == _TEXT:
+            return self._texts(count)
+        layout = self._format(inner)
+        if count > _LONGEST_KEPT_ARRAY:
+            self._skip(count * struct.calcsize(layout))
+            return None
+        self._work.add(kept=count)
+        layout = f"<{count}{layout[1]}"
+        return struct.unpack(layout, self._bytes(struct.calcsize(layout)))
+
+    def _texts(self, count: int) -> tuple[str, ...] | None:
+        if count > _LONGEST_KEPT_ARRAY:
+            self._work.add(passed_over=count)
             self._skip_texts(count)
-        else:
-            self._skip(count * struct.calcsize(self._format(inner)))
-        return None
+            return None
+        self._work.add(kept=count)
+        return tuple(self._text() for _ in range(count))
 
     def _scalar(self, kind: int) -> Scalar:
         layout = self._format(kind)
@@ -362,6 +404,7 @@ class _Reader:
         length = self._number("<Q")
         if length > longest:
             raise _Broken("Its header holds a text that is far too long.")
+        self._work.add(text_bytes=length)
         return self._bytes(length).decode("utf-8", "replace")
 
     def _skip_texts(self, count: int) -> None:

@@ -2,13 +2,13 @@
 
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.wire.files import sync_folder, try_lock
 
 MAX_BYTES = 1_000_000
 LOCK_FILE = "settings.lock"
@@ -66,7 +66,7 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink()
@@ -95,7 +95,7 @@ def locked(folder: Path, seconds: float) -> Iterator[None]:
         ) from error
     try:
         deadline = time.monotonic() + seconds
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() >= deadline:
                 raise SettingsError(
                     "The settings cannot be changed right now.",
@@ -108,38 +108,6 @@ def locked(folder: Path, seconds: float) -> Iterator[None]:
     finally:
         # Closing lets go of the lock.
         os.close(descriptor)
-
-
-if sys.platform == "win32":  # not run: written from the documentation of msvcrt.locking
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        """Windows has no such call; the replacement itself is journaled."""
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _unreadable(path: Path, why: str) -> SettingsError:

@@ -5,6 +5,7 @@ A validator raises `ValueError` with a sentence where it can say more than the e
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
 from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
-from whisper_desktop.wire.key_shapes import may_hold_a_key
+from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,50 @@ def _reach(value: object) -> object:
     return Reach.THIS_MACHINE if word == "this_computer" else word
 
 
+_MODEL = "The model file is set as llm.gguf_model_path."
+_KEY = "A key does not belong in the settings, where anybody who reads the file could use it."
+_SET_ELSEWHERE = {
+    **dict.fromkeys(("-m", "--model", "-mu", "--model-url", "-dr", "--docker-repo"), _MODEL),
+    **dict.fromkeys(("-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"), _MODEL),
+    **dict.fromkeys(("-hft", "--hf-token"), _KEY),
+    "--host": "The app's own engine serves this computer only; start a llama-server yourself for others.",
+    "--port": "The port is set as llm.llamacpp.engine_port.",
+}
+_OPTIONS_MOST = 200
+_OPTION_LONGEST = 4096
+
+
+def _split(value: object) -> object:
+    """A command line as its words. Quotes keep spaces together; a backslash, as in a path, stays as it is."""
+    if not isinstance(value, str):
+        return value
+    words = shlex.shlex(value, posix=True, punctuation_chars=False)
+    words.whitespace_split, words.escape, words.commenters = True, "", ""
+    try:
+        return list(words)
+    except ValueError:
+        raise ValueError("A quotation mark in it has no counterpart.") from None
+
+
+def _option(value: object) -> object:
+    """One word of a command line."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError
+    word = str(value)
+    if not word.isprintable() or len(word) > _OPTION_LONGEST:
+        raise ValueError("An option is too long, or has line breaks or control characters in it.")
+    flag = word.partition("=")[0]
+    if flag.startswith("--api-key"):
+        raise ValueError("The app makes a new key for each start of its engine; none can be set.")
+    if flag in _SET_ELSEWHERE:
+        raise ValueError(f"{flag} cannot be one of these options. {_SET_ELSEWHERE[flag]}")
+    # The long name of a file looks like a key, but for its dots and slashes.
+    is_path = any(sign in word for sign in "./\\")
+    if holds_a_key(word) or (may_hold_a_key(word) and not is_path):
+        raise ValueError(f"One of the options looks like a key. {_KEY}")
+    return word
+
+
 def _host_and_port(value: str) -> str:
     host, _, port = value.strip().rpartition(":")
     if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not port.isascii() or not port.isdigit():
@@ -286,6 +331,11 @@ Hosts = Annotated[
     BeforeValidator(_listed),
     AfterValidator(_without_repeats),
     Expects("a list of computers, each as address:port such as 192.168.1.20:50052"),
+]
+Options = Annotated[
+    Annotated[tuple[Annotated[str, BeforeValidator(_option)], ...], Field(max_length=_OPTIONS_MOST)],
+    BeforeValidator(_split),
+    Expects("options of llama-server as on a command line, or a list of their words"),
 ]
 ChangesByModel = Annotated[
     dict[str, tuple[str, ...]],

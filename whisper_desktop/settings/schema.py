@@ -7,6 +7,7 @@ The models are frozen and keep keys they do not know, so that a newer version's 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +32,7 @@ from whisper_desktop.settings.kinds import (
     Minutes,
     Mode,
     Names,
+    Options,
     Port,
     Quorum,
     ReachByAddress,
@@ -103,7 +105,8 @@ class LlamaCppSettings(_BackendSection):
     server_path: FilePath = _setting(
         None,
         "llama-server program",
-        "Where the llama-server program is. Without it: the one on PATH, else the built-in engine.",
+        "Where the llama-server program is. Without it: one installed by `engine builds install`, the one on "
+        "PATH, else the built-in engine.",
     )
     model_path: FilePath = _setting(
         None,
@@ -156,6 +159,12 @@ class LlamaCppSettings(_BackendSection):
         {},
         "Accepted repairs",
         "What you accepted for a model that did not start. The app keeps this itself.",
+    )
+    extra_args: Options = _setting(
+        (),
+        "Further options",
+        "Options of llama-server for the app's own engine, as on a command line. They win over what the app "
+        "sets; the built-in engine knows most of them.",
     )
     rpc_servers: Hosts = _setting(
         (),
@@ -387,6 +396,11 @@ class LLMSettings(_Section):
     gemini: GeminiSettings = GeminiSettings()
     pool: PoolSettings = PoolSettings()
     spending: SpendingSettings = SpendingSettings()
+
+    @property
+    def own_model(self) -> Path | None:
+        """The file that the app's own engine runs; None without one."""
+        return self.gguf_model_path or self.llamacpp.model_path
 
     def backend_options(self, backend: str) -> Mapping[str, object]:
         """Everything set under `llm.<backend>`, for the backend to check: it knows its own options.

@@ -208,7 +208,9 @@ class Desktop(QObject):
 
     async def _put_to_sleep(self, app: "App") -> None:
         if not await self.bridge.run(app.free_memory()):
-            self._tray.notify("Nothing was freed.", "The engine is answering. Try again when it has finished.")
+            self._tray.notify(
+                "Nothing was freed.", "The engine is answering. Try again when it has finished."
+            )
         self.refresh()
 
     def choose(self, backend: str | None) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QTabWidget, QVBoxLayout
 
+from whisper_desktop.app.engine_words import status_lines
 from whisper_desktop.settings.paths import log_dir
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.logbook import log_file
@@ -36,6 +37,8 @@ class LogsWindow(AppWindow):
         column.setContentsMargins(L, L, L, L)
         column.setSpacing(M)
         self._status = secondary("")
+        self._status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._status.setMinimumHeight(2 * self._status.fontMetrics().lineSpacing())  # most have two lines
         column.addWidget(self._status)
         self.tabs = QTabWidget()
         self.tabs.setAccessibleName("Logs")
@@ -88,8 +91,7 @@ class LogsWindow(AppWindow):
             self._looking = False
         _show(self.engine, "\n".join(engine) or _EMPTY_ENGINE)
         _show(self.program, program or _EMPTY_APP)
-        status = self._app.engine_status()
-        self._status.setText(f"Engine: {status.detail}" if status is not None else "Engine: asleep")
+        self._status.setText("\n".join(status_lines(self._app.engine_status())))
 
 
 def _log_view(name: str) -> QPlainTextEdit:

@@ -1,7 +1,10 @@
-"""Clearing up to the end, also where whoever does it is cancelled once more."""
+"""Work that goes on to its end, also where whoever waits for it is cancelled."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 async def to_the_end(*clearing: Awaitable[object]) -> None:
@@ -18,3 +21,18 @@ async def to_the_end(*clearing: Awaitable[object]) -> None:
             cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+async def to_its_end(work: Awaitable[_T], on_cancel: Callable[[], None] | None = None) -> _T:
+    """The result of work that cannot be cancelled, such as a thread's.
+
+    A cancelled caller waits for it too, after `on_cancel`; what it raises then is not told any more.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if on_cancel is not None:
+            on_cancel()
+        await to_the_end(running)
+        raise

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO
 
 from whisper_desktop.errors import TransferError
+from whisper_desktop.wire.files import sync_folder, try_lock
 
 _CHUNK = 2**20
 _LARGEST_NOTE = 10_000
-_LOCKED_BYTE = 2**62  # Windows forbids others to read what is locked: a byte that no file ever has.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -69,7 +69,7 @@ class PartFile:
         while not self._is_open:
             file = os.fdopen(os.open(self._path, _FLAGS, 0o666), "r+b", 0)
             try:
-                if not _try_lock(file):
+                if not try_lock(file.fileno()):
                     raise TransferError(
                         f"{self.target.name} is being downloaded already.",
                         "Another window or program of this app does it.",
@@ -152,7 +152,7 @@ class PartFile:
         self._is_open = False
         self._file.close()
         self._note.unlink(missing_ok=True)
-        _sync_folder(self.target.parent)
+        sync_folder(self.target.parent)
 
     def close(self) -> None:
         """Let go of it. It stays for the next time, unless it is empty."""
@@ -202,35 +202,3 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-if sys.platform == "win32":  # not run: written from the documentation of msvcrt.locking
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        file.seek(_LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        """Windows has no such call; the replacement itself is journaled."""
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -36,7 +36,7 @@ from whisper_desktop.wire.download_answers import (
     redirected,
     usable,
 )
-from whisper_desktop.wire.endings import to_the_end
+from whisper_desktop.wire.endings import to_its_end
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.part_file import PartFile, Source, not_written
 from whisper_desktop.wire.replies import StreamReply
@@ -387,7 +387,7 @@ class _Writer:
         writing, self._writing = self._writing, None
         if writing is not None:
             try:
-                await _to_its_end(writing)
+                await to_its_end(writing)
             except BaseException:
                 self._pieces = []  # What follows on bytes that may be missing is not written.
                 raise
@@ -407,14 +407,4 @@ async def _in_thread(
     work: Callable[..., _T], *args: object, on_cancel: Callable[[], None] | None = None
 ) -> _T:
     """`work` in a thread, which nobody leaves running: a cancelled caller waits for it, after `on_cancel`."""
-    return await _to_its_end(asyncio.get_running_loop().run_in_executor(None, work, *args), on_cancel)
-
-
-async def _to_its_end(running: "asyncio.Future[_T]", on_cancel: Callable[[], None] | None = None) -> _T:
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        if on_cancel is not None:
-            on_cancel()
-        await to_the_end(running)
-        raise
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, work, *args), on_cancel)

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,15 @@ class Forge:
         _pack(archive, {f"llama-{tag}/LICENSE": b"MIT", f"llama-{tag}/llama-server": data})
         return archive
 
-    def publish_runtime(self, tag: str, toolkit: str) -> Path:
-        """Adds NVIDIA's libraries for a CUDA build, in a folder of their own, as they really are."""
+    def publish_runtime(self, tag: str, toolkit: str, more: Mapping[str, bytes | str] | None = None) -> Path:
+        """Adds NVIDIA's libraries for a CUDA build, in a folder of their own, as they really are.
+
+        `more` are further files of that folder, or, as text, links.
+        """
         name = f"cudart-llama-{tag}-bin-ubuntu-cuda-{toolkit}-{ARCH}"
         archive = self._place(tag, f"{name}.tar.gz")
-        _pack(archive, {f"{name}/libcudart.so.12": b"\x7fELF", f"{name}/LICENSE": b"theirs"})
+        files: dict[str, bytes | str] = {"libcudart.so.12": b"\x7fELF", "LICENSE": b"theirs"}
+        _pack(archive, {f"{name}/{file}": contents for file, contents in (files | dict(more or {})).items()})
         return archive
 
     def publish_file(self, tag: str, file: Path) -> Path:
@@ -62,10 +67,14 @@ def computer(*gpus: GpuInfo) -> ResourceInfo:
     return ResourceInfo("Linux", "", platform.machine(), "", 2, 2, 16 * GIB, 8 * GIB, gpus=gpus)
 
 
-def _pack(archive: Path, files: dict[str, bytes]) -> None:
+def _pack(archive: Path, files: Mapping[str, bytes | str]) -> None:
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
+            if isinstance(data, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, data
+                tar.addfile(entry)
+                continue
             entry.size = len(data)
             entry.mode = 0o755 if sys.platform != "win32" and name.endswith("llama-server") else 0o644
             tar.addfile(entry, io.BytesIO(data))

@@ -7,11 +7,11 @@ import pytest
 from tests.engines.builds.listings import NAMES, listed
 from whisper_desktop.engines.builds.assets import Choice, best_choices, named_choice, variants
 from whisper_desktop.engines.builds.releases import Release, parse_releases
-from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
+from whisper_desktop.values import GIB, GpuInfo, Reach, ResourceInfo
 
 
 def releases(*tags: str) -> tuple[Release, ...]:
-    return parse_releases([listed(tag) for tag in tags])
+    return parse_releases([listed(tag) for tag in tags], Reach.CLOUD)
 
 
 def computer(os_name: str, arch: str, *gpus: GpuInfo) -> ResourceInfo:
@@ -107,7 +107,7 @@ def test_a_cuda_build_comes_with_nvidias_libraries(tag: str, os_name: str, expec
 
 def test_a_cuda_build_without_nvidias_libraries_is_not_offered() -> None:
     """It would load, find no library, and use the processor without a word."""
-    only = parse_releases(listed("b11459", "llama-b11459-bin-ubuntu-cuda-13.4-x64.tar.gz"))
+    only = parse_releases(listed("b11459", "llama-b11459-bin-ubuntu-cuda-13.4-x64.tar.gz"), Reach.CLOUD)
     assert best_choices(only, computer("Linux", "x86_64", RTX), RTX) == ()
 
 
@@ -116,14 +116,20 @@ def test_an_archive_without_a_checksum_is_not_offered() -> None:
     for asset in entry["assets"]:
         if "vulkan" in asset["name"]:
             asset["digest"] = None
-    found = best_choices(parse_releases(entry), computer("Linux", "x86_64", RADEON), RADEON)
+    found = best_choices(parse_releases(entry, Reach.CLOUD), computer("Linux", "x86_64", RADEON), RADEON)
     assert [choice.variant for choice in found] == ["cpu"]
+
+
+def test_an_archive_that_cannot_be_unpacked_is_not_offered() -> None:
+    packed = [name.replace(".tar.gz", ".tar.xz") for name in NAMES["b11459"]]
+    known = parse_releases(listed("b11459", *packed), Reach.CLOUD)
+    assert variants(known, computer("Linux", "x86_64")) == ()
 
 
 def test_a_release_that_is_still_being_published_does_not_cost_the_graphics_card() -> None:
     begun = listed("b11500", "llama-b11500-bin-ubuntu-x64.tar.gz")
     source_only = listed("v0.6.0", "source.tar.gz")
-    known = parse_releases([source_only, begun, listed("b11459")])
+    known = parse_releases([source_only, begun, listed("b11459")], Reach.CLOUD)
     with_card = best_choices(known, computer("Linux", "x86_64", RADEON), RADEON)
     assert [choice.name for choice in with_card] == ["b11459-vulkan", "b11500-cpu"]
     without = best_choices(known, computer("Linux", "x86_64"), None)
@@ -147,7 +153,7 @@ def test_what_a_person_asks_for_is_obeyed_where_it_is_published() -> None:
 
 def test_toolkits_are_compared_as_numbers() -> None:
     files = [f"{part}llama-b1-bin-ubuntu-cuda-12.{n}-x64.tar.gz" for n in (8, 10) for part in ("", "cudart-")]
-    known = parse_releases(listed("b1", *files))
+    known = parse_releases(listed("b1", *files), Reach.CLOUD)
     assert best_choices(known, computer("Linux", "x86_64", PASCAL), PASCAL)[0].variant == "cuda-12.10"
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests.engines.builds.programs import program
 from tests.engines.conftest import gone, until
+from whisper_desktop.engines.builds.answers import Binary, mark_of, recall, remember
 from whisper_desktop.engines.builds.describe import (
     Device,
     NotUsable,
@@ -19,6 +22,7 @@ from whisper_desktop.engines.builds.describe import (
     parse_devices,
 )
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.settings.paths import cache_dir
 from whisper_desktop.values import Deadlines
 
 HELP = """----- common params -----
@@ -36,6 +40,7 @@ HELP = """----- common params -----
 """
 
 MIB = 2**20
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_flags_are_read_from_the_start_of_the_helps_entries() -> None:
@@ -73,7 +78,7 @@ async def test_a_program_is_asked_once_until_it_changes(tmp_path: Path) -> None:
     binary = program(tmp_path, text)
     for _ in range(3):
         assert (await ask(binary, Deadlines())).version == "1"
-    assert asked.read_text().split() == ["--version", "--help"]
+    assert sorted(asked.read_text().split()) == ["--help", "--version"]
     program(tmp_path, text.replace("version: 1", "version: 2 "))
     assert (await ask(binary, Deadlines())).version == "2"
 
@@ -86,6 +91,21 @@ async def test_a_program_that_never_answers_is_ended_with_all_it_started(tmp_pat
     started = [int(word) for word in pids.read_text().split()]
     assert len(started) == 2
     assert await until(lambda: all(gone(pid) for pid in started), 2)
+
+
+async def test_a_program_that_is_being_asked_ends_when_we_are_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    binary = program(tmp_path, f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 60\n")
+    code = (
+        "import asyncio, sys; from pathlib import Path; from whisper_desktop.values import Deadlines\n"
+        "from whisper_desktop.engines.builds.describe import ask\n"
+        "asyncio.run(ask(Path(sys.argv[1]), Deadlines()))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(binary)], cwd=ROOT) as owner:
+        both = await until(lambda: pids.exists() and len(pids.read_text().split()) == 2, 20)
+        owner.kill()
+    assert both, "it was asked for its version and its help"
+    assert await until(lambda: all(gone(int(pid)) for pid in pids.read_text().split()), 2)
 
 
 async def test_a_program_that_prints_without_an_end_is_ended_at_once(tmp_path: Path) -> None:
@@ -146,3 +166,57 @@ async def test_another_file_with_the_same_name_size_and_time_is_asked_again(tmp_
         binary = program(tmp_path, text(version))
         os.utime(binary, ns=(10**18, 10**18))
         assert (await ask(binary, Deadlines())).version == version
+
+
+# --- Kept between runs ------------------------------------------------------------------------------------
+
+
+def large(folder: Path, text: str = "#!/bin/sh\n", name: str = "llama-server") -> Path:
+    """As large as a program that is no launcher of another one."""
+    return program(folder, f"{text}exit\n#{'x' * 1_000_000}", name)
+
+
+async def test_what_a_program_told_in_an_earlier_run_is_not_asked_again(tmp_path: Path) -> None:
+    binary = large(tmp_path, "#!/bin/sh\necho hello\n")
+    told = Binary("from an earlier run", frozenset({"--port"}))
+    remember(mark_of(binary), told)
+    assert await ask(binary, Deadlines()) == told
+    with pytest.raises(NotUsable):
+        await ask(large(tmp_path, "#!/bin/sh\necho another\n"), Deadlines())
+
+
+async def test_what_a_program_tells_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    binary = large(tmp_path, f"#!/bin/sh\ncat <<'E'\nversion: 1\n{HELP}E\n")
+    told = await ask(binary, Deadlines())
+    assert told.version == "1"
+    assert recall(mark_of(binary)) == told
+
+
+async def test_what_may_start_another_program_is_asked_in_each_run(tmp_path: Path) -> None:
+    script = program(tmp_path, f"#!/bin/sh\ncat <<'E'\nversion: 1\n{HELP}E\n")
+    assert recall(mark_of(script)) is None
+    (tmp_path / "bin").mkdir()
+    link = tmp_path / "bin" / "llama-server"
+    link.symlink_to(large(tmp_path, name="launcher-of-everything"))
+    for each in (script, link):
+        remember(mark_of(each), Binary("1", frozenset()))
+        assert recall(mark_of(each)) is None
+
+
+def test_as_many_programs_are_kept_as_a_person_may_have(tmp_path: Path) -> None:
+    binaries = [large(tmp_path / str(number)) for number in range(9)]
+    for number, binary in enumerate(binaries):
+        remember(mark_of(binary), Binary(str(number), frozenset()))
+    kept = [recall(mark_of(binary)) for binary in binaries]
+    assert [each.version if each else None for each in kept] == [None, *"12345678"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "[[]]", '[{"mark": ["/x", 1, 2]}]', "[" * 9_000, "\udc80"])
+def test_a_file_that_is_not_ours_any_more_tells_nothing(tmp_path: Path, text: str) -> None:
+    binary = large(tmp_path)
+    remember(mark_of(binary), Binary("1", frozenset()))
+    (file,) = cache_dir().glob("*.json")
+    file.write_text(text, errors="surrogateescape")
+    assert recall(mark_of(binary)) is None
+    remember(mark_of(binary), Binary("2", frozenset()))
+    assert recall(mark_of(binary)) == Binary("2", frozenset())

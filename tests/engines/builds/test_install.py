@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sys
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.engines.builds.forge import Forge, computer
-from tests.engines.builds.programs import working_server
+from tests.engines.builds.programs import placed, working_server
 from tests.engines.conftest import MakeEngine, gone, until
 from whisper_desktop.engines.builds import keep
 from whisper_desktop.engines.builds.assets import Choice, best_choices, named_choice
@@ -66,6 +68,12 @@ async def chosen(forge: Forge, http: Http, variant: str = "", card: GpuInfo | No
     return choice
 
 
+def there(*names: str, text: str = "") -> list[Build]:
+    """Builds that are installed already and work, the last of them in use."""
+    with keep.changing():
+        return [placed(name, text or working_server()) for name in names]
+
+
 def left_over() -> list[str]:
     """What lies in the folder besides builds, the pointer and the lock; partial downloads with their path."""
     folder = keep.builds_dir()
@@ -113,29 +121,27 @@ async def test_the_real_llama_server_is_installed_from_an_archive(
 
 
 async def test_an_upgrade_keeps_exactly_the_build_before(forge: Forge, put: Put) -> None:
-    for tag in ("b100", "b101", "b102"):
-        forge.publish(tag)
-        await put()
+    there("b100-cpu", "b101-cpu")
+    forge.publish("b102")
+    await put()
     assert in_use() == ("b102-cpu", "b101-cpu")
     assert {build.name for build in keep.installed()} == {"b102-cpu", "b101-cpu"}
 
 
 async def test_a_build_that_is_there_and_works_is_not_downloaded_again(forge: Forge, put: Put) -> None:
-    archive = forge.publish("b100")
-    await put()
-    forge.publish("b101")
-    await put()
+    there("b100-cpu", "b101-cpu")
+    forge.publish("b100")
     forge.server.set_fault("error_500")
-    (forge.folder / forge.repo / "b101" / archive.name.replace("b100", "b101")).unlink()
     assert (await put()).name == "b100-cpu"
     assert in_use() == ("b100-cpu", "b101-cpu")
 
 
 async def test_a_build_that_was_damaged_since_is_downloaded_again(forge: Forge, put: Put) -> None:
+    (before,) = there("b100-cpu")
+    before.binary.write_text("#!/bin/sh\nexit 1\n")
     forge.publish("b100")
     build = await put()
-    build.binary.write_text("#!/bin/sh\nexit 1\n")
-    assert await put() == build
+    assert build.name == before.name
     assert "scripted" in build.binary.read_text()
     assert left_over() == []
 
@@ -148,6 +154,36 @@ async def test_nvidias_libraries_come_to_lie_beside_the_program(forge: Forge, pu
     assert build.variant == "cuda-12.8"
     assert (build.binary.parent / "libcudart.so.12").read_bytes() == b"\x7fELF"
     assert (build.binary.parent / "LICENSE").read_bytes() == b"MIT"  # the build's own is kept
+
+
+async def test_links_among_those_libraries_stay_links_to_them_and_none_leads_out(
+    forge: Forge, put: Put, tmp_path: Path
+) -> None:
+    """A link that was right deep in an archive leads elsewhere from beside the program."""
+    outside = tmp_path / "outside"
+    outside.write_text("not ours")
+    deep = "/".join("d" * 12)
+    links: dict[str, bytes | str] = {
+        "lib64/libcublas.so.13": b"\x7fELF cublas",
+        "lib/libcublas.so": "libcublas.so.13",
+        "lib/libcublas.so.13": "../lib64/libcublas.so.13",
+        "more": "lib64",
+        f"{deep}/libout.so": f"{'../' * 11}{outside.relative_to('/')}",
+    }
+    forge.publish("b100", "cuda-12.8", text=with_card())
+    forge.publish_runtime("b100", "12.8", links)
+    build = await put(card=CARD)
+    beside = build.binary.parent
+    assert sorted(os.listdir(beside)) == [
+        "LICENSE",
+        "libcublas.so",
+        "libcublas.so.13",
+        "libcudart.so.12",
+        "llama-server",
+    ]
+    assert (beside / "libcublas.so").is_symlink()
+    assert (beside / "libcublas.so").read_bytes() == b"\x7fELF cublas"
+    assert all(path.resolve().is_relative_to(build.folder) for path in build.folder.rglob("*"))
 
 
 def with_card() -> str:
@@ -200,13 +236,11 @@ async def test_an_engine_that_runs_keeps_its_build_through_upgrades(
     forge: Forge, put: Put, start: MakeEngine, builtin: EngineSpec
 ) -> None:
     # Without `exec` the script's own process stays, as a real llama-server's does.
-    forge.publish("b100", text=working_server().replace("exec ", ""))
-    first = await put()
+    first, _ = there("b100-cpu", "b101-cpu", text=working_server().replace("exec ", ""))
     engine = start(replace(builtin, binary=first.binary))
     await engine.ensure_ready()
-    for tag in ("b101", "b102"):
-        forge.publish(tag)
-        await put()
+    forge.publish("b102")
+    await put()
     assert engine.status().state is EngineState.READY
     assert first.binary.exists()
     with pytest.raises(EngineError, match="is running"):
@@ -214,6 +248,27 @@ async def test_an_engine_that_runs_keeps_its_build_through_upgrades(
     await engine.stop()
     keep.prune()
     assert not first.folder.exists()
+
+
+async def test_the_loop_touches_no_file_while_it_installs(forge: Forge, put: Put) -> None:
+    """Disks can take seconds: everything else that this app does would stand still."""
+    there("b100-cpu", "b101-cpu", "b102-cpu")
+    forge.publish("b103")
+    touched: list[str] = []
+    loop, folder = threading.get_ident(), str(keep.builds_dir())
+
+    def notice(event: str, args: tuple[object, ...]) -> None:
+        if watching and threading.get_ident() == loop and event.split(".")[0] in ("os", "open", "shutil"):
+            if any(str(arg).startswith(folder) for arg in args):
+                touched.append(f"{event} {args}")
+
+    watching = True
+    sys.addaudithook(notice)
+    try:
+        await put()
+    finally:
+        watching = False  # it cannot be taken away again
+    assert touched == []
 
 
 # --- It does not, and what was in use stays in use --------------------------------------------------------
@@ -231,10 +286,9 @@ async def fails(put: Put, words: str, **more: Any) -> EngineError:
 
 
 @pytest.fixture
-async def before(forge: Forge, put: Put) -> None:
+def before() -> None:
     """b1 is installed and in use."""
-    forge.publish("b1")
-    await put()
+    there("b1-cpu")
 
 
 @pytest.mark.usefixtures("before")
@@ -260,8 +314,6 @@ async def test_a_build_that_does_not_answer_is_not_used(
     await fails(put, words, deadlines=QUICK if "hang" in text else Deadlines())
     assert left_over() == []
     assert forge.server.requests()  # and it was really fetched
-    forge.publish("b3")
-    assert (await put()).name == "b3-cpu"
 
 
 @pytest.mark.usefixtures("before")
@@ -364,7 +416,7 @@ async def test_the_trial_never_disturbs_another_engines_log(http: Http, tmp_path
     assert [path.name for path in log_dir().glob("engine-*")] == ["engine-new_build.log"]
 
 
-async def test_errors_are_whole_sentences(forge: Forge, put: Put) -> None:
+async def test_errors_are_whole_sentences_and_the_next_build_is_installed(forge: Forge, put: Put) -> None:
     forge.publish("b2", text="#!/bin/sh\necho hello\n")
     with pytest.raises(WhisperError) as caught:
         await put()
@@ -375,3 +427,5 @@ async def test_errors_are_whole_sentences(forge: Forge, put: Put) -> None:
         "Its help does not list the options of a llama-server. It says: hello."
     )
     assert said.next_step.endswith("Nothing was changed.")
+    forge.publish("b3")
+    assert (await put()).name == "b3-cpu"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.builds.programs import program
+from tests.engines.builds.programs import placed, program
 from whisper_desktop.engines.builds import keep
 from whisper_desktop.errors import EngineError
 
@@ -22,13 +22,7 @@ def folder() -> Iterator[Path]:
 
 def build(name: str, *, used: bool = True) -> Path:
     """Installs a build, and uses it; returns its folder."""
-    fresh = keep.unfinished(keep.builds_dir(), name)
-    binary = program(fresh / "build" / "bin")
-    keep.describe_in(fresh, version=name, variant="cpu", says="1", binary=binary)
-    installed = keep.put_in_place(fresh, name)
-    if used:
-        keep.switch_to(name)
-    return installed.folder
+    return placed(name, used=used).folder
 
 
 def names() -> set[str]:

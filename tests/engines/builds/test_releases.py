@@ -21,6 +21,7 @@ from whisper_desktop.engines.builds.releases import (
     sources,
 )
 from whisper_desktop.errors import EngineError, NetworkBlocked
+from whisper_desktop.values import Reach
 from whisper_desktop.wire.http import Http
 
 
@@ -28,12 +29,12 @@ def changed(**fields: object) -> Asset | None:
     """The first file of a release when its entry says this."""
     entry = listed("b11459")
     entry["assets"] = [{**entry["assets"][0], **fields}]
-    (release,) = parse_releases(entry)
+    (release,) = parse_releases(entry, Reach.CLOUD)
     return next(iter(release.assets), None)
 
 
 def test_real_lists_are_read_completely() -> None:
-    found = parse_releases([listed(tag) for tag in NAMES])
+    found = parse_releases([listed(tag) for tag in NAMES], Reach.CLOUD)
     assert [release.tag for release in found] == list(NAMES)
     for release in found:
         assert tuple(asset.name for asset in release.assets) == NAMES[release.tag]
@@ -73,15 +74,38 @@ def test_a_file_that_cannot_be_one_is_passed_over(fields: dict[str, object]) -> 
     assert changed(**fields) is None
 
 
+@pytest.mark.parametrize(
+    ("listed_at", "kept"),
+    [
+        (Reach.CLOUD, ["https://example.com/a"]),
+        (Reach.MY_NETWORK, ["https://example.com/a", "http://192.168.1.1/admin"]),
+        (
+            Reach.THIS_MACHINE,
+            ["https://example.com/a", "http://192.168.1.1/admin", "http://127.0.0.1:9/stop"],
+        ),
+    ],
+)
+def test_a_file_that_is_said_to_be_nearer_than_the_list_is_passed_over(
+    listed_at: Reach, kept: list[str]
+) -> None:
+    entry = listed("b11459")
+    urls = ["https://example.com/a", "http://192.168.1.1/admin", "http://127.0.0.1:9/stop"]
+    entry["assets"] = [
+        {**asset, "browser_download_url": url} for asset, url in zip(entry["assets"], urls, strict=False)
+    ]
+    (release,) = parse_releases(entry, listed_at)
+    assert [asset.url for asset in release.assets] == kept
+
+
 def test_drafts_and_tags_that_could_be_paths_are_passed_over() -> None:
-    assert parse_releases([{**listed("b11459"), "draft": True}]) == ()
-    assert parse_releases([{**listed("b11459"), "tag_name": "../b1"}]) == ()
-    assert parse_releases({**listed("b11459"), "assets": None})[0].assets == ()
+    assert parse_releases([{**listed("b11459"), "draft": True}], Reach.CLOUD) == ()
+    assert parse_releases([{**listed("b11459"), "tag_name": "../b1"}], Reach.CLOUD) == ()
+    assert parse_releases({**listed("b11459"), "assets": None}, Reach.CLOUD)[0].assets == ()
 
 
 def test_a_list_without_an_end_is_cut_off() -> None:
     endless = [{**listed("b11459"), "assets": listed("b11459")["assets"] * 20}] * 1000
-    found = parse_releases(endless)
+    found = parse_releases(endless, Reach.CLOUD)
     assert len(found) == 100
     assert len(found[0].assets) == 200
 
@@ -99,7 +123,7 @@ _JSON = st.recursive(
 
 @given(_JSON)
 def test_no_json_at_all_raises(data: object) -> None:
-    for release in parse_releases(data):
+    for release in parse_releases(data, Reach.CLOUD):
         assert all(asset.name and asset.url for asset in release.assets)
 
 

@@ -21,6 +21,7 @@ class Table:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], Row] = {}
         self._worst: dict[str, tuple[float, float]] = {}
+        self._notes: list[str] = []
 
     def saw(self, engine: str, fault: str, told: str, *, right: bool) -> None:
         """One fault, and the cause that was told."""
@@ -31,6 +32,11 @@ class Table:
         """One wait, which may take `most` seconds."""
         worst, _ = self._worst.get(what, (0.0, most))
         self._worst[what] = max(worst, seconds), most
+
+    def note(self, text: str) -> None:
+        """Something that a reader should know, once."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     @property
     def right(self) -> int:
@@ -58,4 +64,4 @@ class Table:
             f"longest {what}: {worst:.2f} s (allowed: {most:g} s)"
             for what, (worst, most) in sorted(self._worst.items())
         ]
-        return lines
+        return [*lines, *self._notes]

@@ -352,6 +352,19 @@ async def test_a_start_without_progress_fails_early_and_leaves_nothing(
     assert [each.pid for each in pool.status().roles] == [None, None]
 
 
+async def test_the_patience_of_the_pool_holds_for_each_of_its_engines(
+    scripted: Scripted, pool_of: MakePool
+) -> None:
+    hasty = replace(Deadlines(), engine_start=0.1, engine_stall=0.1, engine_start_most=0.2)
+    pool = pool_of(plan_of(Form.PROCESSES, scripted("load=0.8")), limits=limits_of(), deadlines=hasty)
+    starting = asyncio.create_task(pool.start())
+    assert await until(lambda: pool.status().roles[0].detail not in ("Not started.", "Starting."), 10)
+    assert pool.status().roles[0].detail == "Ready."
+    await pool.stop()
+    with pytest.raises(EngineError):
+        await starting
+
+
 async def test_a_stop_during_the_start_ends_it_and_whoever_waits_for_it(
     scripted: Scripted, pool_of: MakePool
 ) -> None:

@@ -1,6 +1,7 @@
 """What the tests of other makers' programs share: a home with stand-ins, and a person who says yes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from whisper_desktop.wire.http import Http
 PATIENT = Deadlines(program_start=30, engine_ask=20, probe_connect=5, probe_request=5, loading_poll=0.02)
 """For what is to succeed, on machines that are busy."""
 
-SHORT = Deadlines(program_start=2, engine_ask=2, model_load=2, request=1, loading_poll=0.02)
-"""For what never happens."""
+IMPATIENT = replace(PATIENT, program_start=0.5, model_load=0.5, probe_connect=0.3, probe_request=0.3)
+"""For what never starts, loads or answers."""
 
 Say = Callable[..., Awaitable[Consent]]
 MakeSurroundings = Callable[..., Surroundings]

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.engines.conftest import gone, until
-from tests.engines.programs.conftest import PATIENT, SHORT, MakeSurroundings, yes
+from tests.engines.programs.conftest import IMPATIENT, PATIENT, MakeSurroundings, yes
 from tests.ports import closed_port
 from tests.servers.programs import ROOT, Home
 from tests.servers.programs.appimage import opens_display
@@ -205,7 +205,7 @@ async def test_a_start_that_nobody_waits_for_any_more_leaves_nothing(
 @pytest.mark.parametrize(
     ("script", "cause", "sentence"),
     [
-        ({}, "program_silent", r"did not answer on port \d+. It was given 2 s"),
+        ({}, "program_silent", r"did not answer on port \d+. It was given 0.5 s"),
         (
             {"dies": "Segmentation fault"},
             "ended",
@@ -225,7 +225,7 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(
     sentence: str,
 ) -> None:
     home.script(**script)
-    deadlines = PATIENT if script else SHORT
+    deadlines = PATIENT if script else IMPATIENT
     studio = LMStudio(around(deadlines), appimage_path=appimage, virtual=True)
     with pytest.raises(EngineError) as caught:
         await studio.start(port, await yes("lm_studio", "start", port))

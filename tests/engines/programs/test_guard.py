@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.engines.conftest import gone
@@ -109,6 +110,50 @@ def test_what_left_the_programs_group_ends_with_it(guarded: list[Guard], tmp_pat
     daemon.process.terminate()
     daemon.end()
     assert gone(pid)
+
+
+_STARTS_MORE = """
+import os, time
+gone, program = os.pipe()
+for number in range(40):
+    if os.fork() == 0:
+        os.setsid()
+        os.close(program)
+        os.read(gone, 1)
+        time.sleep(number / 2000)
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(60)
+        os._exit(0)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans over")
+def test_what_is_started_while_all_is_being_ended_ends_with_it(guarded: list[Guard]) -> None:
+    """Helpers that notice the end of the program, and each start another one within the next 20 ms."""
+    mark = f"whisper-test-{os.getpid()}"
+    busy = run(guarded, f"exec {sys.executable} -S -E -c '{_STARTS_MORE}' {mark}")
+    busy.line()
+    busy.process.terminate()
+    busy.end()
+
+    def left() -> list[int]:
+        found = psutil.process_iter(["pid", "cmdline", "status"])
+        return [
+            each.pid
+            for each in found
+            if mark in (each.info["cmdline"] or ()) and each.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+
+    until = time.monotonic() + 2
+    while left() and time.monotonic() < until:
+        time.sleep(0.02)
+    survivors = left()
+    for pid in survivors:
+        os.kill(pid, signal.SIGKILL)
+    assert survivors == []
 
 
 def test_a_program_that_cannot_be_run_is_named() -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.engines.conftest import gone, until
-from tests.engines.programs.conftest import PATIENT, SHORT, MakeSurroundings, yes
+from tests.engines.programs.conftest import IMPATIENT, PATIENT, MakeSurroundings, yes
 from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.programs import Home
 from whisper_desktop.engines.programs import started
 from whisper_desktop.engines.programs.lm_studio import LMStudio
 from whisper_desktop.engines.programs.lms import find_lms, lm_studio_home
-from whisper_desktop.engines.programs.tool import run_tool
 from whisper_desktop.errors import EngineError
 
 MODEL, THINKER = "qwen/qwen3-4b-2507", "qwen/qwen3-4b-thinking"
@@ -33,6 +32,13 @@ def studio(home: Home, around: MakeSurroundings) -> LMStudio:
     """LM Studio, installed and not running."""
     home.install_lms()
     return LMStudio(around())
+
+
+@pytest.fixture
+def awake(home: Home, studio: LMStudio) -> LMStudio:
+    """LM Studio, running as somebody else has started it, without its server."""
+    home.wake()
+    return studio
 
 
 async def start(studio: LMStudio, port: int) -> None:
@@ -95,19 +101,17 @@ async def test_it_is_started_filled_emptied_and_ended(home: Home, studio: LMStud
     assert not await studio.greets(port)
 
 
-async def test_a_larger_context_makes_a_second_instance(studio: LMStudio, port: int) -> None:
-    await start(studio, port)
-    await studio.load(MODEL, await yes("lm_studio", "load", MODEL), context_length=4096)
-    larger = await studio.load(MODEL, await yes("lm_studio", "load", MODEL), context_length=9000)
+async def test_a_larger_context_makes_a_second_instance(awake: LMStudio) -> None:
+    await awake.load(MODEL, await yes("lm_studio", "load", MODEL), context_length=4096)
+    larger = await awake.load(MODEL, await yes("lm_studio", "load", MODEL), context_length=9000)
     assert (larger.name, larger.context_length) == (f"{MODEL}:2", 9000)
 
 
 async def test_an_instance_gets_the_name_and_the_options_that_were_asked_for(
-    home: Home, studio: LMStudio, port: int
+    home: Home, awake: LMStudio
 ) -> None:
-    await start(studio, port)
     consent = await yes("lm_studio", "load", MODEL)
-    loaded = await studio.load(MODEL, consent, identifier="mine", idle_seconds=600, gpu="off")
+    loaded = await awake.load(MODEL, consent, identifier="mine", idle_seconds=600, gpu="off")
     assert loaded.name == "mine"
     assert ["lms", "load", MODEL, "--yes", "--identifier=mine", "--ttl=600", "--gpu=off"] in home.calls()
 
@@ -167,9 +171,7 @@ async def test_what_somebody_else_started_is_left_alone(
 async def test_of_an_app_that_ran_already_only_the_server_is_ended(
     home: Home, studio: LMStudio, port: int
 ) -> None:
-    lms = home.lm_studio / "bin" / "lms"
-    await run_tool([str(lms), "daemon", "up"], timeout=20, env=home.env)  # as the person did before
-    (daemon,) = home.pids("daemon")
+    daemon = home.wake()
     await start(studio, port)
     await studio.stop(await yes("lm_studio", "stop"))
     assert "daemon down" not in words(home)
@@ -221,7 +223,7 @@ async def test_a_port_that_a_stranger_has_is_told_and_not_fought_for(
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
         with pytest.raises(EngineError) as caught:
-            await LMStudio(around(SHORT)).start(port, await yes("lm_studio", "start", port))
+            await LMStudio(around(IMPATIENT)).start(port, await yes("lm_studio", "start", port))
     assert str(caught.value).startswith(
         f"Port {port} is taken, so LM Studio's server cannot start there. It belongs to somebody on {port}."
     )
@@ -230,32 +232,39 @@ async def test_a_port_that_a_stranger_has_is_told_and_not_fought_for(
 
 
 async def test_a_server_that_is_verified_late_has_started(home: Home, studio: LMStudio, port: int) -> None:
-    home.script(late=0.6, attempts=2)
+    home.script(late=0.3, attempts=2)
     await start(studio, port)
 
 
 @pytest.mark.parametrize(
-    ("script", "cause", "sentence"),
+    ("script", "limits", "cause", "sentence"),
     [
         (
             {"never": True, "attempts": 2},
+            {},
             "tool_refused",
             "could not start its server. It says: Failed to verify",
         ),
-        ({"refuse": {"daemon_up": "no licence"}}, "tool_refused", "could not start. It says: no licence."),
-        ({"moved": True}, "app_moved", "no longer where its command-line tool looks"),
-        ({"hang": ["server_start"]}, "tool_stuck", r"did not end within 2 s"),
-        ({"hang": ["server_status"]}, "tool_stuck", "to do: lms server status"),
-        ({"garbage": ["server_status"]}, "tool_unknown", "does not understand"),
-        ({"refuse": {"server_status": "database is locked"}}, "tool_refused", "database is locked"),
+        ({"refuse": {"daemon_up": "no licence"}}, {}, "tool_refused", "could not start. It says: no licence"),
+        ({"moved": True}, {}, "app_moved", "no longer where its command-line tool looks"),
+        ({"hang": ["server_start"]}, {"program_start": 2}, "tool_stuck", "did not end within 2 s"),
+        ({"hang": ["server_status"]}, {"engine_ask": 0.5}, "tool_stuck", "to do: lms server status"),
+        ({"garbage": ["server_status"]}, {}, "tool_unknown", "does not understand"),
+        ({"refuse": {"server_status": "database is locked"}}, {}, "tool_refused", "database is locked"),
     ],
 )
 async def test_a_start_that_fails_says_why(
-    home: Home, around: MakeSurroundings, port: int, script: dict[str, object], cause: str, sentence: str
+    home: Home,
+    around: MakeSurroundings,
+    port: int,
+    script: dict[str, object],
+    limits: dict[str, float],
+    cause: str,
+    sentence: str,
 ) -> None:
     home.install_lms()
     home.script(**script)
-    deadlines = SHORT if "hang" in script else replace(PATIENT, request=1)
+    deadlines = replace(PATIENT, request=0.3, **limits)
     with pytest.raises(EngineError) as caught:
         await LMStudio(around(deadlines)).start(port, await yes("lm_studio", "start", port))
     assert re.search(sentence, str(caught.value)), str(caught.value)
@@ -277,58 +286,51 @@ async def test_a_tool_without_the_daemon_commands_starts_the_server_all_the_same
 # --- faults of models -------------------------------------------------------------------------------------
 
 
-async def test_a_name_that_only_resembles_a_model_loads_nothing(
-    home: Home, studio: LMStudio, port: int
-) -> None:
-    await start(studio, port)
+async def test_a_name_that_only_resembles_a_model_loads_nothing(home: Home, awake: LMStudio) -> None:
     with pytest.raises(EngineError, match="has no model called qwen3-4b on this computer") as caught:
-        await studio.load("qwen3-4b", await yes("lm_studio", "load", "qwen3-4b"))
+        await awake.load("qwen3-4b", await yes("lm_studio", "load", "qwen3-4b"))
     assert caught.value.cause == "model_missing"
     assert THINKER in caught.value.detail
     assert "load qwen3-4b" not in words(home)
 
 
-async def test_another_model_that_was_loaded_instead_is_unloaded_again(
-    home: Home, studio: LMStudio, port: int
+@pytest.mark.parametrize("script", [{"takes": THINKER}, {"meanwhile": THINKER, "fails": "No memory."}])
+async def test_another_model_that_is_loaded_since_may_be_somebody_elses_and_stays(
+    home: Home, awake: LMStudio, script: dict[str, object]
 ) -> None:
-    await start(studio, port)
-    home.script(takes=THINKER)
-    with pytest.raises(EngineError, match=f"could not load {MODEL}"):
-        await studio.load(MODEL, await yes("lm_studio", "load", MODEL))
-    assert await studio.loaded() == ()
+    home.script(**script)
+    with pytest.raises(EngineError, match=f"could not load {MODEL}.*Loaded meanwhile: {THINKER}."):
+        await awake.load(MODEL, await yes("lm_studio", "load", MODEL))
+    assert [model.key for model in await awake.loaded()] == [THINKER]
 
 
-async def test_a_load_that_fails_says_why(home: Home, studio: LMStudio, port: int) -> None:
-    await start(studio, port)
+async def test_a_load_that_fails_says_why(home: Home, awake: LMStudio) -> None:
     home.script(fails="Model loading was stopped due to insufficient system resources.")
     with pytest.raises(EngineError, match="It says: Model loading was stopped due to insufficient"):
-        await studio.load(MODEL, await yes("lm_studio", "load", MODEL))
+        await awake.load(MODEL, await yes("lm_studio", "load", MODEL))
 
 
-async def test_what_is_not_loaded_cannot_be_unloaded(home: Home, studio: LMStudio, port: int) -> None:
-    await start(studio, port)
+async def test_what_is_not_loaded_cannot_be_unloaded(home: Home, awake: LMStudio) -> None:
     with pytest.raises(EngineError, match="has no model x loaded") as caught:
-        await studio.unload("x", await yes("lm_studio", "unload", "x"))
+        await awake.unload("x", await yes("lm_studio", "unload", "x"))
     assert caught.value.cause == "not_loaded"
 
 
-async def test_a_name_that_is_an_option_reaches_no_command(home: Home, studio: LMStudio, port: int) -> None:
+async def test_a_name_that_is_an_option_reaches_no_command(home: Home, studio: LMStudio) -> None:
     home.script(models=["--all", MODEL])
-    await start(studio, port)
+    home.wake()
     with pytest.raises(EngineError, match="no model called --all"):
         await studio.load("--all", await yes("lm_studio", "load", "--all"))
 
 
-async def test_an_error_that_comes_with_exit_code_0_is_one(home: Home, studio: LMStudio, port: int) -> None:
-    await start(studio, port)
-    await studio.load(MODEL, await yes("lm_studio", "load", MODEL))
+async def test_an_error_that_comes_with_exit_code_0_is_one(home: Home, awake: LMStudio) -> None:
+    await awake.load(MODEL, await yes("lm_studio", "load", MODEL))
     home.script(keeps=True)
     with pytest.raises(EngineError, match=f"could not unload {MODEL}.*is busy"):
-        await studio.unload(MODEL, await yes("lm_studio", "unload", MODEL))
+        await awake.unload(MODEL, await yes("lm_studio", "unload", MODEL))
 
 
-async def test_a_list_that_is_none_is_said(home: Home, studio: LMStudio, port: int) -> None:
-    await start(studio, port)
+async def test_a_list_that_is_none_is_said(home: Home, awake: LMStudio) -> None:
     home.script(garbage=["ps"])
     with pytest.raises(EngineError, match="does not understand"):
-        await studio.loaded()
+        await awake.loaded()

@@ -2,12 +2,13 @@
 
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.engines.conftest import gone, until
-from tests.engines.programs.conftest import PATIENT, SHORT, MakeSurroundings, yes
+from tests.engines.programs.conftest import IMPATIENT, PATIENT, MakeSurroundings, yes
 from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.programs import Home
@@ -162,7 +163,7 @@ async def test_a_port_that_a_stranger_has_is_told_and_not_fought_for(
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
         with pytest.raises(EngineError, match=f"Port {port} is taken.*somebody on {port}") as caught:
-            await Ollama(around(SHORT), root=tmp_path).start(port, await yes("ollama", "start", port))
+            await Ollama(around(IMPATIENT), root=tmp_path).start(port, await yes("ollama", "start", port))
     assert caught.value.cause == "port_taken"
     assert home.calls() == []
 
@@ -170,7 +171,7 @@ async def test_a_port_that_a_stranger_has_is_told_and_not_fought_for(
 @pytest.mark.parametrize(
     ("script", "cause", "sentence"),
     [
-        ({"mute": True}, "program_silent", r"does not answer on port \d+. It was given 2 s"),
+        ({"mute": True}, "program_silent", r"does not answer on port \d+. It was given 0.5 s"),
         ({"dies": "could not create directory"}, "program_refused", "is: could not create directory."),
         ({"dies": "listen tcp 127.0.0.1:1: bind: address already in use"}, "port_taken", "It belongs to"),
     ],
@@ -186,7 +187,7 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     home.install_ollama()
     home.script(**script)
-    deadlines = SHORT if "mute" in script else PATIENT
+    deadlines = IMPATIENT if "mute" in script else PATIENT
     with pytest.raises(EngineError) as caught:
         await Ollama(around(deadlines), root=tmp_path).start(port, await yes("ollama", "start", port))
     assert re.search(sentence, str(caught.value)), str(caught.value)
@@ -259,8 +260,10 @@ async def test_a_load_that_does_not_end_is_given_up(
     home: Home, around: MakeSurroundings, servers: ServerFactory
 ) -> None:
     server = servers("ollama", "--load-seconds", "30", models=[{"id": MODEL, "loaded": False}])
-    with pytest.raises(EngineError, match=f"could not load {MODEL}.*within 2 s") as caught:
-        await Ollama(around(SHORT)).load(MODEL, server.port, await yes("ollama", "load", MODEL))
+    with pytest.raises(EngineError, match=f"could not load {MODEL}.*within 0.5 s") as caught:
+        await Ollama(around(replace(PATIENT, model_load=0.5))).load(
+            MODEL, server.port, await yes("ollama", "load", MODEL)
+        )
     assert caught.value.cause == "program_silent"
 
 

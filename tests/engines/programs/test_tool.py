@@ -107,6 +107,8 @@ def test_a_framed_message_becomes_one_short_line() -> None:
         ('[{"a": 1}]', [{"a": 1}]),
         ('A new version is there\n{"running": true}\n', {"running": True}),
         ("{not json", None),
+        ('{"old": 1}\n' + "{not json\n" * 20, None),
+        ("a note\n7\n", None),
         ("", None),
         ("[" * 100_000, None),
     ],

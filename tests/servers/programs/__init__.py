@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,16 @@ class Home:
         path.chmod(0o755)
         return path
 
+    def wake(self) -> int:
+        """LM Studio without a window, as if the person had started it; its process id."""
+        info = self.lm_studio / ".internal" / "http-server.json"
+        pid = detach(self.folder, "studio.py", "daemon")
+        until = time.monotonic() + LIFE_S
+        while not (info.exists() and info.read_text()):
+            assert time.monotonic() < until, "it does not start"
+            time.sleep(0.01)
+        return pid
+
     def calls(self) -> list[list[str]]:
         """The commands that were given to the programs so far, oldest first."""
         log = self.folder / "calls.jsonl"
@@ -76,8 +87,9 @@ class Home:
     def end_all(self) -> None:
         """Ends what was left running."""
         for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)  # where we started it
         shutil.rmtree(self.lm_studio, ignore_errors=True)
 
 

@@ -5,7 +5,8 @@ where, its exit codes, when it starts LM Studio, and how it looks for names.
 
 Behaviour: `hang` (commands that never end), `garbage` (commands that print no JSON), `refuse` ({command:
 text}), `moved` (the app is not where it was), `old` (it has no daemon commands), `keeps` (unload does
-nothing), `fails` (text of a load that fails), `attempts` (how often it looks for the server; really 5).
+nothing), `fails` (text of a load that fails), `takes` (what it loads, whatever was asked for), `meanwhile`
+(what another program has loaded before that), `attempts` (how often it looks for the server; really 5).
 """
 
 import json
@@ -176,6 +177,8 @@ class Tool:
                 f"    {YELLOW}lms ls{PLAIN}",
             )
             sys.exit(1)
+        if "meanwhile" in self.behaviour:
+            self.order("load", key=self.behaviour["meanwhile"])
         if "fails" in self.behaviour:
             fail(self.behaviour["fails"])
         for percent in (0, 50, 100):

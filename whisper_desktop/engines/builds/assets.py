@@ -23,11 +23,11 @@ from whisper_desktop.values import GpuInfo, ResourceInfo
 
 _NAME = re.compile(
     r"llama-(?P<tag>[\w.]+)-bin-(?P<system>win|ubuntu|macos)(?:-(?P<variant>[\w.-]+?))?-(?P<arch>x64|arm64|s390x)"
-    r"\.(?:zip|tar\.gz|tar\.xz)"
+    r"\.(?:zip|tar\.gz)"
 )
 _RUNTIME = re.compile(
     r"cudart-llama-(?:[\w.]+-)?bin-(?P<system>win|ubuntu)-(?:cuda-)?(?:cu)?(?P<toolkit>[\d.]+)-(?P<arch>x64|arm64)"
-    r"\.(?:zip|tar\.gz|tar\.xz)"
+    r"\.(?:zip|tar\.gz)"
 )
 _TOOLKIT = re.compile(r"cuda-(?:cu)?(\d{1,3})((?:\.\d{1,3})*)")
 

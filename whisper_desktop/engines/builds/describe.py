@@ -3,12 +3,15 @@
 import asyncio
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisper_desktop.engines.command import child_folder, scrubbed
+from whisper_desktop.engines.builds.answers import Binary, Mark, mark_of, recall, remember
+from whisper_desktop.engines.command import child_command, child_folder, scrubbed
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.process import spawn
+from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.values import Deadlines
 
 _OUTPUT_LIMIT = 1_000_000
@@ -17,17 +20,15 @@ _MOST_LINES = 20_000
 
 _QUOTED_LIMIT = 200
 _MIB = 2**20
+
+# What the child says that was to become the program.
+_CANNOT_RUN_CODES = (126, 127)
+_CANNOT_RUN = re.compile(r"whisper: cannot run '.*': (.+)")
+
+_COLUMN = re.compile(r"(?<! ) {2,}(?![- ])")
 _FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 # `  CUDA0: NVIDIA GeForce RTX 4090 (24080 MiB, 23000 MiB free)`, as llama.cpp's common/arg.cpp prints it.
 _DEVICE = re.compile(r"^ +(\S+): (.*) \((\d{1,9}) MiB, (\d{1,9}) MiB free\)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """What a llama-server says of itself. `flags` are those that its help lists, with and without values."""
-
-    version: str
-    flags: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,31 @@ class NotUsable(Exception):
     """The program cannot be run or is not a llama-server; the text is a sentence that says what it did."""
 
 
-_Mark = tuple[Path, int, int, int]
-_answers: dict[_Mark, Binary] = {}
-_devices: dict[_Mark, tuple[Device, ...]] = {}
+_answers: dict[Mark, Binary] = {}
+_devices: dict[Mark, tuple[Device, ...]] = {}
 
 
 async def ask(binary: Path, deadlines: Deadlines) -> Binary:
     """What `binary` says of itself, asked once for each version of the file. Raises `NotUsable`."""
     mark = await _mark(binary)
     if mark not in _answers:
-        version = await _output(binary, "--version", deadlines)
-        _answers[mark] = parse(version, await _output(binary, "--help", deadlines))
+        told = await asyncio.to_thread(recall, mark)
+        if told is None:
+            told = await _asked(binary, deadlines)
+            await asyncio.to_thread(remember, mark, told)
+        _answers[mark] = told
     return _answers[mark]
+
+
+async def _asked(binary: Path, deadlines: Deadlines) -> Binary:
+    # Side by side, because a start waits for it; both to their end, so that neither is left behind.
+    asking = (_output(binary, flag, deadlines) for flag in ("--version", "--help"))
+    version, help_text = await asyncio.gather(*asking, return_exceptions=True)
+    for said in (version, help_text):
+        if isinstance(said, BaseException):
+            raise said
+    assert isinstance(version, str) and isinstance(help_text, str)
+    return parse(version, help_text)
 
 
 async def devices(binary: Path, deadlines: Deadlines) -> tuple[Device, ...]:
@@ -70,13 +84,11 @@ async def devices(binary: Path, deadlines: Deadlines) -> tuple[Device, ...]:
     return _devices[mark]
 
 
-async def _mark(binary: Path) -> _Mark:
+async def _mark(binary: Path) -> Mark:
     try:
-        stat = await asyncio.to_thread(binary.stat)
+        return await asyncio.to_thread(mark_of, binary)
     except OSError as error:
         raise NotUsable(f"The system says: {error.strerror}.") from None
-    # The change time too: files from an archive keep their time of modification, whatever they replace.
-    return binary, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def parse(version_text: str, help_text: str) -> Binary:
@@ -93,7 +105,7 @@ def parse(version_text: str, help_text: str) -> Binary:
 def flags_in(help_text: str) -> frozenset[str]:
     """The flags at the start of the help's entries: `-c,    --ctx-size N     size of the prompt context`."""
     entries = (line for line in help_text.splitlines() if line.startswith("-"))
-    return frozenset(flag for line in entries for flag in _FLAG.findall(re.split(r" {2,}(?![- ])", line)[0]))
+    return frozenset(flag for line in entries for flag in _FLAG.findall(_COLUMN.split(line, 1)[0]))
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:
@@ -111,10 +123,14 @@ def parse_devices(text: str) -> tuple[Device, ...]:
 
 
 async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
-    """What the program prints, on either output. It and everything it started are ended at the deadline."""
+    """What the program prints, on either output. It and everything it started are ended at the deadline, and
+    it ends with us.
+    """
     log = EngineLog(None, ring_bytes=_OUTPUT_LIMIT)
+    spec = EngineSpec(binary, binary.name, n_ctx=0, binary=binary)
+    command = child_command(spec, [flag], owner_pid=os.getpid(), nonce=secrets.token_hex(8))
     try:
-        process = await spawn([str(binary), flag], env=scrubbed(os.environ), folder=child_folder(), log=log)
+        process = await spawn(command, env=scrubbed(os.environ), folder=child_folder(), log=log)
     except OSError as error:
         raise NotUsable(f"The system says: {error.strerror}.") from None
     flood = asyncio.create_task(_more_than(_MOST_LINES, log, deadlines.engine_ask))
@@ -122,18 +138,21 @@ async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
         ends: set[asyncio.Future[int] | asyncio.Future[None]] = {process.exited, flood}
         await asyncio.wait(ends, timeout=deadlines.engine_ask, return_when=asyncio.FIRST_COMPLETED)
         if process.alive:
-            process.kill()
-            await asyncio.wait({process.exited}, timeout=deadlines.drain)
             raise NotUsable(
                 f"It prints without an end when asked for {flag}."
                 if log.count > _MOST_LINES
                 else f"It did not answer to {flag} within {deadlines.engine_ask:g} s."
             )
-        await process.finish(deadlines)
+        code = await process.finish(deadlines)
     finally:
         flood.cancel()
+        if process.alive:
+            await process.end_now(deadlines)
         process.kill()
-    return "\n".join(log.since(0))
+    said = "\n".join(log.since(0))
+    if code in _CANNOT_RUN_CODES and (cannot_run := _CANNOT_RUN.fullmatch(said)):
+        raise NotUsable(f"The system says: {cannot_run[1]}.")
+    return said
 
 
 async def _more_than(lines: int, log: EngineLog, patience: float) -> None:

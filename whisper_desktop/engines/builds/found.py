@@ -18,7 +18,6 @@ from whisper_desktop.engines.builds.keep import current
 Source = Literal["settings", "installed", "path", "homebrew", "winget", "lm_studio", "ollama"]
 
 _PROGRAM = "llama-server"
-_POINTER_LIMIT = 4096
 
 _WORDS: Mapping[Source, str] = {
     "settings": "set in the settings",
@@ -42,6 +41,11 @@ class Candidate:
     def words(self) -> str:
         """Where it comes from, for a person."""
         return _WORDS[self.source]
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether it belongs to another app, so that it is not to be run without the person's wish."""
+        return self.source in ("lm_studio", "ollama")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +136,11 @@ def _winget(around: Surroundings) -> Iterator[Path]:
 
 def _lm_studio(around: Surroundings) -> Iterator[Path]:
     """`<home>/extensions/backends/llama.cpp-linux-x86_64-vulkan-avx2-2.27.1/llama-server`, newest first."""
-    for home in (_pointed_home(around), around.home / ".lmstudio", around.home / ".cache" / "lm-studio"):
-        if home is not None:
-            backends = (home / "extensions" / "backends").glob(f"llama.cpp-*/{around.program}")
-            yield from sorted(_there(backends), key=_version_in_folder, reverse=True)
+    from whisper_desktop.engines.programs.lms import lm_studio_home  # every start of the app imports us
 
-
-def _pointed_home(around: Surroundings) -> Path | None:
-    """Where LM Studio keeps its things when the person has moved them."""
-    try:
-        with (around.home / ".lmstudio-home-pointer").open("rb") as file:
-            text = file.read(_POINTER_LIMIT).decode().strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return Path(text) if text and "\0" not in text and os.path.isabs(text) else None
+    backends = lm_studio_home(around.home) / "extensions" / "backends"
+    found = _there(backends.glob(f"llama.cpp-*/{around.program}"))
+    yield from sorted(found, key=_version_in_folder, reverse=True)
 
 
 def _version_in_folder(program: Path) -> tuple[int, ...]:

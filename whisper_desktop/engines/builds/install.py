@@ -8,12 +8,14 @@ browsers do. This one does not, so there is no mark to take away. Neither was ru
 """
 
 import asyncio
+import os
 import shutil
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from whisper_desktop.engines.builds import keep
 from whisper_desktop.engines.builds.archive import unpack
@@ -26,11 +28,9 @@ from whisper_desktop.engines.spec import guide_spec
 from whisper_desktop.engines.supervisor import make_engine
 from whisper_desktop.errors import EngineError, ReachError, TransferError, WhisperError
 from whisper_desktop.values import Deadlines, Reach
-from whisper_desktop.wire.endings import to_the_end
+from whisper_desktop.wire.endings import to_its_end, to_the_end
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.transfer import DownloadProgress, download
-
-T = TypeVar("T")
 
 TRIAL = "new_build"
 """The engine that tries a build out has a name, and so a log, of its own."""
@@ -70,28 +70,42 @@ async def install(
     One that is there already is tried again, and fetched again only where it fails. Raises `EngineError`, or
     `NetworkBlocked`; then nothing has changed.
     """
-    with keep.changing() as folder:
+    async with _changing() as folder:
         try:
             build = await _working(choice, http, deadlines, on_step)
             if build is None:
                 build = await _fetched(choice, folder, http, deadlines, mirrors, on_step)
-            build = keep.switch_to(build.name)
-            await asyncio.to_thread(keep.prune)
-            await asyncio.to_thread(keep.clean_up, folder)
-            return build
+            return await to_its_end(asyncio.to_thread(_used, build, folder))
         except ReachError:
             raise
         except OSError as error:
-            raise _failed(choice, keep.system_refused(folder, error)) from error
+            refused = keep.system_refused(folder, error)
+            raise await asyncio.to_thread(_failed, choice, refused) from error
         except WhisperError as error:
-            raise _failed(choice, error) from error
+            raise await asyncio.to_thread(_failed, choice, error) from error
+
+
+@asynccontextmanager
+async def _changing() -> AsyncIterator[Path]:
+    """`keep.changing`, which waits for the disk."""
+    with ExitStack() as held:
+        yield await to_its_end(asyncio.to_thread(held.enter_context, keep.changing()))
+
+
+def _used(build: Build, folder: Path) -> Build:
+    """From now on it is used, and what nobody needs any more is removed."""
+    build = keep.switch_to(build.name)
+    keep.prune()
+    keep.clean_up(folder)
+    return build
 
 
 async def _working(
     choice: Choice, http: Http, deadlines: Deadlines, on_step: Callable[[Step], None]
 ) -> Build | None:
     """This build, where it is installed and works."""
-    build = next((build for build in keep.installed() if build.name == choice.name), None)
+    installed = await asyncio.to_thread(keep.installed)
+    build = next((build for build in installed if build.name == choice.name), None)
     if build is None:
         return None
     on_step(Step("try"))
@@ -111,41 +125,34 @@ async def _fetched(
     on_step: Callable[[Step], None],
 ) -> Build:
     """Download, unpack, try, and put it among the installed ones."""
-    downloads = folder / keep.DOWNLOADS
-    downloads.mkdir(mode=0o700, exist_ok=True)
-    names = [archive.name for archive in choice.archives]
-    await asyncio.to_thread(keep.clean_up, folder, names)
-    _check_room(choice, folder)
+    await to_its_end(asyncio.to_thread(_made_room, choice, folder))
     fresh = keep.unfinished(folder, choice.name)
     try:
+        archives = [folder / keep.DOWNLOADS / archive.name for archive in choice.archives]
         total, before = choice.download_bytes, 0
-        for asset in choice.archives:
+        for asset, archive in zip(choice.archives, archives, strict=True):
             urls = sources(choice.release.tag, asset, mirrors)
-            await _download(asset, urls, downloads, http, deadlines, _counted(on_step, before, total))
+            await _download(asset, urls, archive, http, deadlines, _counted(on_step, before, total))
             before += asset.size or 0
         on_step(Step("unpack"))
-        archives = [downloads / name for name in names]
-        try:
-            binary = await _to_its_end(asyncio.to_thread(_unpack, archives, fresh))
-        finally:
-            for archive in archives:
-                archive.unlink(missing_ok=True)
+        binary = await to_its_end(asyncio.to_thread(_unpack, archives, fresh))
         on_step(Step("try"))
         says = await try_out(binary, http=http, deadlines=deadlines, needs_card=choice.needs_card)
-        keep.describe_in(fresh, version=choice.release.tag, variant=choice.variant, says=says, binary=binary)
-        return keep.put_in_place(fresh, choice.name)
+        return await to_its_end(asyncio.to_thread(_put_in_place, choice, fresh, binary, says))
     finally:
         await to_the_end(asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True))
 
 
-async def _to_its_end(work: Coroutine[object, object, T]) -> T:
-    """The result of work in a thread, which cannot be cancelled: a cancelled caller waits for it, too."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await to_the_end(task)
-        raise
+def _made_room(choice: Choice, folder: Path) -> None:
+    """Remove what an earlier installation left, but for what this one goes on with; then look for room."""
+    (folder / keep.DOWNLOADS).mkdir(mode=0o700, exist_ok=True)
+    keep.clean_up(folder, [archive.name for archive in choice.archives])
+    _check_room(choice, folder)
+
+
+def _put_in_place(choice: Choice, fresh: Path, binary: Path, says: str) -> Build:
+    keep.describe_in(fresh, version=choice.release.tag, variant=choice.variant, says=says, binary=binary)
+    return keep.put_in_place(fresh, choice.name)
 
 
 def _check_room(choice: Choice, folder: Path) -> None:
@@ -165,7 +172,7 @@ def _check_room(choice: Choice, folder: Path) -> None:
 async def _download(
     asset: Asset,
     urls: Sequence[str],
-    folder: Path,
+    target: Path,
     http: Http,
     deadlines: Deadlines,
     on_progress: Callable[[DownloadProgress], None],
@@ -174,7 +181,7 @@ async def _download(
     await download(
         http,
         urls,
-        folder / asset.name,
+        target,
         allowed=Reach.CLOUD,
         sha256=asset.sha256,
         size=asset.size,
@@ -196,21 +203,58 @@ def _counted(
 
 
 def _unpack(archives: Sequence[Path], fresh: Path) -> Path:
-    """Unpack the build and what belongs beside it; returns its llama-server."""
+    """Unpack the build and what belongs beside it, and remove the archives; returns its llama-server."""
+    try:
+        return _unpacked(archives, fresh)
+    finally:
+        for archive in archives:
+            archive.unlink(missing_ok=True)
+
+
+def _unpacked(archives: Sequence[Path], fresh: Path) -> Path:
     server, *beside = archives
+    fresh.mkdir(mode=0o700)
     unpack(server, fresh / "build", most_bytes=_MOST_UNPACKED, most_files=_MOST_FILES)
     binary = _program_in(fresh / "build")
     for archive in beside:
         extra = fresh / "beside"
         unpack(archive, extra, most_bytes=_MOST_UNPACKED, most_files=_MOST_FILES)
         # In a folder of their own nothing finds them, and the build would quietly use the processor.
-        for file in [path for path in extra.rglob("*") if not path.is_dir()]:
-            if not (binary.parent / file.name).exists():
-                file.rename(binary.parent / file.name)
+        _bring_together(extra, binary.parent)
         shutil.rmtree(extra)
+    _check_links(fresh)
     if sys.platform != "win32":
         binary.chmod(0o755)  # archives that were packed on Windows do not tell
     return binary
+
+
+def _bring_together(extra: Path, folder: Path) -> None:
+    """Move all files of `extra`, wherever they lie in it, into `folder`; what that has already is kept.
+
+    A link would lead elsewhere from there, so one to a file is made anew, and others stay behind.
+    """
+    inside = extra.resolve()
+    files = [each for each in extra.rglob("*") if each.is_file()]
+    for path in sorted(files, key=Path.is_symlink):
+        file, place = path.resolve(), folder / path.name
+        if os.path.lexists(place) or not file.is_relative_to(inside):
+            continue
+        if path.is_symlink():
+            place.symlink_to(file.name)
+        else:
+            path.rename(place)
+
+
+def _check_links(fresh: Path) -> None:
+    """Raises `TransferError` where anything in the new folder leads out of it: the last word on that."""
+    inside = fresh.resolve()
+    for path in fresh.rglob("*"):
+        if not path.resolve().is_relative_to(inside):
+            raise TransferError(
+                "The archive was not unpacked.",
+                f"“{path.name}” in it leads out of its folder.",
+                "Choose another build.",
+            )
 
 
 def _program_in(folder: Path) -> Path:

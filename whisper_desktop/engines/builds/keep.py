@@ -175,11 +175,8 @@ def system_refused(where: Path, error: OSError) -> EngineError:
 
 
 def unfinished(folder: Path, name: str) -> Path:
-    """An empty folder beside the final one, for a build that is not yet in use."""
-    fresh = folder / f"{_UNFINISHED}{name}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(mode=0o700)
-    return fresh
+    """The folder beside the final one of a build that is not yet in use: whoever unpacks it makes it."""
+    return folder / f"{_UNFINISHED}{name}"
 
 
 def clean_up(folder: Path, keep_downloads: Sequence[str] = ()) -> None:

@@ -1,7 +1,7 @@
 """Which builds of llama.cpp are published: GitHub's list of releases, or another one of the same shape.
 
-The list is untrusted: bounded, and what is not understood is passed over. What it is trusted with is the
-checksum of each archive, so it has to come over https, or from this computer or the local network. An archive
+The list is untrusted: bounded, and what is not understood is passed over, as is what it says is nearer than
+the list itself: nobody out there decides what is asked in here. What it is trusted with is the checksum of each archive, so it has to come over https, or from this computer or the local network. An archive
 may then come from anywhere (the listed address, a mirror): it is the listed one or it is refused. One without
 a checksum in the list (GitHub computes them since June 2025) is never installed: a checksum from the place
 that the archive comes from would prove nothing.
@@ -51,31 +51,36 @@ class Release:
     assets: tuple[Asset, ...]
 
 
-def parse_releases(data: object) -> tuple[Release, ...]:
-    """Releases from a list of GitHub's shape, or from a single release, in the order given. Never raises."""
+def parse_releases(data: object, listed_at: Reach) -> tuple[Release, ...]:
+    """Releases from a list of GitHub's shape, or from a single release, in the order given. Never raises.
+
+    `listed_at` is how far away the list itself is: files that are nearer are passed over.
+    """
     entries = data if isinstance(data, list) else [data]
-    releases = (_release(entry) for entry in entries[:_MOST_RELEASES] if isinstance(entry, dict))
+    releases = (_release(entry, listed_at) for entry in entries[:_MOST_RELEASES] if isinstance(entry, dict))
     return tuple(release for release in releases if release is not None)
 
 
-def _release(entry: dict[object, object]) -> Release | None:
+def _release(entry: dict[object, object], listed_at: Reach) -> Release | None:
     tag, listed = entry.get("tag_name"), entry.get("assets")
     if not isinstance(tag, str) or not _NAME.fullmatch(tag) or entry.get("draft") is True:
         return None
     assets = listed[:_MOST_ASSETS] if isinstance(listed, list) else []
-    found = (_asset(asset) for asset in assets if isinstance(asset, dict))
+    found = (_asset(asset, listed_at) for asset in assets if isinstance(asset, dict))
     return Release(tag, tuple(asset for asset in found if asset is not None))
 
 
-def _asset(entry: dict[object, object]) -> Asset | None:
+def _asset(entry: dict[object, object], listed_at: Reach) -> Asset | None:
     name, url, size = entry.get("name"), entry.get("browser_download_url"), entry.get("size")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(url, str):
         return None
     if entry.get("state", "uploaded") != "uploaded":
         return None  # it is listed while it is still on its way there
     try:
-        parse_url(url)
+        reach = parse_url(url).reach
     except SettingsError:
+        return None
+    if not reach.allows(listed_at):
         return None
     if type(size) is not int or not 0 < size <= LARGEST_ASSET:
         size = None
@@ -98,7 +103,7 @@ async def newest_releases(http: Http, index: str | None = None) -> tuple[Release
     reply = await _get(http, asked, address)
     if reply.status != 200:
         raise _refused(reply, address)
-    releases = parse_releases(_data(reply, address))
+    releases = parse_releases(_data(reply, address), address.reach)
     if not releases:
         raise _unreadable(address, "It lists no release.")
     return releases
@@ -119,7 +124,8 @@ async def one_release(http: Http, tag: str, index: str | None = None) -> Release
         raise _no_such(tag, address)
     if reply.status != 200:
         raise _refused(reply, address)
-    found = next((release for release in parse_releases(_data(reply, address)) if release.tag == tag), None)
+    releases = parse_releases(_data(reply, address), address.reach)
+    found = next((release for release in releases if release.tag == tag), None)
     if found is None:
         raise _no_such(tag, address)
     return found

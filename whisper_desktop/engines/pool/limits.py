@@ -1,6 +1,6 @@
 """How long a pool may take to start, how long a request may stand still, how many must be ready."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from whisper_desktop.values import Deadlines
@@ -31,6 +31,19 @@ class PoolLimits:
     def needed(self, roles: int) -> int:
         """How many of so many roles must be ready; never more than there are, and one at least."""
         return roles if self.quorum == "all" else max(1, min(self.quorum, roles))
+
+    def of_engines(self, deadlines: Deadlines) -> Deadlines:
+        """`deadlines` for an engine of the pool, so that none gives up before the pool does, or after it.
+
+        An engine that is started again later has the same patience without progress; `start` is for all of
+        them together.
+        """
+        return replace(
+            deadlines,
+            engine_start=self.stall,
+            engine_stall=self.stall,
+            engine_start_most=self.start_most,
+        )
 
 
 def limits_of(pool: "PoolSettings | None" = None, deadlines: Deadlines | None = None) -> PoolLimits:

@@ -1,25 +1,21 @@
-"""How long a pool's start may go on: pure, over a clock that is handed in.
+"""How long a pool's start may go on, over a clock that is handed in.
 
     end   = begin + start, moved by each sign of progress to `grant` from then, at most to begin + start_most
     early = the last sign of progress + stall
 
-The start has failed at whichever comes first. Progress is what has never been seen before: a larger part of
-the model loaded, at least 8 MiB more memory, a line in the log of a kind that was not there yet. A line that
-is repeated is none, and neither is memory that shrinks and grows again.
+The start has failed at whichever comes first. What progress is, says `readiness.Progress`; any of the engines
+may make it.
 """
 
-import re
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from whisper_desktop.engines import readiness
 from whisper_desktop.engines.pool.limits import PoolLimits
-from whisper_desktop.values import BackendEvent, Phase, Progress
-
-_MEMORY_STEP = 8 * 2**20  # bytes
-_MOST_KINDS = 500  # of lines, for each engine: one that invents new ones for ever is not progressing
-_NUMBERS = re.compile(r"\d+")
+from whisper_desktop.values import BackendEvent, Deadlines, Phase, Progress
 
 
 class Over(Enum):
@@ -38,61 +34,48 @@ class Signs:
     lines: Sequence[str] = ()
 
 
-class _Furthest:
-    """What has been seen of one engine so far."""
-
-    def __init__(self) -> None:
-        self._done = 0.0
-        self._memory = 0
-        self._kinds: set[str] = set()
-
-    def passed_by(self, signs: Signs) -> bool:
-        """Whether `signs` are farther than all before; they are remembered."""
-        kinds = {_NUMBERS.sub("#", line) for line in signs.lines} - self._kinds
-        fresh = bool(kinds) and len(self._kinds) < _MOST_KINDS
-        grown = signs.memory_bytes >= self._memory + _MEMORY_STEP
-        farther = signs.done > self._done or grown or fresh
-        self._done = max(self._done, signs.done)
-        if grown:
-            self._memory = signs.memory_bytes
-        if fresh:
-            self._kinds |= kinds
-        return farther
-
-
 class Patience:
-    """The patience with one start, from the moment that this is made."""
+    """The patience with one start of so many engines, from the moment that this is made."""
 
-    def __init__(self, limits: PoolLimits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._grant, self._stall = limits.grant, limits.stall
-        now = clock()
-        self._most = now + limits.start_most
-        self._end = min(now + limits.start, self._most)
-        self._moved = now
-        self._furthest: dict[int, _Furthest] = {}
+    def __init__(self, limits: PoolLimits, engines: int, clock: Callable[[], float] = time.monotonic) -> None:
+        end = replace(
+            Deadlines(),
+            engine_start=limits.start,
+            engine_stall=limits.grant,
+            engine_start_most=limits.start_most,
+        )
+        early = replace(
+            Deadlines(),
+            engine_start=limits.stall,
+            engine_stall=limits.stall,
+            engine_start_most=math.inf,
+        )
+        self._ends = [readiness.Progress(end, clock) for _ in range(engines)]
+        self._early = [readiness.Progress(early, clock) for _ in range(engines)]
 
-    def see(self, engines: Mapping[int, Signs]) -> bool:
-        """Take a look at all engines, by their number; whether any of them has made progress."""
-        farther = [
-            self._furthest.setdefault(key, _Furthest()).passed_by(each) for key, each in engines.items()
-        ]
-        if any(farther):
-            self._moved = self._clock()
-            self._end = min(max(self._end, self._moved + self._grant), self._most)
-        return any(farther)
+    def see(self, engines: Mapping[int, Signs]) -> None:
+        """Take a look at engines, by their number from 0."""
+        for number, signs in engines.items():
+            for progress in (self._ends[number], self._early[number]):
+                progress.see(signs.lines, signs.memory_bytes)
+                if signs.done:  # else it is where it began
+                    progress.see_loaded(signs.done)
 
     @property
     def left(self) -> float:
         """Seconds until the start counts as failed; not positive when it has."""
-        return min(self._end, self._moved + self._stall) - self._clock()
+        return min(self._time_left, max(each.left for each in self._early))
 
     @property
     def over(self) -> Over | None:
         """Why the start has failed; None while there is patience left."""
         if self.left > 0:
             return None
-        return Over.TIME if self._end <= self._clock() else Over.STALL
+        return Over.TIME if self._time_left <= 0 else Over.STALL
+
+    @property
+    def _time_left(self) -> float:
+        return max(each.left for each in self._ends)
 
 
 class RequestPatience:

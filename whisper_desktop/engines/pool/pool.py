@@ -83,7 +83,7 @@ class Pool:
         self._gate: asyncio.Future[None] | None = None
         self._instances = [
             Instance(
-                make_engine(spec, http=http, deadlines=deadlines),
+                make_engine(spec, http=http, deadlines=self._limits.of_engines(deadlines)),
                 [each for each in plan.roles if each.instance == number],
                 http=http,
                 request=self._limits.request,
@@ -152,7 +152,7 @@ class Pool:
 
     async def _watch_start(self, gate: "asyncio.Future[None]") -> None:
         """Until all have settled; the gate is opened on the way. Raises `EngineError` when it cannot be."""
-        patience, loop = Patience(self._limits), asyncio.get_running_loop()
+        patience, loop = Patience(self._limits, len(self._instances)), asyncio.get_running_loop()
         began = beat = loop.time()
         while pending := [each for each in self._instances if not each.settled]:
             wait = max(0.0, min(self._limits.look, patience.left))

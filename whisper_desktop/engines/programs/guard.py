@@ -33,6 +33,10 @@ PROGRAM_GRACE_S = 1.2
 DISPLAY_GRACE_S = 0.4
 DISPLAY_START_S = 10.0
 
+# While a program is being ended it may start others, so it is looked again.
+_ROUNDS = 3
+_ROUND_S = 0.01
+
 # Display 0 is what other programs take for the person's own screen.
 _DISPLAYS = range(99, 140)
 _SCREEN = "1280x800x24"
@@ -141,9 +145,15 @@ def _end_all(program: "subprocess.Popen[bytes]", spared: tuple[int, ...]) -> Non
     while program.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     _signal_group(program.pid, signal.SIGKILL)
-    for pid in _descendants(spared):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    for _ in range(_ROUNDS):
+        left = _descendants(spared)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not left:
+            break
+        time.sleep(_ROUND_S)
+        _reap_others((program.pid, *spared))
     with contextlib.suppress(subprocess.TimeoutExpired):
         program.wait(DISPLAY_GRACE_S)
 

@@ -226,9 +226,8 @@ class LMStudio:
         right = next((model for model in fresh if model.key == key and model.is_here), None)
         if said.code == 0 and right is not None:
             return Loaded(right.identifier, right.context_length, was_there=False)
-        for model in fresh:  # loaded in place of the right one
-            await lms.unload(model.identifier)
-        raise refused(f"load {key}", said)
+        # In place of the right one, or meanwhile by somebody else: nothing tells which, so it is left alone.
+        raise refused(f"load {key}", said, _listed("Loaded meanwhile", [model.identifier for model in fresh]))
 
     async def unload(self, identifier: str, consent: Consent) -> None:
         """Take a loaded model out of memory."""

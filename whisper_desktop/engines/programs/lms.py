@@ -5,8 +5,10 @@ It speaks to people on standard error and to programs (`--json`) on standard out
 where it does not run, so nothing else is called before somebody has agreed to that.
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,14 +55,12 @@ class Model:
 
 
 def lm_studio_home(home: Path) -> Path:
-    """LM Studio's own folder (src/lmstudioPaths.ts of lms)."""
-    try:
+    """LM Studio's own folder, which the person may have moved (src/lmstudioPaths.ts of lms)."""
+    with suppress(OSError, UnicodeDecodeError):
         with (home / ".lmstudio-home-pointer").open("rb") as file:
-            named = file.read(_MOST_BYTES).decode("utf-8", "replace").strip()
-        if named:
+            named = file.read(_MOST_BYTES).decode().strip()
+        if os.path.isabs(named) and "\0" not in named:
             return Path(named)
-    except (OSError, ValueError):
-        pass
     old = home / ".cache" / "lm-studio"
     return old if old.is_dir() else home / ".lmstudio"
 
@@ -166,15 +166,19 @@ class Lms:
             ) from None
 
 
-def refused(what: str, said: Said) -> EngineError:
-    """The error for a tool that ended with one: LM Studio could not do `what`."""
+def refused(what: str, said: Said, meanwhile: str = "") -> EngineError:
+    """The error for a tool that ended with one: LM Studio could not do `what`. `meanwhile` is a sentence on
+    what else has happened, or empty.
+    """
     cause: Literal["app_moved", "tool_refused"] = "tool_refused"
     detail, next_step = said.told or "It does not say why.", _BY_HAND
     if "ENOENT" in said.err and "spawn" in said.err:
         cause = "app_moved"
         detail = "It is no longer where its command-line tool looks for it, as after running an AppImage."
         next_step = "Start LM Studio once by hand, or set llm.lmstudio.appimage_path to its AppImage."
-    return EngineError(f"LM Studio could not {what}.", detail, next_step, cause=cause)
+    return EngineError(
+        f"LM Studio could not {what}.", f"{detail} {meanwhile}".strip(), next_step, cause=cause
+    )
 
 
 def _is_unknown(said: Said) -> bool:

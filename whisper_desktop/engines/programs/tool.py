@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.engines.command import scrubbed
@@ -11,6 +12,9 @@ from whisper_desktop.wire import fields
 
 _MOST_BYTES = 1_000_000
 _MOST_QUOTED = 240
+_MOST_TRIED = 20
+"""Lines that look like JSON and are none."""
+
 _DYING_S = 1.0
 # Colours, cursor movements and window titles (ECMA-48), then whatever else could steer a terminal.
 _STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]")
@@ -29,7 +33,8 @@ class Said:
     @property
     def json(self) -> object:
         """The JSON on standard output, also after lines that are none; None where there is none."""
-        texts = (self.out, *reversed(self.out.splitlines()))
+        looks_like_it = (line for line in reversed(self.out.splitlines()) if line.lstrip()[:1] in ("{", "["))
+        texts = (self.out, *islice(looks_like_it, _MOST_TRIED))
         return next((value for value in map(fields.parsed, texts) if value is not None), None)
 
     @property

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 from whisper_desktop.errors import ConsentRequired, WhisperError
-from whisper_desktop.ui.chat.rows import REPAIR, remedies
-from whisper_desktop.ui.theme import L, M, S
+from whisper_desktop.ui.chat.rows import REPAIR, mendable, remedies, repair_action
+from whisper_desktop.ui.theme import XS, L, M, S
 from whisper_desktop.ui.widgets import Instruction, plain, secondary
 
 
@@ -77,7 +77,16 @@ class FailureCard(QWidget):
         for sentence in _next_steps(error):
             inside.addWidget(Instruction(sentence))
         offered = [each for each in actions_for(error, guide=guide) if last or not _asks_again(each[0])]
-        inside.addLayout(self._buttons(offered, folded=bool(tried) and not asks))
+        self._first = offered[0] if offered else None
+        mending = {(repair_action(repair), repair.label): repair for repair in mendable(error)}
+        for each in offered:
+            if each in mending:
+                inside.addLayout(self._repair(each, mending[each].detail))
+        for repair in failure_of(error).repairs:
+            if repair.command and repair not in mending.values():
+                inside.addWidget(Instruction(f"{repair.label}: {repair.detail} `{repair.command}`"))
+        others = [each for each in offered if each not in mending]
+        inside.addLayout(self._buttons(others, folded=bool(tried) and not asks))
         if not asks:
             inside.addWidget(self._details)
             self._details.hide()
@@ -94,14 +103,28 @@ class FailureCard(QWidget):
     def _set_margins(self) -> None:
         self._outer.setContentsMargins(self._left, S, max(self.width() - self._left - self._width, 0), S)
 
+    def _repair(self, action: tuple[str, str], detail: str) -> QVBoxLayout:
+        """A button with what it does and costs below it."""
+        column = QVBoxLayout()
+        column.setSpacing(XS)
+        button = self._button(action)
+        button.setAccessibleDescription(detail)
+        column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(secondary(detail))
+        return column
+
+    def _button(self, action: tuple[str, str]) -> QPushButton:
+        name, label = action
+        button = QPushButton(label)
+        button.setDefault(action == self._first)
+        button.clicked.connect(lambda: self.chosen.emit(name))
+        return button
+
     def _buttons(self, offered: Sequence[tuple[str, str]], *, folded: bool) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(S)
-        for number, (action, label) in enumerate(offered):
-            button = QPushButton(label)
-            button.setDefault(number == 0)
-            button.clicked.connect(lambda _checked=False, name=action: self.chosen.emit(name))
-            row.addWidget(button)
+        for action in offered:
+            row.addWidget(self._button(action))
         row.addStretch(1)
         if folded:
             self._more = QPushButton("Details")

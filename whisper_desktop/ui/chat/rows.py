@@ -29,6 +29,7 @@ from whisper_desktop.values import (
     Provenance,
     Reach,
     ReasoningDelta,
+    Repair,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -121,8 +122,7 @@ def stopped(row: Row) -> Row:
 def broken(row: Row, error: WhisperError) -> Row:
     """The answer broke off. What had come stays, with a seam; else the row tells the failure."""
     if row.text or row.reasoning or row.tool_calls or row.set_aside:
-        sentence = " ".join(part for part in (error.title, error.detail) if part)
-        return replace(row, active=False, note="", seam=sentence, error=error, can_retry=True)
+        return replace(row, active=False, note="", seam=str(error), error=error, can_retry=True)
     return Row(Kind.FAILURE, error=error, guide=row.guide, can_retry=True)
 
 
@@ -194,22 +194,39 @@ def offers(row: Row) -> tuple[tuple[str, str], ...]:
 
 def remedies(error: WhisperError) -> tuple[tuple[str, str], ...]:
     """What removes the cause of an error, where this app can do that, as (action, label)."""
-    failure = failure_of(error)
-    consent = failure.consent
-    if mending := tuple((f"{REPAIR}{each.id}", each.label) for each in failure.repairs if each.change):
-        return mending[:_MOST_REPAIRS]
+    asked = _allowing(error)
+    mending = tuple((repair_action(each), each.label) for each in mendable(error))
+    return (*asked, *mending) or _REMEDIES.get(getattr(error, "kind", None), ())
+
+
+def mendable(error: WhisperError) -> tuple[Repair, ...]:
+    """The repairs of our engine that a button does, the likeliest to help first."""
+    offered = [each for each in failure_of(error).repairs if each.change or each.id in _IN_SETUP]
+    # Beside a question and "Try again", more buttons would be a menu.
+    return tuple(offered[: _MOST_REPAIRS - len(_allowing(error))])
+
+
+def _allowing(error: WhisperError) -> tuple[tuple[str, str], ...]:
+    """What the person is asked to allow."""
+    consent = failure_of(error).consent
     if consent is not None and consent.needed is not None:
         where = "the cloud" if consent.needed is Reach.CLOUD else consent.needed.words
         return (("allow", f"Allow {where} in this chat"),)
-    if (server := server_in_question(error)) is not None:
-        return (("allow", f"Allow {server.name}"),)
-    return _REMEDIES.get(getattr(error, "kind", None), ())
+    server = server_in_question(error)
+    return () if server is None else (("allow", f"Allow {server.name}"),)
+
+
+def repair_action(repair: Repair) -> str:
+    """The action of its button."""
+    return f"{REPAIR}{repair.id}" if repair.change else "setup"
 
 
 REPAIR = "repair:"
 """Begins the action that accepts a repair of our engine; its id follows."""
 
-_MOST_REPAIRS = 2  # buttons beside "Try again": more would be a menu
+_MOST_REPAIRS = 2
+_IN_SETUP = ("download_again",)
+"""Repairs that are no change of a start, but something that Setup does."""
 
 _CHANGE = ("edit", "Change the message")
 _REMEDIES: dict[ErrorKind | None, tuple[tuple[str, str], ...]] = {

@@ -26,7 +26,8 @@ class StandIn(QWidget):
         super().__init__()
         self.setWindowTitle("Whisper Desktop")
         self.setWindowIcon(app_icon())
-        self._buttons: dict[str, QPushButton] = {}  # by their text; which ones there are never changes
+        self._entries: dict[str, Entry] = {}  # by their text; which ones there are never changes
+        self._buttons: dict[str, QPushButton] = {}
         self._leaving = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(L, L, L, L)
@@ -45,24 +46,33 @@ class StandIn(QWidget):
         self._headline.setText(entries[0].text)
         self.setWindowIcon(tray_icon(activity))
         shown = [entry for entry in entries[1:] if not entry.separator]
+        self._entries = {entry.text: entry for entry in shown}
         if not self._buttons:
             for entry in shown:
                 self._buttons[entry.text] = button = self._button(entry)
                 self._column.insertWidget(self._column.count() - 1, button)
         for entry in shown:
-            menu = self._buttons[entry.text].menu()
-            if isinstance(menu, LiveMenu):
+            button = self._buttons[entry.text]
+            button.setEnabled(bool(entry.action or entry.children))
+            if not entry.children:
+                button.setText(_label(entry))
+            elif isinstance(menu := button.menu(), LiveMenu):
                 menu.show_entries(entry.children)
 
     def _button(self, entry: Entry) -> QPushButton:
-        button = QPushButton(entry.text.replace("&", "&&"))
+        button = QPushButton(_label(entry))
         if entry.children:
             menu = LiveMenu(button)
             menu.chosen.connect(self.chosen)
             button.setMenu(menu)
-        elif name := entry.action:
-            button.clicked.connect(lambda: self.chosen.emit(name, entry.value))
+        else:
+            button.clicked.connect(lambda: self._click(entry.text))
         return button
+
+    def _click(self, text: str) -> None:
+        entry = self._entries[text]
+        if entry.action is not None:
+            self.chosen.emit(entry.action, entry.value)
 
     def leave(self) -> None:
         """Close for good."""
@@ -75,3 +85,9 @@ class StandIn(QWidget):
         else:
             event.ignore()
             self.setWindowState(self.windowState() | Qt.WindowState.WindowMinimized)
+
+
+def _label(entry: Entry) -> str:
+    """The text and the detail of an entry; a button with a menu has the details inside."""
+    words = f"{entry.text} ({entry.detail})" if entry.detail and not entry.children else entry.text
+    return words.replace("&", "&&")
