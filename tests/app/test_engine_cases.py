@@ -262,13 +262,13 @@ async def test_two_models_that_take_turns_are_never_both_in_memory(
     llm = LLMSettings.model_validate({"llamacpp": {"n_ctx": 256}})
     mistakes: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context))
-    for number in range(20):
+    for number in range(8):
         engine = await host.builtin(models[number % 2], llm)
         async with engine.lease() as address:
             assert address.model == models[number % 2].stem
             await one_token(http, engine.spec, address, 10)
     assert mistakes == []
-    assert len(set(started)) == 20
+    assert len(set(started)) == 8
 
 
 # --- the end ----------------------------------------------------------------------------------------------

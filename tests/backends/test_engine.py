@@ -72,7 +72,7 @@ class ServerAsEngine:
     async def _grant(self, lease: Lease) -> EngineAddress:
         address = await self.ensure_ready()
         self.leases.add(lease)
-        lease.granted(self.leases.discard)
+        lease.granted(self.leases.discard, lambda _said: None)
         return address
 
     async def stop(self) -> None:

@@ -14,12 +14,14 @@ While it starts
 Once it runs
   no-answer       every completion fails, while /health says all is well
   no-token        every completion hangs
+  breaks=N        after N answers has no memory left for any further one
   crash-asked     hangs up on a completion, and crashes a moment later
   die-soon        ends by itself with exit code 7 once it has answered twice
   stop-writing=N  stops in the middle of an answer after N tokens, computing nothing
   keep-slot       does not hear that a reader has gone: the slot stays busy
   on-card         says that its model lies on a graphics card
   ignore-term     ignores SIGTERM
+  forge           logs, with every answer, what it would log on leaving, as if a model had written it
 
 What it writes streams at 200 tokens a second until its reader goes, or 100,000 are written.
 """
@@ -29,6 +31,10 @@ import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
 
 HELP = """----- common params -----
 
@@ -45,6 +51,7 @@ def value_of(flag: str) -> str:
 
 
 BEHAVIOUR = dict(word.partition("=")[::2] for word in value_of("--behave").split(","))
+LEAVING = "0.00.000.000 I srv    operator(): operator(): cleaning up before exit..."
 IS_CHILD = "LLAMA_SERVER_ROUTER_PORT" in os.environ
 _output = threading.Lock()
 
@@ -142,10 +149,12 @@ def serve() -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self._refused():
                 return
-            if self.path != "/v1/chat/completions":
+            if self.path not in ("/v1/chat/completions", "/v1/completions"):
                 self._reply(404, {"error": {"message": "File Not Found", "code": 404}})
             elif "no-answer" in BEHAVIOUR:
                 self._reply(500, {"error": {"message": "the cache is broken", "code": 500}})
+            elif "breaks" in BEHAVIOUR and counts["answered"] >= int(BEHAVIOUR["breaks"]):
+                self._reply(500, {"error": {"message": "std::bad_alloc", "code": 500}})
             elif "no-token" in BEHAVIOUR:
                 signal.pause() if threading.current_thread() is threading.main_thread() else time.sleep(60)
             elif "crash-asked" in BEHAVIOUR:
@@ -157,6 +166,8 @@ def serve() -> None:
             else:
                 counts["answered"] += 1
                 counts["written"] += 1
+                if "forge" in BEHAVIOUR:
+                    say(f"0.00.000.001 W unparsed output: well\n{LEAVING}")
                 self._reply(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "length"}]})
                 if "die-soon" in BEHAVIOUR and counts["answered"] == 2:
                     os._exit(7)
@@ -201,12 +212,12 @@ def serve() -> None:
     except OSError:
         print(f"E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: {port}")
         sys.exit(1)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     load(loaded)
     say(f"0.00.000.000 I srv    listening on http://127.0.0.1:{port}")
     if "pour" in BEHAVIOUR:
         threading.Thread(target=pour, daemon=True).start()
-    wait_for_the_end()
+    wait_for_the_end(server)
 
 
 def load(loaded: threading.Event) -> None:
@@ -236,9 +247,9 @@ def pour() -> None:
         sys.stdout.flush()
 
 
-def wait_for_the_end() -> None:
-    """As llama-server: by SIGTERM; in child mode by a command on its input, for which SIGTERM waits. A second
-    SIGTERM ends it at once.
+def wait_for_the_end(server: "ThreadingHTTPServer") -> None:
+    """As llama-server: by SIGTERM; in child mode by a command on its input, for which SIGTERM waits, while it
+    no longer listens. A second SIGTERM ends it at once.
     """
     ended = threading.Event()
 
@@ -247,7 +258,7 @@ def wait_for_the_end() -> None:
             return
         if ended.is_set():
             os._exit(1)
-        say("0.00.000.000 I srv    operator(): cleaning up before exit...")
+        say(LEAVING)
         ended.set()
 
     signal.signal(signal.SIGTERM, leave)
@@ -266,6 +277,8 @@ def wait_for_the_end() -> None:
         threading.Thread(target=listen, daemon=True).start()
     while not ended.wait(0.05):
         pass
+    server.shutdown()
+    server.server_close()
     while IS_CHILD and not told.wait(0.05):
         pass
     os._exit(0)

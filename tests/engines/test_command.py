@@ -19,7 +19,7 @@ def test_the_builtin_engine_gets_every_flag() -> None:
     assert engine_flags(SPEC, 5000) == [
         *("-m", "/m/a b.gguf", "-a", "a b", "-c", "4096", "--host", "127.0.0.1", "--port", "5000"),
         *("-np", "1", "-t", "2", "-lm", "none", "--sse-ping-interval", "1", "--metrics"),
-        *("--cache-ram", "512", "-lv", "4"),
+        *("--cache-ram", "512", "--no-warmup", "-lv", "4"),
     ]  # fmt: skip
 
 

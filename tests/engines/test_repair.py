@@ -104,6 +104,17 @@ def test_without_a_header_the_plan_s_figures_are_used() -> None:
     assert changes("out_of_memory", SPEC) == ["n_ctx=8192"]
 
 
+def test_layers_said_to_be_on_a_card_that_is_not_there_are_not_taken_off_it() -> None:
+    """Builds with RPC say so on computers without one."""
+    lines = (
+        "0.00.030.000 I load_tensors: offloaded 9/9 layers to GPU",
+        "0.00.030.001 I load_tensors:          CPU model buffer size =    10.00 MiB",
+    )
+    assert "n_gpu_layers=0" not in changes("crashed", OWN_SERVER, known(lines=lines))
+    on_card = (lines[0], lines[1].replace("  CPU", "CUDA0"))
+    assert "n_gpu_layers=0" in changes("crashed", OWN_SERVER, known(lines=on_card))
+
+
 def test_for_graphics_memory_fewer_layers_are_offered_and_the_processor_last() -> None:
     spec = replace(SPEC, expected=Expected(weights_bytes=8_000_000_000, gpu_layers=33, layers=33))
     assert changes("gpu_out_of_memory", spec, known()) == [

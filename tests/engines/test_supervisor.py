@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,34 @@ async def test_stopping_a_start_tells_who_waits_and_leaves_nothing(
     assert caught.value.cause == "stopped"
     assert await until(lambda: gone(grandchild), 2)
     assert list(run_dir().glob("engine-*")) == []
+
+
+async def test_a_start_on_its_way_has_a_process(scripted: Scripted, start: MakeEngine) -> None:
+    engine = start(scripted("hang"))
+    starting = asyncio.create_task(engine.ensure_ready())
+    assert await until(lambda: engine.status().pid is not None, 5)
+    status = engine.status()
+    assert status.state is EngineState.STARTING
+    assert not gone(status.pid or 0)
+    await engine.stop()
+    with pytest.raises(EngineError):
+        await starting
+
+
+async def test_a_look_at_the_status_takes_less_than_a_millisecond_from_any_thread(
+    builtin: EngineSpec, start: MakeEngine
+) -> None:
+    engine = start(builtin)
+    await engine.ensure_ready()
+
+    def look() -> float:
+        before = time.thread_time()
+        for _ in range(100):
+            assert engine.status().state is EngineState.READY
+        return (time.thread_time() - before) / 100
+
+    assert min(look(), look()) < 0.001
+    assert await asyncio.to_thread(look) < 0.001
 
 
 async def test_stopping_twice_at_once_and_again_is_fine(builtin: EngineSpec, start: MakeEngine) -> None:

@@ -26,10 +26,13 @@ def _byte_characters() -> list[str]:
     return [chr(byte if byte in printable else next(stand_ins)) for byte in range(256)]
 
 
-def write_tiny_model(path: Path, *, architecture: str = "llama", tokenizer: str = "gpt-2") -> Path:
+def write_tiny_model(
+    path: Path, *, name: str = "tiny random llama", architecture: str = "llama", tokenizer: str = "gpt-2"
+) -> Path:
     """Write the model to `path` and return it.
 
-    `architecture` and `tokenizer` (the pre-tokenizer's name) can be ones that no llama.cpp knows.
+    `name` is what it calls itself. `architecture` and `tokenizer` (the pre-tokenizer's name) can be ones that
+    no llama.cpp knows.
     """
     import gguf
     import numpy as np
@@ -37,7 +40,7 @@ def write_tiny_model(path: Path, *, architecture: str = "llama", tokenizer: str 
     random = np.random.default_rng(7)
     tokens = [*_byte_characters(), "th", *_SPECIAL]
     writer: Any = gguf.GGUFWriter(path, architecture)
-    writer.add_name("tiny random llama")
+    writer.add_name(name)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(_EMBED)
     writer.add_block_count(_LAYERS)

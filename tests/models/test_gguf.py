@@ -295,3 +295,66 @@ def test_the_cache_of_each_layer_follows_the_architecture(
 )
 def test_recurrent_layers_keep_a_state_of_a_fixed_size(header: GgufHeader, state: int) -> None:
     assert header.layer_state_bytes == state
+
+
+# --- headers that are made to cost --------------------------------------------------------------------------
+
+_U16, _TEXTS = 2, 8
+
+
+def _array(kind: int, count: int, content: bytes) -> bytes:
+    return struct.pack("<IIQ", 9, kind, count) + content
+
+
+def _short(length: int) -> bytes:
+    return struct.pack("<Q", length) + b"x" * length
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (_array(_U16, 4096, bytes(2 * 4096)), 60),
+        (_array(_TEXTS, 4096, _short(3) * 4096), 60),
+        (_array(_TEXTS, 100, _short(10_000) * 100), 12),
+        (struct.pack("<I", _TEXTS) + _short(900_000), 12),
+        (_array(_TEXTS, 500_000, bytes(8 * 500_000)), 5),
+    ],
+    ids=["many numbers", "many texts", "long lists of long texts", "long texts", "many vocabularies"],
+)
+def test_a_header_that_costs_more_than_any_model_s_is_refused(
+    tmp_path: Path, value: bytes, count: int
+) -> None:
+    def write(pairs: int) -> Path:
+        path = tmp_path / f"{pairs}.gguf"
+        entries = b"".join(_short(1 + number) + value for number in range(pairs))
+        path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, pairs) + entries)
+        return path
+
+    assert read_header(write(1)).file_bytes
+    with pytest.raises(ModelFileError, match="more entries than any model has"):
+        read_header(write(count))
+
+
+def test_what_is_refused_counts_for_all_files_of_a_model_together(tmp_path: Path) -> None:
+    entry = struct.pack("<Q1sI4QIQ", 1, b"a", 4, 1, 1, 1, 1, 0, 0)
+    for number in range(1, 4):
+        pair = struct.pack("<Q", 11) + b"split.count" + struct.pack("<IH", _U16, 3)
+        content = b"GGUF" + struct.pack("<IQQ", 3, 40_000, 1) + pair + entry * 40_000
+        (tmp_path / f"big-{number:05}-of-00003.gguf").write_bytes(content)
+    assert len(read_header(tmp_path / "big-00002-of-00003.gguf").tensors) == 40_000
+    with pytest.raises(ModelFileError, match="more entries than any model has"):
+        read_header(tmp_path / "big-00001-of-00003.gguf")
+
+
+def test_the_largest_vocabulary_is_passed_over(tmp_path: Path) -> None:
+    """262,144 tokens with scores and types, and 514,906 merges: Gemma 3."""
+    value = {
+        "tokens": _array(_TEXTS, 262_144, _short(6) * 262_144),
+        "scores": _array(6, 262_144, bytes(4 * 262_144)),
+        "token_type": _array(5, 262_144, bytes(4 * 262_144)),
+        "merges": _array(_TEXTS, 514_906, _short(8) * 514_906),
+    }
+    entries = b"".join(struct.pack("<Q", len(key)) + key.encode() + data for key, data in value.items())
+    path = tmp_path / "gemma.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 4) + entries)
+    assert read_header(path).metadata == {}

@@ -63,6 +63,10 @@ class LeaseLike(Protocol):
         """Around one wait: raises the `EngineError` when the process ends meanwhile."""
         ...
 
+    def doubt(self, said: str) -> EngineError | None:
+        """A question failed inside the engine, which said this. Returns why, where that can be told."""
+        ...
+
     async def why_ended(self, seconds: float) -> EngineError | None:
         """Why the process ended, waited for so long; None when it lives."""
         ...
@@ -204,6 +208,8 @@ class EngineBackend(LlamaCppBackend):
                 try:
                     yield lease
                 except BackendError as error:
+                    if error.kind is ErrorKind.SERVER_ERROR and (why := lease.doubt(error.detail)):
+                        raise _ended(error.kind, why) from None
                     if error.kind not in _PROCESS_MAY_HAVE_ENDED:
                         raise
                     # The connection breaks a moment before the end of the process is known.

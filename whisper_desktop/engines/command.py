@@ -68,6 +68,7 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
     if spec.rpc:
         options.append(["--rpc", ",".join(spec.rpc)])
     options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"], ["--cache-ram", _PROMPT_CACHE_MIB]]
+    options.append(["--no-warmup"])  # it has to write a token before it counts as ready: see `readiness`
     if recent:
         options.append(["-lv", _LOG_SIZES])
     ours = [option for option in options if known is None or option[0] in known]

@@ -46,6 +46,7 @@ TRANSIENT = frozenset(
 )
 """Causes that may pass by themselves. The rest is worth another try only when somebody asks for it."""
 
+_OF_MEMORY = frozenset({"out_of_memory", "gpu_out_of_memory"})
 _GRAPHICS = frozenset({"gpu_unusable", "driver"})
 
 
@@ -63,6 +64,23 @@ def diagnose(spec: EngineSpec, evidence: Evidence) -> EngineError:
 def explain(cause: str, spec: EngineSpec, *, port: int | None = None, detail: str = "") -> EngineError:
     """The error for a cause that we found out ourselves. `detail` is a sentence to add."""
     return _told(cause, spec, Evidence(None, (), port=port), detail)
+
+
+def of_answer(spec: EngineSpec, said: str) -> EngineError | None:
+    """Why an engine that runs failed to answer, from the sentence that it said; None where that is no lack of
+    memory.
+    """
+    for rule in RULES:
+        if rule.cause in _OF_MEMORY and rule.pattern.search(said[:_QUOTED_LIMIT]):
+            repairs = repairs_for(rule.cause, spec, Evidence(None, (), ready=True))
+            return EngineError(
+                "There is not enough memory for this answer.",
+                said,
+                "Close something, use a shorter context, or choose a smaller model.",
+                cause=rule.cause,
+                repairs=repairs,
+            )
+    return None
 
 
 # --- The three witnesses ----------------------------------------------------------------------------------

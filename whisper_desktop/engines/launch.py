@@ -26,7 +26,7 @@ from whisper_desktop.engines.evidence import Before, forbids_port, gather, port_
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.memory import resident
 from whisper_desktop.engines.outcome import Outcome, read_outcome, warning_of
-from whisper_desktop.engines.process import EngineProcess, spawn
+from whisper_desktop.engines.process import EngineProcess, memory_of, spawn
 from whisper_desktop.engines.readiness import Progress, prove
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.errors import EngineError
@@ -139,6 +139,8 @@ class Launch:
         self.warning = warning_of(self.spec, self.outcome)
         if self.warning:
             self._log.note(self.warning)
+        if self.memory is None:  # nobody waits for this, and it never raises
+            asyncio.get_running_loop().run_in_executor(None, self._look_at_memory)
         return address
 
     @property
@@ -159,6 +161,10 @@ class Launch:
             return None
         now = resident(pid)
         return self._memory if now is None else now
+
+    def _look_at_memory(self) -> None:
+        pid = self.pid
+        self._memory = memory_of(pid) if pid is not None else None
 
     def saw(self, memory: int | None) -> None:
         """Note how much memory (bytes) the process has, and that it lives as far as we were told."""

@@ -18,6 +18,7 @@ class Lease:
     def __init__(self, grant: Callable[["Lease"], Awaitable[EngineAddress]]) -> None:
         self._grant = grant
         self._give_back: Callable[[Lease], None] | None = None
+        self._doubted: Callable[[str], EngineError | None] | None = None
         self._over = asyncio.Event()
         self._error: EngineError | None = None
         self._inside: asyncio.Task[object] | None = None
@@ -70,15 +71,24 @@ class Lease:
             return None
         return self._error
 
+    def doubt(self, said: str) -> EngineError | None:
+        """A question failed inside the engine, which `said` this: it proves itself before the next one.
+
+        Returns what the failure came from, where that can be told.
+        """
+        return self._doubted(said) if self._doubted is not None else None
+
     # --- what the engine does -----------------------------------------------------------------------------
 
-    def granted(self, give_back: Callable[["Lease"], None]) -> None:
-        """From now on it counts; `give_back` is called once, when its holder leaves."""
-        self._give_back = give_back
+    def granted(
+        self, give_back: Callable[["Lease"], None], doubted: Callable[[str], EngineError | None]
+    ) -> None:
+        """From now on it counts; `give_back` is called once, when its holder leaves, `doubted` by `doubt`."""
+        self._give_back, self._doubted = give_back, doubted
 
     def end(self, error: EngineError) -> None:
         """The process has ended, or is about to be ended: it counts no more, and its holder is told."""
-        self._give_back = None
+        self._give_back = self._doubted = None
         self._error = error
         self._over.set()
         if self._inside is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PREFIX = re.compile(r"\d{1,6}\.\d\d\.\d{3}\.\d{3} ([A-Z]) ?")
+_PREFIX = re.compile(r"^\d{1,6}\.\d\d\.\d{3}\.\d{3} ([A-Z]) ?")
 """Minutes, seconds, milliseconds, microseconds, level (common/log.cpp). Builds before 2026 print none."""
 
 LINE_MOST = 1024
@@ -26,14 +26,14 @@ _SERVING = re.compile(
 )
 """After such a line all that went before has ended well, or had been answered with an error."""
 
-_OF_A_MODEL = re.compile(r"llama_model_loader: - (?:kv|type) |(?:print_info|llm_load_print_meta): ")
+_OF_A_MODEL = re.compile(r"^(?:llama_model_loader: - (?:kv|type) |(?:print_info|llm_load_print_meta): )")
 """What it prints of a model's header, once that was read (llama-model-loader.cpp, llama-model.cpp)."""
 
 _QUOTES = re.compile(
     # The model's own words: of its vocabulary, its template, its picture part, its answers.
-    r"load: |init_tokenizer: |(?:clip_\w{1,40}|load_hparams): |.{0,200}\bchat template, |.{0,200}: unparsed "
+    r"^(?:load|init_tokenizer|load_hparams|clip_\w{1,40}): |: chat template, |: unparsed "
     # Words of a request, or of an answer, in what is said of them.
-    r"|.{0,40}\bsend_error: task id|.{0,60}\bgot exception: "
+    r"|send_error: task id|got exception: "
 )
 
 _NOT_A_REASON = re.compile(
@@ -69,18 +69,18 @@ def own(lines: Sequence[str]) -> list[Line]:
     """The lines that are the program's own words, in their order.
 
     Nothing of its own stands between the first and the last line about a model's header: it prints that in
-    one go. It sets its time before whatever it says later, so that a line without one goes on with the line
-    before, unless it comes from the end of the process or from before there was a log.
+    one go. And a line without a time, after one that quotes a model, goes on with the quotation. What a model
+    writes while it serves can still be given a time; that much is believed, and does no more than explain.
     """
     parsed = [parse(line) for line in lines]
-    of_a_model = [number for number, line in enumerate(parsed) if _OF_A_MODEL.match(line.text)]
+    of_a_model = [number for number, line in enumerate(parsed) if _OF_A_MODEL.search(line.text)]
     if of_a_model:
         parsed[of_a_model[0] : of_a_model[-1] + 1] = [_READ]
     found: list[Line] = []
     quoting = False
     for line in parsed:
         if line.level:
-            quoting = _QUOTES.match(line.text) is not None
+            quoting = _QUOTES.search(line.text) is not None
         elif quoting:
             continue
         found.append(line)

@@ -24,7 +24,7 @@ from whisper_desktop.values import Deadlines
 _MIB = 2**20
 _OUTPUT_LIMIT = 1_000_000
 _FIT_PARAMS = "llama-fit-params.exe" if sys.platform == "win32" else "llama-fit-params"
-_ANSWER = re.compile(r"(\S{1,80}) (\d{1,9}) (\d{1,9}) (\d{1,9}) {0,8}$")
+_ANSWER = re.compile(r"^(\S{1,80}) (\d{1,9}) (\d{1,9}) (\d{1,9}) {0,8}$")
 _TABLE = "memory breakdown [MiB]"
 _ROW = re.compile(
     r"\| {1,20}- (\S[^|]{0,120})\|[^|]{0,80}?\d = {1,20}(\d{1,9}) \+ {1,20}(\d{1,9}) \+ {1,20}(\d{1,9})"

@@ -25,7 +25,7 @@ _CUT = re.compile(r"context size reduced from (\d{1,9}) to \d")
 _CACHE = re.compile(r"\bK \((\w{1,20})\): {1,20}[\d.]{1,20} MiB, V \(\w{1,20}\):")
 _DEVICE = re.compile(r"using device (\S{1,40}) \((.{1,100}?)\)(?: \(\S{0,40}\))? - \d{1,9} MiB free")
 _MODEL_AGAIN = re.compile(r"loading model tensors|loaded meta data")
-_HOST = re.compile(r"CPU|AMX|BLAS|.{0,80}_Host$")
+_HOST = re.compile(r"^(?:CPU|AMX|BLAS)|_Host$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Buffers:
     @property
     def on_host(self) -> bool:
         """Whether it is the computer's own memory."""
-        return _HOST.match(self.device) is not None
+        return _HOST.search(self.device) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from whisper_desktop.engines import messages
-from whisper_desktop.engines.diagnosis import explain
+from whisper_desktop.engines.diagnosis import explain, of_answer
 from whisper_desktop.engines.failures import Failures
 from whisper_desktop.engines.launch import DescribeOwner, Files, Launch, files_of
 from whisper_desktop.engines.log import EngineLog
@@ -47,7 +47,7 @@ class Owner:
     ) -> None:
         self.spec = spec
         self.status = EngineStatus(spec.id, _S.STOPPED, spec.alias, None, None, "Not started.")
-        self.users = Users(came_or_went=self._came_or_went, gave_up=self._gave_up)
+        self.users = Users(came_or_went=self._came_or_went, gave_up=self._gave_up, doubted=self._doubted)
         self.launch: Launch | None = None
         self.watch: Watch | None = None
         self.restart_at = 0.0
@@ -205,6 +205,11 @@ class Owner:
             self.watch.stir()
         if self._is_outdated and not self.users.leases:
             self.send(messages.Respecified())
+
+    def _doubted(self, said: str) -> EngineError | None:
+        if self.watch is not None:
+            self.watch.doubt()
+        return of_answer(self.spec, said)
 
     def _gave_up(self) -> None:
         if self._task is not None and not self._task.done():  # else the loop ends

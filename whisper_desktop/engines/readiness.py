@@ -104,7 +104,8 @@ async def prove(
     pause, mark = quick, log.count
     while not await _is_ours(http, spec, address, port):
         await asyncio.sleep(quick)
-        await log.wait_for_more(pause - quick)
+        if log.count == mark:  # else there is news already
+            await log.wait_for_more(pause - quick)
         mark, lines = log.more(mark)
         progress.see(lines, await _memory_of(pid) if pause == slow else None)
         pause = quick if lines else min(pause * 1.5, slow)
@@ -138,12 +139,16 @@ async def _is_ours(http: "Http", spec: EngineSpec, address: EngineAddress, port:
 
 
 async def one_token(http: "Http", spec: EngineSpec, address: EngineAddress, limit: float) -> None:
-    """Return when it has written a token, within `limit` seconds. Raises `EngineError`."""
-    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0}
+    """Return when it has written a token, within `limit` seconds. Raises `EngineError`.
+
+    A bare completion: the words of a chat template around it would be read for nothing at every start. It is
+    the engine's warm-up as well, which is why the start is told to leave out its own.
+    """
+    body = {"prompt": "Hi", "max_tokens": 1, "temperature": 0}
     try:
         reply = await http.request(
             "POST",
-            f"{address.url}/v1/chat/completions",
+            f"{address.url}/v1/completions",
             allowed=Reach.THIS_MACHINE,
             headers=authorization(address),
             json=body,

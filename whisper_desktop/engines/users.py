@@ -16,11 +16,19 @@ T = TypeVar("T")
 class Users:
     """The people around one engine; its owner alone decides what they are told.
 
-    `came_or_went` is called when a lease begins or ends, `gave_up` when one who asked waits no longer.
+    `came_or_went` is called when a lease begins or ends, `gave_up` when one who asked waits no longer,
+    `doubted` when a holder's question failed inside the engine.
     """
 
-    def __init__(self, *, came_or_went: Callable[[], None], gave_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        came_or_went: Callable[[], None],
+        gave_up: Callable[[], None],
+        doubted: Callable[[str], EngineError | None],
+    ) -> None:
         self._came_or_went = came_or_went
+        self._doubted = doubted
         self._gave_up = gave_up
         self._askers: list[Ensure] = []
         self._leases: set[Lease] = set()
@@ -46,7 +54,7 @@ class Users:
             return
         if asker.lease is not None:
             self._leases.add(asker.lease)
-            asker.lease.granted(self._given_back)
+            asker.lease.granted(self._given_back, self._doubted)
             self._came_or_went()
         asker.answer.set_result(address)
 

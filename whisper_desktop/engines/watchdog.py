@@ -123,6 +123,7 @@ _PUNCTUAL = 3.0
 answer that does not come, and as much for everything else.
 """
 
+_WOKE_UP = "since the computer woke up"
 _ASLEEP = 0.5
 """A sleep of the computer that counts, in seconds; less is two clocks not read at the same moment."""
 
@@ -254,6 +255,7 @@ class Watchdog:
         self._seen: Seen | None = None
         self._unproved = False
         self._failed = 0
+        self._since = _WOKE_UP
 
     def see(self, look: Look) -> Verdict:
         """Take the next look, in the order in which they were made."""
@@ -269,14 +271,19 @@ class Watchdog:
         return verdict
 
     def must_probe(self, asleep: float, leases: int) -> bool:
-        """Whether the computer slept since the last proof of life, and no answer under way may give another.
+        """Whether the computer slept, or there was doubt, since the last proof of life, and no answer under
+        way may give another.
 
         `asleep` is `slept()` now.
         """
         if asleep - self._asleep > _ASLEEP:
-            self._unproved, self._failed = True, 0
+            self._unproved, self._failed, self._since = True, 0, _WOKE_UP
         self._asleep = max(asleep, self._asleep)
         return self._unproved and leases == 0
+
+    def doubt(self) -> None:
+        """A question has failed inside it: it must prove itself before the next one."""
+        self._unproved, self._failed, self._since = True, 0, "since a question failed inside it"
 
     def probed(self, passed: bool) -> Verdict:
         """Tell how a probe ended: FINE, PROBE again after the first failure, STUCK after the second."""
@@ -286,7 +293,7 @@ class Watchdog:
             return FINE
         if self._failed < _PROBES:
             return PROBE
-        return _stuck("It no longer answers since the computer woke up.")
+        return _stuck(f"It no longer answers {self._since}.")
 
 
 # --- Looking ----------------------------------------------------------------------------------------------

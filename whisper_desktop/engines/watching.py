@@ -72,6 +72,11 @@ class Watch:
         self._unsettled = True
         self._stirred.set()
 
+    def doubt(self) -> None:
+        """A question failed inside it: whether others fare better is to be seen."""
+        self._watchdog.doubt()
+        self.stir()
+
     def use_policy(self, policy: RestPolicy) -> None:
         """From now on this says when it should sleep."""
         self._policy = policy

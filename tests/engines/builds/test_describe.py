@@ -93,15 +93,20 @@ async def test_a_program_that_never_answers_is_ended_with_all_it_started(tmp_pat
     assert await until(lambda: all(gone(pid) for pid in started), 2)
 
 
-async def test_a_program_that_is_being_asked_ends_when_we_are_killed(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    binary = program(tmp_path, f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 60\n")
+def asking_process(binary: Path) -> "subprocess.Popen[bytes]":
+    """A program of ours that asks this one, and does nothing else."""
     code = (
         "import asyncio, sys; from pathlib import Path; from whisper_desktop.values import Deadlines\n"
         "from whisper_desktop.engines.builds.describe import ask\n"
         "asyncio.run(ask(Path(sys.argv[1]), Deadlines()))"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(binary)], cwd=ROOT) as owner:
+    return subprocess.Popen([sys.executable, "-c", code, str(binary)], cwd=ROOT)
+
+
+async def test_a_program_that_is_being_asked_ends_when_we_are_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    binary = program(tmp_path, f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 60\n")
+    with asking_process(binary) as owner:
         both = await until(lambda: pids.exists() and len(pids.read_text().split()) == 2, 20)
         owner.kill()
     assert both, "it was asked for its version and its help"

@@ -18,11 +18,11 @@ from tests.engines.conftest import MakeEngine, gone, until
 from whisper_desktop.engines.builds import keep
 from whisper_desktop.engines.builds.assets import Choice, best_choices, named_choice
 from whisper_desktop.engines.builds.found import find_binary
-from whisper_desktop.engines.builds.install import Step, install, try_out
+from whisper_desktop.engines.builds.install import Step, check_links, install, try_out
 from whisper_desktop.engines.builds.keep import Build
 from whisper_desktop.engines.builds.releases import Asset, Release, newest_releases
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.errors import EngineError, WhisperError
+from whisper_desktop.errors import EngineError, TransferError, WhisperError
 from whisper_desktop.values import GIB, Deadlines, EngineState, GpuInfo
 from whisper_desktop.wire.http import Http
 
@@ -165,7 +165,7 @@ async def test_links_among_those_libraries_stay_links_to_them_and_none_leads_out
     deep = "/".join("d" * 12)
     links: dict[str, bytes | str] = {
         "lib64/libcublas.so.13": b"\x7fELF cublas",
-        "lib/libcublas.so": "libcublas.so.13",
+        "lib/libcublas.so": "../lib64/libcublas.so.13",
         "lib/libcublas.so.13": "../lib64/libcublas.so.13",
         "more": "lib64",
         f"{deep}/libout.so": f"{'../' * 11}{outside.relative_to('/')}",
@@ -184,6 +184,15 @@ async def test_links_among_those_libraries_stay_links_to_them_and_none_leads_out
     assert (beside / "libcublas.so").is_symlink()
     assert (beside / "libcublas.so").read_bytes() == b"\x7fELF cublas"
     assert all(path.resolve().is_relative_to(build.folder) for path in build.folder.rglob("*"))
+
+
+def test_a_folder_with_a_link_that_leads_out_is_no_build(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "inside").symlink_to("../build")
+    check_links(tmp_path / "build")
+    (tmp_path / "build" / "libcudart.so.12").symlink_to("../../elsewhere")
+    with pytest.raises(TransferError, match=r"“libcudart\.so\.12” in it leads out"):
+        check_links(tmp_path / "build")
 
 
 def with_card() -> str:
@@ -258,9 +267,9 @@ async def test_the_loop_touches_no_file_while_it_installs(forge: Forge, put: Put
     loop, folder = threading.get_ident(), str(keep.builds_dir())
 
     def notice(event: str, args: tuple[object, ...]) -> None:
-        if watching and threading.get_ident() == loop and event.split(".")[0] in ("os", "open", "shutil"):
-            if any(str(arg).startswith(folder) for arg in args):
-                touched.append(f"{event} {args}")
+        is_ours = watching and threading.get_ident() == loop
+        if is_ours and event.startswith(("os.", "open", "shutil.")) and folder in str(args):
+            touched.append(f"{event} {args}")
 
     watching = True
     sys.addaudithook(notice)

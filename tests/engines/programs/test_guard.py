@@ -118,6 +118,7 @@ gone, program = os.pipe()
 for number in range(40):
     if os.fork() == 0:
         os.setsid()
+        os.closerange(1, 3)
         os.close(program)
         os.read(gone, 1)
         time.sleep(number / 2000)

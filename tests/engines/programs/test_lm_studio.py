@@ -60,6 +60,9 @@ def test_its_folder_is_the_one_it_points_to_else_the_old_else_the_new_one(tmp_pa
     assert lm_studio_home(tmp_path) == tmp_path / ".cache" / "lm-studio"
     (tmp_path / ".lmstudio-home-pointer").write_text(f"{tmp_path / 'elsewhere'}\n")
     assert lm_studio_home(tmp_path) == tmp_path / "elsewhere"
+    for nonsense in (b"relative/path", b"\xff\xfe", b"/a\0b"):
+        (tmp_path / ".lmstudio-home-pointer").write_bytes(nonsense)
+        assert lm_studio_home(tmp_path) == tmp_path / ".cache" / "lm-studio"
 
 
 def test_the_tool_is_in_its_folder_else_on_path(tmp_path: Path) -> None:

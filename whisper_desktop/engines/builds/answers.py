@@ -15,13 +15,13 @@ from whisper_desktop.errors import SettingsError
 from whisper_desktop.settings.paths import cache_dir
 
 Mark = tuple[str, int, int, int]
-"""One version of a file: its path, its size in bytes, when it was written, and when anything of it changed."""
+"""One version of a file: its path, its size in bytes, and when its contents and anything of it changed."""
 
 _FILE = "llama-servers.json"
 _LIMIT = 1_000_000
 _MOST = 8
 _LAUNCHERS_SIZE = 1_000_000
-"""Bytes. Launchers have up to 0.4 MB, llama-server 5 MB and more."""
+"""Bytes. What only starts another program is far smaller; a llama-server without libraries has 15 MB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,11 @@ async def ask(binary: Path, deadlines: Deadlines) -> Binary:
 async def _asked(binary: Path, deadlines: Deadlines) -> Binary:
     # Side by side, because a start waits for it; both to their end, so that neither is left behind.
     asking = (_output(binary, flag, deadlines) for flag in ("--version", "--help"))
-    version, help_text = await asyncio.gather(*asking, return_exceptions=True)
-    for said in (version, help_text):
-        if isinstance(said, BaseException):
-            raise said
-    assert isinstance(version, str) and isinstance(help_text, str)
+    said = await asyncio.gather(*asking, return_exceptions=True)
+    for each in said:
+        if isinstance(each, BaseException):
+            raise each
+    version, help_text = (each for each in said if isinstance(each, str))
     return parse(version, help_text)
 
 

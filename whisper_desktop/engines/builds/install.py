@@ -222,7 +222,7 @@ def _unpacked(archives: Sequence[Path], fresh: Path) -> Path:
         # In a folder of their own nothing finds them, and the build would quietly use the processor.
         _bring_together(extra, binary.parent)
         shutil.rmtree(extra)
-    _check_links(fresh)
+    check_links(fresh)
     if sys.platform != "win32":
         binary.chmod(0o755)  # archives that were packed on Windows do not tell
     return binary
@@ -245,10 +245,10 @@ def _bring_together(extra: Path, folder: Path) -> None:
             path.rename(place)
 
 
-def _check_links(fresh: Path) -> None:
-    """Raises `TransferError` where anything in the new folder leads out of it: the last word on that."""
-    inside = fresh.resolve()
-    for path in fresh.rglob("*"):
+def check_links(folder: Path) -> None:
+    """Raises `TransferError` where a link in the folder leads out of it: the last word, after all moving."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
         if not path.resolve().is_relative_to(inside):
             raise TransferError(
                 "The archive was not unpacked.",

@@ -1,10 +1,11 @@
 """Which builds of llama.cpp are published: GitHub's list of releases, or another one of the same shape.
 
-The list is untrusted: bounded, and what is not understood is passed over, as is what it says is nearer than
-the list itself: nobody out there decides what is asked in here. What it is trusted with is the checksum of each archive, so it has to come over https, or from this computer or the local network. An archive
-may then come from anywhere (the listed address, a mirror): it is the listed one or it is refused. One without
-a checksum in the list (GitHub computes them since June 2025) is never installed: a checksum from the place
-that the archive comes from would prove nothing.
+The list is untrusted: bounded, and what is not understood is passed over, as are files that it says are
+nearer than itself: nobody out there decides what is asked in here. What it is trusted with is the checksum of
+each archive, so it has to come over https, or from this computer or the local network. An archive may then
+come from anywhere else (the listed address, a mirror): it is the listed one or it is refused. One without a
+checksum in the list (GitHub computes them since June 2025) is never installed: a checksum from the place that
+the archive comes from would prove nothing.
 """
 
 import re
