@@ -30,8 +30,8 @@ class ForeignStream:
 
     def _read(self) -> None:
         # The engine's end cuts the answer off, which http.client reports in one of these ways.
-        with contextlib.suppress(http.client.HTTPException, OSError, ValueError, AttributeError):
-            response = self._connection.getresponse()
+        cut_off = contextlib.suppress(http.client.HTTPException, OSError, ValueError, AttributeError)
+        with cut_off, self._connection.getresponse() as response:
             while piece := response.read1(4096):
                 self.received += len(piece)
                 self.first.set()
@@ -47,3 +47,4 @@ class ForeignStream:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(timeout=5)
         self._connection.close()
+        self._socket.close()  # the connection lets go of it where its answer ends with it

@@ -1,5 +1,6 @@
 """Reading a model's header: right on real files, and calm on hostile ones."""
 
+import os
 import struct
 import time
 from contextlib import suppress
@@ -358,3 +359,10 @@ def test_the_largest_vocabulary_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "gemma.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 4) + entries)
     assert read_header(path).metadata == {}
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    with pytest.raises(ModelFileError, match="not a file"):
+        read_header(pipe)
