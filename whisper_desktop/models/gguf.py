@@ -247,7 +247,11 @@ def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
 def _read_file(path: Path, tensors: bool, work: "_Work") -> GgufHeader:
     try:
         if path.exists() and not path.is_file():  # to open a pipe is to wait for somebody who writes into it
-            raise _Broken("It is a folder or a device, not a file.")
+            raise ModelFileError(
+                f"The model file {path.name} cannot be read.",
+                "It is a folder or a device, not a file.",
+                "Choose a GGUF file.",
+            )
         with path.open("rb") as file:
             size = path.stat().st_size
             reader = _Reader(file, size, work)
