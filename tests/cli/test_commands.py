@@ -8,7 +8,7 @@ import pytest
 from tests.cli.program import Program
 from tests.servers.fixtures import ServerFactory
 
-COMMANDS = ("chat", "detect", "machine", "recommend", "engine", "keys", "config", "doctor")
+COMMANDS = ("chat", "detect", "machine", "recommend", "engine", "servers", "keys", "config", "doctor")
 
 
 def test_help_fits_a_screen_and_names_every_command(program: Program) -> None:

@@ -70,8 +70,9 @@ def test_commands_that_answers_name_exist() -> None:
         command: click.Command = commands
         words = snippet.split()
         while words and isinstance(command, click.Group) and not words[0].startswith("-"):
-            assert words[0] in command.commands, snippet
-            command = command.commands[words.pop(0)]
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, snippet
+            command = found
         options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         assert {word for word in words if word.startswith("-")} <= options, snippet
 

@@ -37,7 +37,7 @@ def engine() -> None:
 @engine.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Say whether the engine runs, with which model, and how much memory it uses."""
+    """Say whether it runs, its model, and its memory."""
     print_status(run(of_owner(RemoteCore.engine_status, None), as_json=as_json), as_json=as_json)
 
 
@@ -247,7 +247,9 @@ def sleep(as_json: bool) -> None:
 @click.option("--undo", is_flag=True, help="Forget every repair that was accepted for this model.")
 @json_option
 def repair(repair: str | None, undo: bool, as_json: bool) -> None:
-    """Accept a REPAIR of an engine that cannot run, and start it; without one, list what there is.
+    """Mend an engine that cannot run, or list what would.
+
+    REPAIR is one of those that are offered; the engine is started with it. Without one, they are listed.
 
     An accepted repair is kept for the model that is set, and holds for each of its starts.
     """

@@ -24,7 +24,7 @@ _PARTS = (("weights", "weights_bytes"), ("conversation", "cache_bytes"), ("compu
 @click.option("--ask", is_flag=True, help="Ask the engine itself what the model needs. It loads nothing.")
 @json_option
 def plan(model: Path | None, ask: bool, as_json: bool) -> None:
-    """Say how a model would be started now: context, layers, memory, and why. Starts nothing.
+    """Say how a model would be started here, and why. Starts nothing.
 
     MODEL is a GGUF file; without it, the one of llm.gguf_model_path.
     """

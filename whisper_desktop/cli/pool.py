@@ -27,7 +27,7 @@ _LONGEST = 512  # tokens of an answer: it is a trial
 
 @click.group()
 def pool() -> None:
-    """Try a pool: an engine, or a slot of one, for each role of an agent.
+    """Try a pool of engines for the roles of agents.
 
     The roles are those of llm.pool.roles, the model is the one of llm.gguf_model_path.
     """

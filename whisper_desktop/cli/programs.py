@@ -50,7 +50,7 @@ _minutes = click.option(
 
 @click.group()
 def servers() -> None:
-    """Start LM Studio or Ollama, load their models, and see who has a port.
+    """Start LM Studio or Ollama for you; see who has a port.
 
     Nothing is done without a yes, and nothing is ended that this app did not start.
     """
