@@ -300,14 +300,15 @@ class Launch:
                 self._listens = True
             return True
         checked = self._leaving is not None and not self._leaving.done()
-        if self._listens and self._proved and not checked and child_mode.says_leaving(line):
+        if self._listens and not checked and child_mode.says_leaving(line):
             self._leaving = asyncio.create_task(self._end_if_it_leaves())
         return False
 
     async def _end_if_it_leaves(self) -> None:
         """Kill it once it listens no more: others have told it to end, and now it would wait for ever.
 
-        One that goes on listening has only printed what its model wrote.
+        One that goes on listening has only printed what its model wrote, or what stands in its file: it
+        listens before it reads that.
         """
         for _ in range(round(self._deadlines.engine_stop_grace / self._deadlines.engine_poll)):
             if self._stopping or self.pid is None or self._port is None or self.process is None:

@@ -269,11 +269,16 @@ class World:
         """The causes told since the fault began, each once; `NOTHING` where there was none."""
         return "+".join(dict.fromkeys(status.cause for status in self.seen if status.cause)) or NOTHING
 
-    async def told(self) -> None:
-        """Return when a cause was told; a question finds out what nobody looks at."""
+    async def told(self, *, may_be_lost: bool = False) -> None:
+        """Return when a cause was told; a question finds out what nobody looks at.
+
+        A signal that `may_be_lost` may also leave it running and answering.
+        """
         if not await until(lambda: self.cause != NOTHING, UNSEEN_S):
             await self.ask()
             if not await until(lambda: self.cause != NOTHING, ANSWER_S):
+                if may_be_lost and self.state is S.READY:
+                    return
                 raise Problem("no cause was told")
 
     def forget(self, cause: str) -> None:
