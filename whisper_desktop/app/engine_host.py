@@ -11,8 +11,8 @@ from whisper_desktop.engines import Engine, EngineSpec, find_binary, guide_spec,
 from whisper_desktop.engines.offer import Planned, planned_for
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.rest import RestPolicy
-from whisper_desktop.errors import EngineError, ModelFileError
-from whisper_desktop.models.gguf import read_header
+from whisper_desktop.errors import EngineError
+from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ResourceInfo
 
 if TYPE_CHECKING:
@@ -103,10 +103,7 @@ class EngineHost:
         outcome = running.outcome if running is not None else None
 
         def work() -> Planned:
-            try:
-                header = read_header(model)
-            except ModelFileError:
-                header = None
+            header = header_if_readable(model)
             return planned_for(
                 model,
                 header,

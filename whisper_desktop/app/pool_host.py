@@ -19,8 +19,8 @@ from whisper_desktop.engines.pool import (
     pool_plan,
     roles_named,
 )
-from whisper_desktop.errors import EngineError, ModelFileError, SettingsError
-from whisper_desktop.models.gguf import read_header
+from whisper_desktop.errors import EngineError, SettingsError
+from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, ResourceInfo
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ class PoolHost:
             )
 
         def work() -> PoolPlan:
-            try:
-                header = read_header(model)
-            except ModelFileError:
-                header = None
+            header = header_if_readable(model)
             resources = self._detect()
             base = engine_for(model, header, llm, resources, freed_bytes=freed_bytes)
             wishes = _wishes(model, base, llm)

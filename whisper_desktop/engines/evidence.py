@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.engines.command import HOST
-from whisper_desktop.errors import ModelFileError
 from whisper_desktop.machine.host import Host
 from whisper_desktop.machine.linux import ancestors, parse_cgroups
 from whisper_desktop.machine.pressure import measure
-from whisper_desktop.models.gguf import GgufHeader, read_header
+from whisper_desktop.models.gguf import GgufHeader, header_if_readable
 
 _CANNOT_LISTEN = "couldn't bind HTTP server socket"
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
@@ -117,7 +116,7 @@ def gather(
         available_bytes=measure().available_bytes or None,
         oom_kills=before.kills_since(),
         stuck=stuck,
-        header=_header(model),
+        header=header_if_readable(model),
         port_error=port_error(port) if refused and port is not None else None,
     )
 
@@ -142,15 +141,6 @@ def forbids_port(number: int | None) -> bool:
     as EACCES or as itself) of a port that another program holds for itself alone.
     """
     return number in (errno.EACCES, errno.EPERM, 10013)
-
-
-def _header(model: Path | None) -> GgufHeader | None:
-    try:
-        if model is None or not model.is_file():  # to open a pipe is to wait for somebody who writes into it
-            return None
-        return read_header(model)
-    except (ModelFileError, OSError):
-        return None
 
 
 def _counting_file(host: Host, pid: int | None) -> str:

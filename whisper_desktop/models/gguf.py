@@ -244,6 +244,14 @@ def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
     )
 
 
+def header_if_readable(path: Path | None) -> GgufHeader | None:
+    """The metadata of the file at `path`; None without a file, or where it cannot be read."""
+    try:
+        return read_header(path) if path is not None else None
+    except (ModelFileError, OSError):
+        return None
+
+
 def _read_file(path: Path, tensors: bool, work: "_Work") -> GgufHeader:
     try:
         if path.exists() and not path.is_file():  # to open a pipe is to wait for somebody who writes into it
