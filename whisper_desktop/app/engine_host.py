@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from whisper_desktop.app.engine_words import no_model
 from whisper_desktop.discovery.owners import describe_owner
 from whisper_desktop.engines import Engine, EngineSpec, find_binary, guide_spec, make_engine, read_log
 from whisper_desktop.engines.offer import Planned, planned_for
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.rest import RestPolicy
-from whisper_desktop.errors import EngineError
 from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ResourceInfo
 
@@ -67,12 +67,7 @@ class EngineHost:
         Raises `EngineError` without a model.
         """
         if model is None:
-            raise EngineError(
-                "The built-in engine has no model yet.",
-                "No model file is set.",
-                "Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup.",
-                cause="no_model",
-            )
+            raise no_model("The built-in engine")
         async with self._planning:
             wanted = await asyncio.to_thread(_basis, model, llm.llamacpp)
             engine = self._engines.get("builtin")

@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from whisper_desktop.errors import EngineError
 from whisper_desktop.values import GB, EngineState, EngineStatus
 
 _LEAST = 50_000_000  # bytes: what would be rounded to 0.0 GB
@@ -52,3 +53,13 @@ def status_lines(status: EngineStatus | None) -> tuple[str, ...]:
         facts.append(f"{status.tokens_per_second:.1f} tokens a second")
     why = status.detail if " " in status.detail else ""  # "Ready." is said by the state
     return tuple(line for line in (f"{', '.join(facts)}.", why, status.warning) if line)
+
+
+def no_model(who: str) -> EngineError:
+    """What is said where `who` needs a model of the person's and none is set."""
+    return EngineError(
+        f"{who} has no model yet.",
+        "No model file is set.",
+        "Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup.",
+        cause="no_model",
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whisper_desktop.app.engine_words import no_model
 from whisper_desktop.engines import engine_for
 from whisper_desktop.engines.plan import Wishes
 from whisper_desktop.engines.pool import (
@@ -19,7 +20,7 @@ from whisper_desktop.engines.pool import (
     pool_plan,
     roles_named,
 )
-from whisper_desktop.errors import EngineError, SettingsError
+from whisper_desktop.errors import SettingsError
 from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, ResourceInfo
 
@@ -49,12 +50,7 @@ class PoolHost:
         """
         roles = _roles(llm)
         if model is None:
-            raise EngineError(
-                "The pool has no model yet.",
-                "No model file is set.",
-                "Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup.",
-                cause="no_model",
-            )
+            raise no_model("The pool")
 
         def work() -> PoolPlan:
             header = header_if_readable(model)
