@@ -295,7 +295,7 @@ async def test_the_app_ends_within_three_seconds_whatever_its_engines_do(
             await texts[True].wait()
             if behave == "ignore-term":
                 await texts[False].wait()
-        assert await until(lambda: len(pids()) == 2, 10)
+        assert await until(lambda: len(list(run_dir().glob("engine-*"))) == 2, 10)
         pids_before, began = pids(), time.monotonic()
         await app.stop()
         assert time.monotonic() - began < 3

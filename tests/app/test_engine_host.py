@@ -21,7 +21,7 @@ from whisper_desktop.errors import EngineError, LLMConnectionError
 from whisper_desktop.events import EngineChanged, Notice
 from whisper_desktop.machine import detect_resources
 from whisper_desktop.settings import LLMSettings, remember
-from whisper_desktop.settings.paths import CHOICES_FILE, config_dir
+from whisper_desktop.settings.paths import CHOICES_FILE, config_dir, run_dir
 from whisper_desktop.values import (
     AnswerFinished,
     Deadlines,
@@ -166,6 +166,15 @@ async def test_memory_is_given_back_on_demand_but_never_under_an_answer(app: App
     assert not await app.free_memory()
     assert await ask(app)
     assert status_of(app).state is EngineState.READY
+
+
+async def test_an_app_that_closes_starts_no_engine_for_those_who_still_ask(app: App) -> None:
+    await ask(app)
+    await app.host.close()
+    for guide in (False, True):  # one that ran, and one that was never made
+        with pytest.raises(LLMConnectionError, match="The app is closing"):
+            await ask(app, guide=guide)
+    assert list(run_dir().glob("engine-*")) == []
 
 
 async def test_the_memory_of_both_engines_is_given_back(app: App) -> None:

@@ -127,6 +127,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - other processes send us no events
                 await asyncio.sleep(0.01)
+            return True
     return condition()
 
 

@@ -88,6 +88,32 @@ async def test_stopping_a_start_tells_who_waits_and_leaves_nothing(
     assert list(run_dir().glob("engine-*")) == []
 
 
+async def test_an_engine_that_was_closed_is_started_by_nobody_any_more(
+    scripted: Scripted, start: MakeEngine
+) -> None:
+    engine = start(scripted())
+    await engine.ensure_ready()
+    refused: list[str] = []
+
+    async def ask_again_and_again() -> None:
+        while not refused:
+            try:
+                await engine.ensure_ready()
+            except EngineError as error:
+                refused.append(error.cause)
+            await asyncio.sleep(0)
+
+    asking = asyncio.create_task(ask_again_and_again())
+    await engine.close()
+    await asking
+    assert refused == ["closing"]
+    with pytest.raises(EngineError, match="is closing"):
+        await engine.revive()
+    await engine.close()
+    assert engine.status().state is EngineState.STOPPED
+    assert list(run_dir().glob("engine-*")) == []
+
+
 async def test_a_start_on_its_way_has_a_process(scripted: Scripted, start: MakeEngine) -> None:
     engine = start(scripted("hang"))
     starting = asyncio.create_task(engine.ensure_ready())

@@ -163,7 +163,7 @@ class App:
             await asyncio.gather(self._resources_task, return_exceptions=True)
         if self._host is not None:
             with suppress(EngineError):  # one that cannot be ended is ended by its own watch on us
-                await self._host.stop()
+                await self._host.close()
         if self._http is not None:
             await self._http.aclose()
             self._http = None

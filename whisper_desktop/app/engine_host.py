@@ -1,7 +1,7 @@
 """The engines that this app owns: which model, how it is started, which program, when it sleeps."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from whisper_desktop.app.engine_words import no_model
 from whisper_desktop.discovery.owners import describe_owner
 from whisper_desktop.engines import Engine, EngineSpec, find_binary, guide_spec, make_engine, read_log
+from whisper_desktop.engines.diagnosis import explain
 from whisper_desktop.engines.offer import Planned, planned_for
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.rest import RestPolicy
@@ -53,6 +54,7 @@ class EngineHost:
         self._made_from: object = None
         self._warning = ""
         self._planning = asyncio.Lock()
+        self._closed = False
 
     def guide(self, llm: "LLMSettings") -> Engine:
         """The engine that runs the guide."""
@@ -112,9 +114,14 @@ class EngineHost:
         return await asyncio.to_thread(work)
 
     def _serving(self, kind: Kind, spec: EngineSpec, llm: "LLMSettings") -> Engine:
-        """The engine of this kind, with this specification from its next start on."""
+        """The engine of this kind, with this specification from its next start on.
+
+        Raises `EngineError` where the app closes before there was one.
+        """
         engine = self._engines.get(kind)
         if engine is None:
+            if self._closed:
+                raise explain("closing", spec)
             engine = self._engines[kind] = make_engine(
                 spec,
                 http=self._http,
@@ -163,9 +170,16 @@ class EngineHost:
         awake = [engine for engine in engines if engine.status().state not in _WITHOUT_MEMORY]
         return any(await asyncio.gather(*(engine.rest(reason) for engine in awake)))
 
+    async def close(self) -> None:
+        """End every engine; none starts any more, whoever asks."""
+        self._closed = True
+        await self._end(engine.close() for engine in self._engines.values())
+
     async def stop(self) -> None:
-        """End every engine."""
-        ends = [engine.stop() for engine in self._engines.values()]
+        """End every engine; the next question starts what it needs."""
+        await self._end(engine.stop() for engine in self._engines.values())
+
+    async def _end(self, ends: Iterable[Coroutine[object, object, None]]) -> None:
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, BaseException):
                 raise error  # after all the others have ended

@@ -13,6 +13,7 @@ Cause words:
   cpu_unsupported, bad_flag, cannot_spawn
 - ports and other computers: port_taken, port_forbidden, foreign_server, computer_lost
 - its end: killed, crashed, aborted, ended, stuck, start_timeout, cannot_answer, stopped, cannot_stop
+- the app itself: closing
 """
 
 from collections.abc import Sequence
@@ -240,6 +241,7 @@ WORDS = {
     "ended": ("{program} ended by itself.", "", "Its log has the details."),
     "stuck": ("{program} stopped making progress.", "", _AGAIN),
     "stopped": ("{program} was stopped.", "", "Send the message again to start it."),
+    "closing": ("{program} was stopped.", "The app is closing.", "Open it and send the message again."),
     "cannot_stop": (
         "{program} does not end.",
         "It was asked twice and then killed, and the system still lists it.",

@@ -28,9 +28,10 @@ class GaveUp:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It is to be ended."""
+    """It is to be ended; `for_good`: nobody may start it again."""
 
     answer: "asyncio.Future[None]"
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Owner:
         self._ready_at = 0.0
         self._ending = Ending("stopped", "Stopped.")
         self._unending: set[Launch] = set()
+        self._closed = False
 
         self._failures = Failures(deadlines, chance)
         self._restart: asyncio.TimerHandle | None = None
@@ -122,7 +123,8 @@ class Owner:
                 self._ensure(message)
             case messages.GaveUp():
                 self._begin_to_desert()
-            case messages.Stop(stopper):
+            case messages.Stop(stopper, for_good):
+                self._closed = self._closed or for_good
                 self._stop(stopper)
             case messages.Rest(rester, reason):
                 self._rest(rester, reason)
@@ -166,6 +168,9 @@ class Owner:
     # --- questions ----------------------------------------------------------------------------------------
 
     def _ensure(self, asker: messages.Ensure) -> None:
+        if self._closed:
+            answer(asker.answer, None, explain("closing", self.spec))
+            return
         self._keep_start()
         if asker.ordered:
             self._failures.forget()

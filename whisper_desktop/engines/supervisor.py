@@ -16,7 +16,8 @@ What a question (`ensure_ready`, `lease`) does, by state:
     stopping     waits for the end, then starts
 
 An engine that ends or hangs by itself is diagnosed, and started again by itself as `restarts` says. `stop`
-ends a start as well: those who wait for it get an `EngineError` with cause "stopped".
+ends a start as well: those who wait for it get an `EngineError` with cause "stopped". After `close` nothing
+starts it any more.
 """
 
 import asyncio
@@ -76,6 +77,12 @@ class Engine:
         """End the engine; returns when its process is gone. Raises `EngineError` if it cannot be ended."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner.send(messages.Stop(answer))
+        await answer
+
+    async def close(self) -> None:
+        """`stop` for good: whoever asks from now on gets an `EngineError` with cause "closing"."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._owner.send(messages.Stop(answer, for_good=True))
         await answer
 
     async def rest(self, reason: str) -> bool:
