@@ -189,6 +189,12 @@ terminate called after throwing an instance of 'std::system_error'
         "crashed",
         "SIGSEGV. Its log says: slot: what a mess.",
     ),
+    "a crash before its first word": (
+        -11,
+        "whisper: starting builtin on port 4711: python -m engine",
+        "crashed",
+        "SIGSEGV. It left no message.",
+    ),
     "an exit nobody explains": (3, "", "ended", "exit code 3"),
 }
 

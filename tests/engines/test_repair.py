@@ -155,6 +155,7 @@ def test_for_graphics_memory_fewer_layers_are_offered_and_the_processor_last() -
         ("cache_type", replace(SPEC, cache_type="q8_0"), "", ["cache_type=f16"]),
         ("cache_type", replace(SPEC, extra_args=("-ctv", "q4_0")), "", ["-ctv=off"]),
         ("computer_lost", replace(SPEC, rpc=("192.168.1.20:50052",)), "", ["rpc=off"]),
+        ("start_timeout", replace(SPEC, rpc=("192.168.1.20:50052",)), "", ["rpc=off"]),
         ("killed", SPEC, "", []),
         ("model_unreadable", SPEC, "", []),
     ],

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from whisper_desktop.engines.diagnosis_rules import RULES, Rule
 from whisper_desktop.engines.evidence import Evidence, forbids_port
 from whisper_desktop.engines.exit_codes import End, Way, end_of
-from whisper_desktop.engines.log_lines import Line, served, telling
+from whisper_desktop.engines.log_lines import NOTE, Line, served, telling
 from whisper_desktop.engines.repair import repairs_for
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
@@ -311,6 +311,7 @@ def _gigabytes(size: float) -> str:
 
 
 def _last_words(lines: Sequence[Line]) -> str:
-    """The first error line, which is the most precise one, else the last line."""
-    told = [line.text for line in lines if line.level == "E"][:1] or [line.text for line in lines][-1:]
+    """The first error line, which is the most precise one, else the last line that is not a note of ours."""
+    its_own = [line for line in lines if not line.text.startswith(NOTE)]
+    told = [line.text for line in its_own if line.level == "E"][:1] or [line.text for line in its_own][-1:]
     return f"Its log says: {_quoted(told[0])}." if told else "It left no message."

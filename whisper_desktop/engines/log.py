@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from whisper_desktop.engines.log_lines import NOTE
+
 RING_BYTES = 64 * 1024
 FILE_BYTES = 1_000_000
 OLD_FILES = 2
@@ -93,7 +95,7 @@ class EngineLog:
 
     def note(self, text: str) -> None:
         """Add a line of ours."""
-        self._take(f"whisper: {text}")
+        self._take(f"{NOTE}{text}")
 
     def tail(self, lines: int) -> list[str]:
         """The newest lines, oldest first."""
@@ -168,7 +170,7 @@ class EngineLog:
             with contextlib.suppress(OSError):  # a full disk refuses even the last of it
                 self._file.close()
             self._file = None
-            self._keep([f"whisper: this log is kept in memory only, its file cannot be written: {error}"])
+            self._keep([f"{NOTE}this log is kept in memory only, its file cannot be written: {error}"])
 
 
 def _without_keys(line: str) -> str:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 _PREFIX = re.compile(r"^\d{1,6}\.\d\d\.\d{3}\.\d{3} ([A-Z]) ?")
 """Minutes, seconds, milliseconds, microseconds, level (common/log.cpp). Builds before 2026 print none."""
 
+NOTE = "whisper: "
+"""How a line of ours begins: the app's notes, and what the program that starts the engine says."""
+
 LINE_MOST = 1024
 """Characters of a line that are looked at: more than any that tells something has."""
 

@@ -110,8 +110,11 @@ async def prove(
         progress.see(lines, await _memory_of(pid) if pause == slow else None)
         pause = quick if lines else min(pause * 1.5, slow)
         if progress.left <= 0:
-            raise explain("start_timeout", spec)
+            raise explain("start_timeout", spec, detail=_OTHERS_MAY_BE_BUSY if spec.rpc else "")
     await one_token(http, spec, address, max(progress.left, deadlines.engine_stall))
+
+
+_OTHERS_MAY_BE_BUSY = "A computer that it shares the model with serves one engine at a time and may be busy."
 
 
 async def _memory_of(pid: int) -> int | None:

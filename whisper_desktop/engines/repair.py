@@ -69,7 +69,7 @@ def repairs_for(
             return _given(_full_cache(spec))
         case "port_taken" | "port_forbidden" | "foreign_server":
             return _given(_other_port(spec))
-        case "computer_lost":
+        case "computer_lost" | "start_timeout":
             return _given(_alone(spec))
         case _:
             return ()
