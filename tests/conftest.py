@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,10 @@ from tests.ports import closed_port
 hypothesis.settings.load_profile("ci")
 
 pytest_plugins = ["tests.servers.fixtures", "tests.reference_engine"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell makes what it runs in the background ignore Ctrl-C, and the programs under test inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOREIGN = ("WHISPER_", "LLM_", "OLLAMA_", "LM_API_", "OPENROUTER_", "OPENAI_", "ANTHROPIC_")
 _KEPT = ("WHISPER_TEST_", "WHISPER_DEV_")
