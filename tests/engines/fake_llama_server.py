@@ -20,6 +20,7 @@ Once it runs
   stop-writing=N  stops in the middle of an answer after N tokens, computing nothing
   keep-slot       does not hear that a reader has gone: the slot stays busy
   on-card         says that its model lies on a graphics card
+  late-log=SECONDS  answers that much earlier than it logs its load and that it listens
   ignore-term     ignores SIGTERM
   forge           logs, with every answer, what it would log on leaving, as if a model had written it
 
@@ -233,10 +234,16 @@ def load(loaded: threading.Event) -> None:
             say(f"\ncmd_child_to_router:state:{json.dumps({'state': 'loading', 'payload': state})}")
         time.sleep(seconds / 10)
     where = "CUDA0" if "on-card" in BEHAVIOUR else "  CPU"
-    say(f"0.00.000.000 I load_tensors:        {where} model buffer size =     1.00 MiB")
+    buffers = f"0.00.000.000 I load_tensors:        {where} model buffer size =     1.00 MiB"
+    late = float(BEHAVIOUR.get("late-log") or 0)
+    if not late:
+        say(buffers)
     loaded.set()
     if IS_CHILD:
         say(f"\ncmd_child_to_router:state:{json.dumps({'state': 'ready', 'payload': {'id': 'fake'}})}")
+    if late:
+        time.sleep(late)
+        say(buffers)
 
 
 def pour() -> None:

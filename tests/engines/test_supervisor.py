@@ -114,6 +114,25 @@ async def test_an_engine_that_was_closed_is_started_by_nobody_any_more(
     assert list(run_dir().glob("engine-*")) == []
 
 
+async def test_what_a_start_came_to_is_known_although_the_engine_logs_later_than_it_answers(
+    scripted: Scripted, start: MakeEngine
+) -> None:
+    engine = start(scripted("on-card", "late-log=0.1"))
+    await engine.ensure_ready()
+    assert engine.outcome is not None
+    assert [each.device for each in engine.outcome.buffers] == ["CUDA0"]
+
+
+async def test_an_engine_that_logs_nothing_of_its_load_is_ready_all_the_same(
+    scripted: Scripted, start: MakeEngine
+) -> None:
+    engine = start(scripted("on-card", "late-log=30"))
+    async with asyncio.timeout(10):
+        await engine.ensure_ready()
+    assert engine.outcome is not None
+    assert engine.outcome.buffers == ()
+
+
 async def test_a_start_on_its_way_has_a_process(scripted: Scripted, start: MakeEngine) -> None:
     engine = start(scripted("hang"))
     starting = asyncio.create_task(engine.ensure_ready())

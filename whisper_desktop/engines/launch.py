@@ -24,6 +24,7 @@ from whisper_desktop.engines.command import (
 from whisper_desktop.engines.diagnosis import diagnose, explain
 from whisper_desktop.engines.evidence import Before, forbids_port, gather, port_error
 from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.engines.log_lines import served
 from whisper_desktop.engines.memory import resident
 from whisper_desktop.engines.outcome import Outcome, read_outcome, warning_of
 from whisper_desktop.engines.process import EngineProcess, memory_of, spawn
@@ -135,7 +136,7 @@ class Launch:
                     raise
                 self._log.note(f"port {port} was taken meanwhile; trying another one")
         self._proved = True
-        self.outcome = await asyncio.to_thread(read_outcome, self._log.since(self._mark))
+        self.outcome = await self._read_outcome()
         self.warning = warning_of(self.spec, self.outcome)
         if self.warning:
             self._log.note(self.warning)
@@ -161,6 +162,16 @@ class Launch:
             return None
         now = resident(pid)
         return self._memory if now is None else now
+
+    async def _read_outcome(self) -> Outcome:
+        """What its log says of the load. A thread of the engine writes that, and may still be at it when
+        the first question is answered: what comes after the load shows that it is through.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._deadlines.drain
+        while not served(lines := self._log.since(self._mark)) and clock() < until:
+            await self._log.wait_for_more(until - clock())
+        return await asyncio.to_thread(read_outcome, lines)
 
     def _look_at_memory(self) -> None:
         pid = self.pid
