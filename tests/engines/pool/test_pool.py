@@ -36,7 +36,7 @@ from whisper_desktop.values import (
 
 Scripted = Callable[..., EngineSpec]
 TEXTS = 3  # pieces of an answer after which something is done to it
-LONG = 2500  # tokens: still being written when the first pieces have arrived here
+LONG = 8000  # tokens: still being written when the first pieces have arrived here, on a busy machine too
 
 
 def pid_of(pool: Pool, role: str) -> int:
