@@ -267,12 +267,15 @@ async def test_impossible_numbers_are_refused_before_anything_runs(
 
 # Forgetting the process is the point here, and Python says so when it collects what is left of it.
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-def test_a_loop_that_ends_takes_its_engine_with_it(builtin: EngineSpec) -> None:
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_loop_that_ends_takes_its_engine_with_it(
+    builtin: EngineSpec, scripted: Scripted, quiet: bool
+) -> None:
     from whisper_desktop.engines.supervisor import make_engine
 
     async def forgetful() -> int | None:
         http = Http()
-        engine = make_engine(builtin, http=http)
+        engine = make_engine(builtin if quiet else scripted("pour=9"), http=http)
         await engine.ensure_ready()
         await http.aclose()
         return engine.status().pid

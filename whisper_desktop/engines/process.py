@@ -31,6 +31,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self.exited: asyncio.Future[int] = loop.create_future()
         self._log = log
         self._output_ended = asyncio.Event()
+        self._let_go = False
         self._transport: asyncio.SubprocessTransport | None = None
         self._job: object = None
         self._descendants: list[psutil.Process] = []
@@ -52,11 +53,13 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self._transport = cast(asyncio.SubprocessTransport, transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._log.feed(data)
+        if not self._let_go:
+            self._log.feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == 1:
-            self._log.end()
+            if not self._let_go:
+                self._log.end()
             self._output_ended.set()
 
     def process_exited(self) -> None:
@@ -153,7 +156,11 @@ class EngineProcess(asyncio.SubprocessProtocol):
             pipe.write(words)
 
     def kill(self) -> None:
-        """End it and everything it started, at once, without waiting: for when nobody can wait any more."""
+        """End it and everything it started, at once, without waiting: for when nobody can wait any more.
+
+        What it said last is not logged: that would open a file that nobody closes.
+        """
+        self._let_go = True
         if self._transport is not None and not self._transport.is_closing():
             self._signal_group(_KILL)
             self._transport.close()
