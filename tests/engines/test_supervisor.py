@@ -96,12 +96,13 @@ async def test_an_engine_that_was_closed_is_started_by_nobody_any_more(
     refused: list[str] = []
 
     async def ask_again_and_again() -> None:
-        while not refused:
-            try:
-                await engine.ensure_ready()
-            except EngineError as error:
-                refused.append(error.cause)
-            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while not refused:
+                try:
+                    await engine.ensure_ready()
+                except EngineError as error:
+                    refused.append(error.cause)
+                await asyncio.sleep(0.001)
 
     asking = asyncio.create_task(ask_again_and_again())
     await engine.close()
