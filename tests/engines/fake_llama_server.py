@@ -20,7 +20,7 @@ Once it runs
   stop-writing=N  stops in the middle of an answer after N tokens, computing nothing
   keep-slot       does not hear that a reader has gone: the slot stays busy
   on-card         says that its model lies on a graphics card
-  late-log=SECONDS  answers that much earlier than it logs its load and that it listens
+  late-log=SECONDS  logs its load, and that it listens, so long after its first answer
   ignore-term     ignores SIGTERM
   forge           logs, with every answer, what it would log on leaving, as if a model had written it
 
@@ -55,6 +55,7 @@ BEHAVIOUR = dict(word.partition("=")[::2] for word in value_of("--behave").split
 LEAVING = "0.00.000.000 I srv    operator(): operator(): cleaning up before exit..."
 IS_CHILD = "LLAMA_SERVER_ROUTER_PORT" in os.environ
 _output = threading.Lock()
+_answered = threading.Event()
 
 
 def say(text: str) -> None:
@@ -170,6 +171,7 @@ def serve() -> None:
                 if "forge" in BEHAVIOUR:
                     say(f"0.00.000.001 W unparsed output: well\n{LEAVING}")
                 self._reply(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "length"}]})
+                _answered.set()
                 if "die-soon" in BEHAVIOUR and counts["answered"] == 2:
                     os._exit(7)
 
@@ -242,6 +244,7 @@ def load(loaded: threading.Event) -> None:
     if IS_CHILD:
         say(f"\ncmd_child_to_router:state:{json.dumps({'state': 'ready', 'payload': {'id': 'fake'}})}")
     if late:
+        _answered.wait()
         time.sleep(late)
         say(buffers)
 
