@@ -192,7 +192,7 @@ async def test_what_an_engine_started_in_a_group_of_its_own_ends_with_it(
 
 async def test_a_stuck_engine_takes_with_it_what_it_started(scripted: Scripted, start: MakeEngine) -> None:
     """S19: one that hangs is killed at once, and starts anew."""
-    impatient = replace(QUICK, engine_hang=0.5, engine_slot_free=0.5)
+    impatient = replace(QUICK, engine_watch=0.25, engine_hang=1.0, engine_slot_free=1.0)
     engine = start(scripted("daemon", "stop-writing=3"), deadlines=impatient)
     holders: list[int] = []
     error = await cut_off(engine, lambda _pid: holders.append(grandchild_of(engine)))
