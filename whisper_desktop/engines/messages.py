@@ -31,7 +31,7 @@ class Stop:
     """It is to be ended; `for_good`: nobody may start it again."""
 
     answer: "asyncio.Future[None]"
-    for_good: bool = False
+    for_good: bool
 
 
 @dataclass(frozen=True, slots=True)

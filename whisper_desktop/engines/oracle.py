@@ -5,24 +5,19 @@ prints the result; the built-in engine logs it on the way to a load, which is th
 child that is bound to us, for less than a second.
 """
 
-import asyncio
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisper_desktop.engines.command import child_command, child_folder, scrubbed
-from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.log_lines import LINE_MOST
-from whisper_desktop.engines.process import spawn
+from whisper_desktop.engines.output import output_of
 from whisper_desktop.engines.spec import CacheType, EngineSpec
 from whisper_desktop.values import Deadlines
 
 _MIB = 2**20
-_OUTPUT_LIMIT = 1_000_000
 _FIT_PARAMS = "llama-fit-params.exe" if sys.platform == "win32" else "llama-fit-params"
 _ANSWER = re.compile(r"^(\S{1,80}) (\d{1,9}) (\d{1,9}) (\d{1,9}) {0,8}$")
 _TABLE = "memory breakdown [MiB]"
@@ -106,24 +101,15 @@ def _beside(binary: Path) -> Path | None:
         return None
 
 
-async def _said(program: Path | None, model: Path, flags: Sequence[str], deadlines: Deadlines) -> list[str]:
+async def _said(
+    program: Path | None, model: Path, flags: Sequence[str], deadlines: Deadlines
+) -> Sequence[str]:
     """What a program, or the built-in engine, prints until it ends; nothing when it does not in time."""
-    log = EngineLog(None, ring_bytes=_OUTPUT_LIMIT)
-    spec = EngineSpec(model, model.stem, n_ctx=0, binary=program)
-    command = child_command(spec, list(flags), owner_pid=os.getpid(), nonce=secrets.token_hex(8))
     try:
-        process = await spawn(command, env=scrubbed(os.environ), folder=child_folder(), log=log)
+        output = await output_of(EngineSpec(model, model.stem, n_ctx=0, binary=program), flags, deadlines)
     except OSError:
-        return []
-    try:
-        await asyncio.wait({process.exited}, timeout=deadlines.engine_ask)
-        if process.alive:
-            return []
-        await process.finish(deadlines)
-        return log.since(0)
-    finally:
-        if process.alive:
-            await process.end_now(deadlines)
+        return ()
+    return output.lines
 
 
 def read_answer(lines: Iterable[str]) -> tuple[DeviceNeed, ...]:

@@ -31,7 +31,6 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self.exited: asyncio.Future[int] = loop.create_future()
         self._log = log
         self._output_ended = asyncio.Event()
-        self._let_go = False
         self._transport: asyncio.SubprocessTransport | None = None
         self._job: object = None
         self._descendants: list[psutil.Process] = []
@@ -53,13 +52,11 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self._transport = cast(asyncio.SubprocessTransport, transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if not self._let_go:
-            self._log.feed(data)
+        self._log.feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == 1:
-            if not self._let_go:
-                self._log.end()
+            self._log.end()
             self._output_ended.set()
 
     def process_exited(self) -> None:
@@ -156,11 +153,8 @@ class EngineProcess(asyncio.SubprocessProtocol):
             pipe.write(words)
 
     def kill(self) -> None:
-        """End it and everything it started, at once, without waiting: for when nobody can wait any more.
-
-        What it said last is not logged: that would open a file that nobody closes.
-        """
-        self._let_go = True
+        """End it and everything it started, at once, without waiting: for when nobody can wait any more."""
+        self._log = EngineLog(None)  # its last words would open a file that nobody closes
         if self._transport is not None and not self._transport.is_closing():
             self._signal_group(_KILL)
             self._transport.close()

@@ -75,15 +75,11 @@ class Engine:
 
     async def stop(self) -> None:
         """End the engine; returns when its process is gone. Raises `EngineError` if it cannot be ended."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owner.send(messages.Stop(answer))
-        await answer
+        await self._end(for_good=False)
 
     async def close(self) -> None:
         """`stop` for good: whoever asks from now on gets an `EngineError` with cause "closing"."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owner.send(messages.Stop(answer, for_good=True))
-        await answer
+        await self._end(for_good=True)
 
     async def rest(self, reason: str) -> bool:
         """Free its memory now if nobody uses it; the next question starts it. False when it is in use, or
@@ -110,6 +106,11 @@ class Engine:
     def rest_policy(self, policy: RestPolicy) -> None:
         if policy != self._owner.rest_policy:
             self._owner.use_policy(policy)
+
+    async def _end(self, *, for_good: bool) -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._owner.send(messages.Stop(answer, for_good))
+        await answer
 
     async def _ask(self, *, lease: Lease | None = None, ordered: bool = False) -> EngineAddress:
         answer: asyncio.Future[EngineAddress] = asyncio.get_running_loop().create_future()

@@ -1,22 +1,14 @@
 """What a llama-server program can do, as it says itself. It is a stranger: everything about it is bounded."""
 
 import asyncio
-import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.engines.builds.answers import Binary, Mark, mark_of, recall, remember
-from whisper_desktop.engines.command import child_command, child_folder, scrubbed
-from whisper_desktop.engines.log import EngineLog
-from whisper_desktop.engines.process import spawn
+from whisper_desktop.engines.output import output_of
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.values import Deadlines
-
-_OUTPUT_LIMIT = 1_000_000
-_MOST_LINES = 20_000
-"""llama-server's help has about 1 500 lines."""
 
 _QUOTED_LIMIT = 200
 _MIB = 2**20
@@ -123,39 +115,16 @@ def parse_devices(text: str) -> tuple[Device, ...]:
 
 
 async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
-    """What the program prints, on either output. It and everything it started are ended at the deadline, and
-    it ends with us.
-    """
-    log = EngineLog(None, ring_bytes=_OUTPUT_LIMIT)
-    spec = EngineSpec(binary, binary.name, n_ctx=0, binary=binary)
-    command = child_command(spec, [flag], owner_pid=os.getpid(), nonce=secrets.token_hex(8))
+    """What the program prints, on either output."""
     try:
-        process = await spawn(command, env=scrubbed(os.environ), folder=child_folder(), log=log)
+        output = await output_of(EngineSpec(binary, binary.name, n_ctx=0, binary=binary), [flag], deadlines)
     except OSError as error:
         raise NotUsable(f"The system says: {error.strerror}.") from None
-    flood = asyncio.create_task(_more_than(_MOST_LINES, log, deadlines.engine_ask))
-    try:
-        ends: set[asyncio.Future[int] | asyncio.Future[None]] = {process.exited, flood}
-        await asyncio.wait(ends, timeout=deadlines.engine_ask, return_when=asyncio.FIRST_COMPLETED)
-        if process.alive:
-            raise NotUsable(
-                f"It prints without an end when asked for {flag}."
-                if log.count > _MOST_LINES
-                else f"It did not answer to {flag} within {deadlines.engine_ask:g} s."
-            )
-        code = await process.finish(deadlines)
-    finally:
-        flood.cancel()
-        if process.alive:
-            await process.end_now(deadlines)
-        process.kill()
-    said = "\n".join(log.since(0))
-    if code in _CANNOT_RUN_CODES and (cannot_run := _CANNOT_RUN.fullmatch(said)):
+    if output.endless:
+        raise NotUsable(f"It prints without an end when asked for {flag}.")
+    if output.code is None:
+        raise NotUsable(f"It did not answer to {flag} within {deadlines.engine_ask:g} s.")
+    said = "\n".join(output.lines)
+    if output.code in _CANNOT_RUN_CODES and (cannot_run := _CANNOT_RUN.fullmatch(said)):
         raise NotUsable(f"The system says: {cannot_run[1]}.")
     return said
-
-
-async def _more_than(lines: int, log: EngineLog, patience: float) -> None:
-    """Return when the log has grown beyond `lines`."""
-    while log.count <= lines:
-        await log.wait_for_more(patience)
