@@ -7,6 +7,7 @@ Sizes are bytes, durations are seconds, unless a name says otherwise.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from pathlib import Path
 from types import MappingProxyType
 
 GIB = 2**30
@@ -196,12 +197,24 @@ class Price:
     request: float = 0.0
 
 
+class ModelType(StrEnum):
+    """What a model is for. A model that sees images and one that writes code can chat as well."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    CODE = "code"
+    VISION = "vision"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model as a server lists it. `context_length` is the real one (the loaded instance's) where known.
+    """One model as a server, or the registry, lists it. `context_length` is the loaded instance's where known.
 
     `remote` is True for a model that does not run on the machine that lists it (an Ollama cloud model, an
     LM Link device). `capabilities` use "completion", "vision", "tools", "embedding", "reasoning".
+    `type`, `path` and `memory_requirement_gb` are the registry's: what it is for, its file on this computer
+    (None: it is not here), and what it needs on the processor with 4,096 tokens of context, in GiB.
     """
 
     id: str
@@ -214,6 +227,9 @@ class ModelInfo:
     quantization: str | None = None
     parameter_size: str | None = None
     price: "Price | None" = None
+    type: ModelType | None = None
+    path: Path | None = None
+    memory_requirement_gb: float | None = None
 
     @property
     def can_chat(self) -> bool:

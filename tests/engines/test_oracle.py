@@ -12,8 +12,8 @@ from tests.engines.conftest import until
 from tests.models.sparse_gguf import MIXTURE, ONE_BILLION, SMALL, WINDOWED, Shape, write_sparse
 from whisper_desktop.engines.oracle import DeviceNeed, Needs, needs, read_answer, read_table
 from whisper_desktop.engines.plan import Wishes, plan
-from whisper_desktop.engines.spec import CacheType
 from whisper_desktop.models.gguf import read_header
+from whisper_desktop.models.memory import CacheType
 from whisper_desktop.values import GIB, Deadlines, ResourceInfo
 
 MIB = 2**20

@@ -27,9 +27,10 @@ from whisper_desktop.engines import child_mode
 from whisper_desktop.engines.builds.describe import ask
 from whisper_desktop.engines.command import engine_flags
 from whisper_desktop.engines.readiness import authorization
-from whisper_desktop.engines.spec import CacheType, EngineAddress, EngineSpec, LoadMode
+from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.engines.supervisor import Engine
 from whisper_desktop.errors import BackendError, EngineError
+from whisper_desktop.models.memory import CacheType, LoadMode
 from whisper_desktop.settings.paths import run_dir
 from whisper_desktop.values import Deadlines, EngineState, Reach
 from whisper_desktop.wire.http import Http

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.models.sparse_gguf import SMALL, tensors, write_sparse
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.models import KvGroup
+from whisper_desktop.models.shape import KvGroup, shape_of
 from whisper_desktop.models.gguf import _TYPES, GgufHeader, Tensor, read_header
 
 
@@ -46,7 +46,7 @@ def test_a_header_written_by_the_reference_library_is_read(model: Path) -> None:
     assert header.architecture == "llama"
     assert header.metadata["general.name"] == "Tiny"
     assert header.train_ctx == 4096
-    assert header.kv_groups == (KvGroup(layers=1, kv_heads=2, k_dim=16, v_dim=16, window=None),) * 4
+    assert shape_of(header).kv_groups == (KvGroup(layers=1, kv_heads=2, k_dim=16, v_dim=16, window=None),) * 4
     assert header.file_bytes == model.stat().st_size
 
 
@@ -270,8 +270,8 @@ NEAR = KvGroup(1, 2, 64, 64, 1024)
 def test_the_cache_of_each_layer_follows_the_architecture(
     header: GgufHeader, cache: tuple[KvGroup | None, ...]
 ) -> None:
-    assert header.layer_cache == cache
-    assert header.kv_groups == tuple(group for group in cache if group is not None)
+    assert tuple(layer.cache for layer in shape_of(header).layers) == cache
+    assert shape_of(header).kv_groups == tuple(group for group in cache if group is not None)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_the_cache_of_each_layer_follows_the_architecture(
     ids=["none", "gated delta", "short convolution", "rwkv"],
 )
 def test_recurrent_layers_keep_a_state_of_a_fixed_size(header: GgufHeader, state: int) -> None:
-    assert header.layer_state_bytes == state
+    assert max(layer.state_bytes for layer in shape_of(header).layers) == state
 
 
 # --- headers that are made to cost --------------------------------------------------------------------------

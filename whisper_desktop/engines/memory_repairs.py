@@ -6,7 +6,9 @@ from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.outcome import read_outcome
 from whisper_desktop.engines.own_options import no_flash_attention, overriding
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.models.fit import kv_cache_bytes
+from whisper_desktop.models.gguf import GgufHeader
+from whisper_desktop.models.memory import kv_cache_bytes
+from whisper_desktop.models.shape import KvGroup, shape_of
 from whisper_desktop.values import GB, Repair
 
 _LEAST_CONTEXT = 2048
@@ -64,11 +66,17 @@ class Need:
         header, plan, now = self.evidence.header, self.spec.expected, self.context
         if context is None:
             return None
-        if header is not None and header.kv_groups:
+        groups = _kv_groups(header)
+        if groups:
             each = _BYTES[self.spec.cache_type]
-            return kv_cache_bytes(header.kv_groups, context * self.spec.parallel, bytes_per_element=each)
+            return kv_cache_bytes(groups, context * self.spec.parallel, bytes_per_element=each)
         planned = plan.cache_bytes if plan else None
         return planned * context // now if planned is not None and now else None
+
+
+def _kv_groups(header: GgufHeader | None) -> tuple[KvGroup, ...]:
+    shape = shape_of(header) if header is not None else None
+    return shape.kv_groups if shape is not None else ()
 
 
 def smaller_context(need: Need) -> Offer | None:
@@ -92,7 +100,7 @@ def smaller_context(need: Need) -> Offer | None:
 def quantized_cache(need: Need) -> Offer | None:
     """q8_0, where the model's attention heads can be divided into its blocks (llama-context.cpp)."""
     spec, header = need.spec, need.evidence.header
-    groups = header.kv_groups if header is not None else ()
+    groups = _kv_groups(header)
     divides = groups and all(group.k_dim % _BLOCK == group.v_dim % _BLOCK == 0 for group in groups)
     refused = overriding(spec.extra_args, "cache_type") or no_flash_attention(spec.extra_args)
     if spec.cache_type != "f16" or not divides or refused:

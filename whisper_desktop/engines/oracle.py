@@ -14,7 +14,8 @@ from pathlib import Path
 
 from whisper_desktop.engines.log_lines import LINE_MOST
 from whisper_desktop.engines.output import output_of
-from whisper_desktop.engines.spec import CacheType, EngineSpec
+from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.models.memory import CacheType
 from whisper_desktop.values import Deadlines
 
 _MIB = 2**20

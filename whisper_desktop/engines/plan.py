@@ -1,14 +1,15 @@
 """From a model's header and the memory that is free to the numbers it is started with, and why. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from whisper_desktop.engines.room import GPU_MARGIN, Room, room_of
-from whisper_desktop.engines.sizes import Need, Sizes, Start
-from whisper_desktop.engines.spec import CacheType, Expected, LoadMode, default_threads
+from whisper_desktop.engines.spec import Expected, default_threads
 from whisper_desktop.models.fit import CONTEXTS
 from whisper_desktop.models.gguf import GgufHeader
+from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Part, Placement
+from whisper_desktop.models.shape import ModelShape, shape_of
 from whisper_desktop.values import GB, ResourceInfo
 
 _LONGEST_SHARED = 8192  # tokens: with layers on both sides, memory goes to layers before a longer context
@@ -76,19 +77,20 @@ def plan(
         builtin=builtin,
         remote=remote,
     )
-    if header is None or not header.layers:
+    shape = shape_of(header) if header is not None else None
+    if shape is None:
         return _without_knowledge(header, resources, wishes)
-    sizes = Sizes(header, resources, builtin=builtin)
+    sizes = ModelMemory(shape, resources, builtin=builtin)
     if room.cards > 1:
         # A layer is not divided: of each card but the last, a rest remains.
         room = replace(room, gpu=max(0, room.gpu - (room.cards - 1) * sizes.largest_layer))
-    start, memory_short = _choose(sizes, header, wishes, room)
+    start, memory_short = _choose(sizes, shape, wishes, room)
     need = _need(sizes, start, room)
-    known = bool(header.kv_groups) or bool(header.layer_state_bytes)
+    known = shape.knows_cache
     left_to_engine = not room.cards and wishes.n_gpu_layers == "auto"
     return Plan(
         n_ctx=start.n_ctx if wishes.n_ctx != 0 else 0,
-        n_gpu_layers=start.gpu_layers
+        n_gpu_layers=start.layers_on_gpus
         if wishes.n_gpu_layers == "auto" and room.cards
         else wishes.n_gpu_layers,
         cache_type=start.cache_type,
@@ -97,96 +99,112 @@ def plan(
         repack=start.repack,
         parallel=start.parallel,
         expected=Expected(
-            weights_bytes=need.gpu.weights + need.host.weights,
-            cache_bytes=need.gpu.cache + need.host.cache if known else None,
-            compute_bytes=need.gpu.compute + need.host.compute,
+            weights_bytes=_sum(need, lambda part: part.weights + part.copies),
+            cache_bytes=_sum(need, lambda part: part.cache) if known else None,
+            compute_bytes=_sum(need, lambda part: part.compute),
             total_bytes=need.total if known else None,
             host_bytes=need.host.total if known else None,
-            gpu_layers=None if left_to_engine else start.gpu_layers,
-            layers=sizes.all_layers,
+            gpu_layers=None if left_to_engine else start.layers_on_gpus,
+            layers=sizes.shape.all_layers,
         ),
-        reasons=tuple(_reasons(sizes, header, wishes, room, start, need, resources, memory_short)),
+        reasons=tuple(_reasons(sizes, shape, wishes, room, start, need, resources, memory_short)),
         warning=_warning(start, need, room),
     )
 
 
-def _choose(sizes: Sizes, header: GgufHeader, wishes: Wishes, room: Room) -> tuple[Start, bool]:
+def _choose(sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room) -> tuple[Placement, bool]:
     """The start, and whether it maps the file because memory is short."""
     mode = wishes.load_mode or "none"
     mapped = mode in ("mmap", "mmap+mlock")
-    base = Start(
-        n_ctx=_shortest(header),
-        gpus=max(1, room.cards),
+    base = Placement(
+        n_ctx=_shortest(shape.train_ctx),
         cache_type="f16" if wishes.cache_type == "auto" else wishes.cache_type,
         parallel=wishes.parallel,
         load_mode=mode,
         repack=not mapped if wishes.repack is None else wishes.repack,
     )
-    for start in _candidates(sizes, header, wishes, room, base):
+    for start in _candidates(sizes, shape, wishes, room, base):
         if room.holds(_need(sizes, start, room)):
             return start, False
     # Nothing fits. The smallest start is what remains of the wishes; mapped weights can at least be given up
     # and read again, where memory that was filled with them cannot.
-    start = replace(base, n_ctx=_contexts(header, wishes)[-1])
-    start = replace(start, gpu_layers=_most_layers(sizes, wishes, room, start))
+    start = replace(base, n_ctx=_contexts(shape, wishes)[-1])
+    start = replace(start, gpu_layers=_divided(_most_layers(sizes, wishes, room, start), room))
     if wishes.load_mode is None and _need(sizes, start, room).host.total > room.free:
         return replace(start, load_mode="mmap", repack=bool(wishes.repack)), True
     return start, False
 
 
-def _need(sizes: Sizes, start: Start, room: Room) -> Need:
+def _need(sizes: ModelMemory, start: Placement, room: Room) -> Need:
     """What `start` needs; layers that were set for a card that we do not see count as the processor's."""
-    return sizes.need(start if room.cards else replace(start, gpu_layers=0))
+    return sizes.need(start if room.cards else replace(start, gpu_layers=()))
 
 
-def _candidates(sizes: Sizes, header: GgufHeader, wishes: Wishes, room: Room, base: Start) -> Iterator[Start]:
-    """Starts in the order of preference: all on the graphics card, on both, on the processor alone."""
-    contexts = _contexts(header, wishes)
+def _candidates(
+    sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room, base: Placement
+) -> Iterator[Placement]:
+    """Placements in the order of preference: all on the graphics card, on both, on the processor alone."""
+    contexts = _contexts(shape, wishes)
     if isinstance(wishes.n_gpu_layers, int):
-        given = min(wishes.n_gpu_layers, sizes.all_layers)
-        yield from (replace(base, n_ctx=context, gpu_layers=given) for context in contexts)
+        given = min(wishes.n_gpu_layers, shape.all_layers)
+        yield from (replace(base, n_ctx=context, gpu_layers=_divided(given, room)) for context in contexts)
         return
     if room.cards:
-        yield from (replace(base, n_ctx=context, gpu_layers=sizes.all_layers) for context in contexts)
+        yield from (
+            replace(base, n_ctx=context, gpu_layers=_divided(shape.all_layers, room)) for context in contexts
+        )
         for context in contexts:
             if context <= _LONGEST_SHARED or len(contexts) == 1:
                 start = replace(base, n_ctx=context)
                 if layers := _most_layers(sizes, wishes, room, start):
-                    yield replace(start, gpu_layers=layers)
+                    yield replace(start, gpu_layers=_divided(layers, room))
     yield from (replace(base, n_ctx=context) for context in contexts)
 
 
-def _contexts(header: GgufHeader, wishes: Wishes) -> list[int]:
+def _contexts(shape: ModelShape, wishes: Wishes) -> list[int]:
     """The contexts that come into question, longest first."""
     if wishes.n_ctx != "auto":
-        return [wishes.n_ctx or header.train_ctx or min(CONTEXTS)]
-    if not header.kv_groups and not header.layer_state_bytes:
-        return [_shortest(header)]  # what the cache needs is not known
-    trained = header.train_ctx or min(CONTEXTS)
+        return [wishes.n_ctx or shape.train_ctx or min(CONTEXTS)]
+    if not shape.knows_cache:
+        return [_shortest(shape.train_ctx)]  # what the cache needs is not known
+    trained = shape.train_ctx or min(CONTEXTS)
     return [context for context in CONTEXTS if context <= trained] or [trained]
 
 
-def _shortest(header: GgufHeader | None) -> int:
-    trained = header.train_ctx if header is not None else None
+def _shortest(trained: int | None) -> int:
     return min(min(CONTEXTS), trained or min(CONTEXTS))
 
 
-def _most_layers(sizes: Sizes, wishes: Wishes, room: Room, start: Start) -> int:
+def _most_layers(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement) -> int:
     """How many layers the graphics memory holds in this start; what the person set where they did."""
     if isinstance(wishes.n_gpu_layers, int):
-        return min(wishes.n_gpu_layers, sizes.all_layers)
-    low, high = 0, sizes.all_layers
+        return min(wishes.n_gpu_layers, sizes.shape.all_layers)
+    low, high = 0, sizes.shape.all_layers
     while low < high:
         middle = (low + high + 1) // 2
-        if sizes.need(replace(start, gpu_layers=middle)).gpu.total <= room.gpu:
+        if sizes.need(replace(start, gpu_layers=_divided(middle, room))).gpu_bytes <= room.gpu:
             low = middle
         else:
             high = middle - 1
     return low
 
 
+def _divided(layers: int, room: Room) -> tuple[int, ...]:
+    """So many layers on all cards, as evenly as whole layers allow."""
+    cards = max(1, room.cards)
+    return tuple((layers + card) // cards for card in range(cards))
+
+
+def _sum(need: Need, of: Callable[[Part], int]) -> int:
+    return of(need.host) + sum(of(part) for part in need.gpus)
+
+
 def _without_knowledge(header: GgufHeader | None, resources: ResourceInfo, wishes: Wishes) -> Plan:
-    context = _shortest(header) if wishes.n_ctx == "auto" else wishes.n_ctx
+    context = (
+        _shortest(header.train_ctx if header is not None else None)
+        if wishes.n_ctx == "auto"
+        else wishes.n_ctx
+    )
     mode = wishes.load_mode or "none"
     return Plan(
         n_ctx=context,
@@ -205,16 +223,16 @@ def _without_knowledge(header: GgufHeader | None, resources: ResourceInfo, wishe
 
 
 def _reasons(
-    sizes: Sizes,
-    header: GgufHeader,
+    sizes: ModelMemory,
+    shape: ModelShape,
     wishes: Wishes,
     room: Room,
-    start: Start,
+    start: Placement,
     need: Need,
     resources: ResourceInfo,
     memory_short: bool,
 ) -> Iterator[str]:
-    yield _context_reason(sizes, header, wishes, room, start)
+    yield _context_reason(sizes, shape, wishes, room, start)
     yield _layers_reason(sizes, wishes, room, start, need)
     if start.cache_type != "f16":
         yield "KV cache: q8_0, as you set; it takes about half the memory of f16."
@@ -232,48 +250,50 @@ def _reasons(
     )
 
 
-def _context_reason(sizes: Sizes, header: GgufHeader, wishes: Wishes, room: Room, start: Start) -> str:
+def _context_reason(
+    sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room, start: Placement
+) -> str:
     tokens = f"Context: {start.n_ctx:,} tokens"
     if wishes.n_ctx == 0:
         return f"{tokens}, what the model was trained with."
     if wishes.n_ctx != "auto":
-        if header.train_ctx is not None and start.n_ctx > header.train_ctx:
-            return f"{tokens}, as you set; the model was trained with {header.train_ctx:,}, more is not used."
+        if shape.train_ctx is not None and start.n_ctx > shape.train_ctx:
+            return f"{tokens}, as you set; the model was trained with {shape.train_ctx:,}, more is not used."
         return f"{tokens}, as you set."
-    longer = [context for context in _contexts(header, wishes) if context > start.n_ctx]
+    longer = [context for context in _contexts(shape, wishes) if context > start.n_ctx]
     if not longer:
-        if header.train_ctx is not None and header.train_ctx <= start.n_ctx:
+        if shape.train_ctx is not None and shape.train_ctx <= start.n_ctx:
             return f"{tokens}, what the model was trained with."
         return f"{tokens}, the longest that is taken without being set."
     more = _need(sizes, replace(start, n_ctx=longer[-1]), room)
-    if start.gpu_layers and more.gpu.total > room.gpu:
+    if start.layers_on_gpus and more.gpu_bytes > room.gpu:
         return (
-            f"{tokens}; {longer[-1]:,} would need {_gb(more.gpu.total)} of graphics memory, "
+            f"{tokens}; {longer[-1]:,} would need {_gb(more.gpu_bytes)} of graphics memory, "
             f"and {_gb(room.gpu)} may be used."
         )
     needed = _gb(room.of_host(more))
     return f"{tokens}; {longer[-1]:,} would need {needed} of memory, and {_gb(room.host)} may be used."
 
 
-def _layers_reason(sizes: Sizes, wishes: Wishes, room: Room, start: Start, need: Need) -> str:
-    layers = f"Graphics card: {start.gpu_layers} of {sizes.all_layers} layers"
+def _layers_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement, need: Need) -> str:
+    layers = f"Graphics card: {start.layers_on_gpus} of {sizes.shape.all_layers} layers"
     if isinstance(wishes.n_gpu_layers, int):
         return f"{layers}, as you set."
     if not room.cards:
         return room.note
     margin = f"{_gb(GPU_MARGIN)} stay free{' on each' if room.cards > 1 else ''}"
-    if start.gpu_layers == sizes.all_layers:
-        return f"{layers}; {_gb(need.gpu.total)} of the {_gb(room.gpu)} that may be used ({margin})."
+    if start.layers_on_gpus == sizes.shape.all_layers:
+        return f"{layers}; {_gb(need.gpu_bytes)} of the {_gb(room.gpu)} that may be used ({margin})."
     return f"{layers}; more do not fit into the {_gb(room.gpu)} that may be used ({margin})."
 
 
-def _warning(start: Start, need: Need, room: Room) -> str:
+def _warning(start: Placement, need: Need, room: Room) -> str:
     context = f"at {start.n_ctx:,} tokens of context"
     free = room.gpu + GPU_MARGIN * room.cards
-    if need.gpu.total > free:
+    if need.gpu_bytes > free:
         return (
-            f"The layers set for the graphics card need {_gb(need.gpu.total)} {context} and {_gb(free)} are "
-            f"free on it: {_gb(need.gpu.total - free)} are missing. "
+            f"The layers set for the graphics card need {_gb(need.gpu_bytes)} {context} and {_gb(free)} are "
+            f"free on it: {_gb(need.gpu_bytes - free)} are missing. "
             "Put fewer layers on it, or use a shorter context."
         )
     needed = room.of_host(need)

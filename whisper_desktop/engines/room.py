@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from whisper_desktop.engines.sizes import Need
 from whisper_desktop.models.fit import budget_for
+from whisper_desktop.models.memory import Need
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
 GPU_MARGIN = GIB
@@ -32,7 +32,7 @@ class Room:
 
     def holds(self, need: Need) -> bool:
         """Whether that fits."""
-        return need.gpu.total <= self.gpu and self.of_host(need) <= self.host
+        return need.gpu_bytes <= self.gpu and self.of_host(need) <= self.host
 
     def of_host(self, need: Need) -> int:
         """What that takes of the computer's own memory."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from whisper_desktop.models.memory import CacheType, LoadMode
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import ResourceInfo
 
@@ -11,9 +12,6 @@ TRAINED_CONTEXT = 0
 """As `n_ctx`: the context the model was trained with, which the engine reads from the file."""
 
 GUIDE = "guide"
-
-LoadMode = Literal["none", "mmap", "mlock", "mmap+mlock", "dio"]
-CacheType = Literal["f16", "q8_0"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from whisper_desktop.models.shape import KvGroup
 from whisper_desktop.settings.paths import resource
-
-
-@dataclass(frozen=True, slots=True)
-class KvGroup:
-    """Layers whose KV cache has one shape. Dimensions are per head, `window` in tokens."""
-
-    layers: int
-    kv_heads: int
-    k_dim: int
-    v_dim: int
-    window: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,15 @@ for every model of the catalogue. Budgets follow total memory minus a fixed rese
 tab does not change the advice; whether the memory is free is checked when a model is started.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from whisper_desktop.models.catalogue import CatalogueModel, KvGroup
+from whisper_desktop.models.catalogue import CatalogueModel
+from whisper_desktop.models.memory import kv_cache_bytes
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
 CONTEXTS = (32768, 16384, 8192, 4096)
 """The context windows that are tried, largest first, in tokens."""
 
-_CELLS = 256  # llama.cpp pads the cache to a multiple of this many tokens
-_BATCH = 512  # tokens of one physical batch, llama.cpp's default
-_F16 = 2.0  # bytes per element of an unquantized cache
 _GRAPHICS_CONTEXT = (
     450_000_000  # bytes that CUDA, ROCm or Metal take beside the model (Ollama reserves 457 MiB)
 )
@@ -52,22 +49,6 @@ class Fit:
     def spare_bytes(self) -> int:
         """What is left of the budget."""
         return self.budget_bytes - self.need_bytes
-
-
-def kv_cache_bytes(
-    groups: Iterable[KvGroup], context: int, *, state_bytes: int = 0, bytes_per_element: float = _F16
-) -> int:
-    """Bytes of the KV cache (and recurrent state) of one sequence of `context` tokens."""
-    cells = _padded(context)
-    total = 0.0
-    for group in groups:
-        kept = cells if group.window is None else min(cells, _padded(min(cells, group.window + _BATCH)))
-        total += group.layers * kept * group.kv_heads * (group.k_dim + group.v_dim) * bytes_per_element
-    return round(total) + state_bytes
-
-
-def _padded(tokens: int) -> int:
-    return -(-tokens // _CELLS) * _CELLS
 
 
 def budget_for(resources: ResourceInfo, gpu: GpuInfo | None) -> Budget:

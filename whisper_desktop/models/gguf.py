@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.models.catalogue import KvGroup
 
 _MAGIC = b"GGUF"
 _MOST_PAIRS = 10_000
@@ -70,18 +69,6 @@ _TYPES = {
     40: ("NVFP4", 64, 36),
 }
 """ggml_type (ggml.h): its name, the elements of one block, and the bytes of one block (ggml-common.h)."""
-
-_WINDOW_PERIODS = {
-    "afmoe": 4,
-    "cohere2": 4,
-    "gemma2": 2,
-    "gemma3": 6,
-    "gemma3n": 5,
-    "gpt-oss": 2,
-    "mellum": 4,
-    "plamo3": 8,
-}
-"""One layer in so many keeps every token, where the file does not say which (llama.cpp, src/models)."""
 
 _PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
 _LAYER = re.compile(r"blk\.(\d{1,5})\.")
@@ -141,82 +128,6 @@ class GgufHeader:
         """How many repeating layers there are (llama.cpp counts the output as one more); None: not told."""
         count = self.number("block_count")
         return count if count is not None and count <= _MOST_LAYERS else None
-
-    @property
-    def layer_cache(self) -> tuple[KvGroup | None, ...]:
-        """The KV cache of each layer; None for one without. () where the file does not tell.
-
-        Follows llama.cpp (llama-hparams.cpp, llama-kv-cache.cpp, src/models): sliding windows, layers that
-        share another one's cache, recurrent layers, latent attention (MLA). Where an architecture's windows
-        are not known, every layer counts as one that keeps every token, which is never too little.
-        """
-        layers, width = self.layers, self.number("embedding_length")
-        heads = self._per_layer("attention.head_count", layers, None)
-        if not (layers and width and heads and max(heads)):
-            return ()
-        kv_heads = self._per_layer("attention.head_count_kv", layers, max(heads))
-        k_dim = self.number("attention.key_length") or width // max(heads)
-        v_dim = self.number("attention.value_length") or k_dim
-        if self.number("attention.key_length_mla") and self.number("attention.value_length_mla"):
-            v_dim = 0
-        window = self.number("attention.sliding_window")
-        windowed = self._windowed(layers)
-        keeps = self._layers_with_cache(layers)
-        every = self.number("full_attention_interval") or 1
-        cache: list[KvGroup | None] = []
-        for layer, count in enumerate(kv_heads):
-            if not count or layer >= keeps or (layer + 1) % every:
-                cache.append(None)
-            elif window and windowed[layer]:
-                k_near = self.number("attention.key_length_swa") or k_dim
-                v_near = self.number("attention.value_length_swa") or v_dim
-                cache.append(KvGroup(1, count, k_near, v_near, window))
-            else:
-                cache.append(KvGroup(1, count, k_dim, v_dim, None))
-        return tuple(cache)
-
-    @property
-    def kv_groups(self) -> tuple[KvGroup, ...]:
-        """The KV cache of all layers that have one; () if the file does not tell."""
-        return tuple(group for group in self.layer_cache if group is not None)
-
-    @property
-    def layer_state_bytes(self) -> int:
-        """Bytes that one recurrent layer keeps for one sequence, whatever its length; 0 without such layers.
-
-        n_embd_r and n_embd_s of llama-hparams.cpp, as 32-bit floats.
-        """
-        width = self.number("embedding_length") or 0
-        if head := self.number("wkv.head_size"):
-            return 4 * width * ((self.number("token_shift_count") or 2) + head)
-        if kept := self.number("shortconv.l_cache"):
-            return 4 * width * (kept - 1)
-        inner, state = self.number("ssm.inner_size") or 0, self.number("ssm.state_size") or 0
-        kernel, groups = self.number("ssm.conv_kernel") or 1, self.number("ssm.group_count") or 0
-        return 4 * ((kernel - 1) * (inner + 2 * groups * state) + state * inner)
-
-    def _windowed(self, layers: int) -> tuple[bool, ...]:
-        given = self.metadata.get(f"{self.architecture}.attention.sliding_window_pattern")
-        if isinstance(given, tuple) and len(given) == layers:
-            return tuple(bool(entry) for entry in given)
-        period = given if isinstance(given, int) else _WINDOW_PERIODS.get(self.architecture, 1)
-        return tuple(bool(period) and layer % period < period - 1 for layer in range(layers))
-
-    def _layers_with_cache(self, layers: int) -> int:
-        if self.architecture == "gemma3n":
-            return 20
-        unused = self.number("attention.shared_kv_layers") or self.number("nextn_predict_layers") or 0
-        return layers - unused
-
-    def _per_layer(self, key: str, layers: int | None, default: int | None) -> tuple[int, ...]:
-        """A number that a file gives once, or once for each layer."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
-        if isinstance(value, tuple):
-            numbers = (entry for entry in value if isinstance(entry, int) and entry >= 0)
-            return tuple(numbers)[: layers or 0]
-        if not isinstance(value, int) or value <= 0 or not layers:
-            return ()
-        return (value,) * layers
 
 
 def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:

@@ -25,9 +25,11 @@ from whisper_desktop.engines.plan import Plan, Wishes, plan
 from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.speed import ISOLATION_IS_WORTH, relative_speed
 from whisper_desktop.engines.room import room_of
-from whisper_desktop.engines.spec import EngineSpec, LoadMode
+from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.models.fit import CONTEXTS
 from whisper_desktop.models.gguf import GgufHeader
+from whisper_desktop.models.memory import LoadMode
+from whisper_desktop.models.shape import shape_of
 from whisper_desktop.values import GB, ResourceInfo
 
 _PROMPT_CACHE = 512 * 2**20  # what each process may fill with earlier prompts (see `command`)
@@ -163,9 +165,10 @@ class _Planner:
 
     def _contexts(self) -> list[int | Literal["auto"]]:
         header, wished = self._header, self._wishes.n_ctx
-        if wished != "auto" or header is None or not header.train_ctx or not header.kv_groups:
+        shape = shape_of(header) if header is not None else None
+        if wished != "auto" or shape is None or not shape.train_ctx or not shape.kv_groups:
             return [wished]
-        trained = header.train_ctx
+        trained = shape.train_ctx
         return [context for context in CONTEXTS if context <= trained] or [trained]
 
     def _processes(self, context: int | Literal["auto"], server: _Candidate) -> tuple[list[_Candidate], str]:
