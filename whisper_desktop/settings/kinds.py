@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -37,6 +37,8 @@ def shown(value: object) -> str:
         return "something that is not shown here, because it may be a key"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
+
+_T = TypeVar("_T")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -157,7 +159,7 @@ def _listed(value: object) -> object:
     return value
 
 
-def _without_repeats(values: tuple[str, ...]) -> tuple[str, ...]:
+def _without_repeats(values: tuple[_T, ...]) -> tuple[_T, ...]:
     return tuple(dict.fromkeys(values))
 
 
@@ -279,6 +281,14 @@ CacheType = Annotated[Literal["auto", "f16", "q8_0"], BeforeValidator(_word), Ex
 AtOnce = Annotated[
     int, BeforeValidator(_number), Field(ge=1, le=1000), Expects("a whole number from 1 to 1000")
 ]
+Connections = Annotated[
+    int, BeforeValidator(_number), Field(ge=1, le=16), Expects("a whole number from 1 to 16")
+]
+Megabytes = Annotated[
+    Annotated[float, BeforeValidator(_amount), Field(gt=0, le=100_000, allow_inf_nan=False)] | None,
+    BeforeValidator(_none_is_none),
+    Expects("megabytes a second such as 2.5, or none"),
+]
 Dollars = Annotated[
     Annotated[float, BeforeValidator(_amount), Field(ge=0, allow_inf_nan=False)] | None,
     BeforeValidator(_none_is_none),
@@ -291,6 +301,12 @@ Text = Annotated[
 ]
 FilePath = Annotated[
     Annotated[Path, BeforeValidator(_path)] | None, BeforeValidator(_blank_is_none), Expects("a path")
+]
+Folders = Annotated[
+    tuple[Annotated[Path, BeforeValidator(_path)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_without_repeats),
+    Expects("a list of folders such as /data/models,~/more"),
 ]
 Url = Annotated[
     Annotated[str, AfterValidator(normalised)] | None, BeforeValidator(_blank_is_none), Expects(EXAMPLE)

@@ -20,6 +20,7 @@ from whisper_desktop.settings.kinds import (
     CacheType,
     Chain,
     ChangesByModel,
+    Connections,
     Context,
     Dollars,
     EnginePort,
@@ -27,8 +28,10 @@ from whisper_desktop.settings.kinds import (
     Far,
     FilePath,
     Flag,
+    Folders,
     Hosts,
     Layers,
+    Megabytes,
     Minutes,
     Mode,
     Names,
@@ -358,9 +361,11 @@ class LLMSettings(_Section):
     model_cache_dir: FilePath = _setting(
         None,
         "Folder for models",
-        "Where downloaded models are kept. Without it: models, in the app's data folder. "
-        "Not used by this version yet.",
+        "Where downloaded models are kept. Without it: models, in the app's data folder.",
         env="WHISPER_MODEL_CACHE_DIR",
+    )
+    model_folders: Folders = _setting(
+        (), "Further folders with models", "Folders to look for models in, besides those of known programs."
     )
     gguf_model_path: FilePath = _setting(
         None, "GGUF file", "A model file for the app's own engine.", env="WHISPER_GGUF_MODEL_PATH"
@@ -414,6 +419,24 @@ class LLMSettings(_Section):
         return dict(section) if isinstance(section, Mapping) else {}
 
 
+class DownloadSettings(_Section):
+    """How models are fetched."""
+
+    hub: Url = _setting(
+        None,
+        "Mirror of Hugging Face",
+        "Where models come from. Without it: https://huggingface.co.",
+        env="HF_ENDPOINT",
+    )
+    most_mb_per_second: Megabytes = _setting(
+        None, "Speed limit", "How many megabytes a second downloads may take together. none: no limit."
+    )
+    at_once: AtOnce = _setting(1, "Downloads at once", "How many downloads run side by side; others wait.")
+    connections: Connections = _setting(
+        4, "Connections", "How many connections one download opens to its server."
+    )
+
+
 class PrivacySettings(_Section):
     """What you have allowed."""
 
@@ -438,6 +461,7 @@ class Settings(_Section):
     """All settings. An object of this class is always valid; `LoadedSettings` tells how it came about."""
 
     llm: LLMSettings = LLMSettings()
+    downloads: DownloadSettings = DownloadSettings()
     privacy: PrivacySettings = PrivacySettings()
     ui: UISettings = UISettings()
 
