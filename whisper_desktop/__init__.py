@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from whisper_desktop.llm import AnswerStream, Hook, HookRequest, InferenceEngine, LLMClient, Shared
     from whisper_desktop.machine import detect_resources
+    from whisper_desktop.models.registry import ModelRegistry
     from whisper_desktop.values import (
         Attempt,
         Completion,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Image,
         Message,
         ModelInfo,
+        ModelType,
         OnInterruption,
         Provenance,
         Reach,
@@ -95,6 +97,7 @@ _HOMES = {
         "Shared",
     ),
     "whisper_desktop.machine": ("detect_resources",),
+    "whisper_desktop.models.registry": ("ModelRegistry",),
     "whisper_desktop.values": (
         "Attempt",
         "Completion",
@@ -106,6 +109,7 @@ _HOMES = {
         "Image",
         "Message",
         "ModelInfo",
+        "ModelType",
         "OnInterruption",
         "Provenance",
         "Reach",
@@ -150,6 +154,8 @@ __all__ = [
     "LocalLLMDetector",
     "Message",
     "ModelInfo",
+    "ModelRegistry",
+    "ModelType",
     "NetworkBlocked",
     "OnInterruption",
     "Provenance",

@@ -132,19 +132,18 @@ class _Scan:
     # --- Folders of files ---------------------------------------------------------------------------------
 
     def _folder(self, place: Place) -> None:
-        by_folder: dict[Path, list[_Found]] = {}
-        for entry in self._walk(place.path):
-            found = self._state(Path(entry.path), entry.name)
-            # A link is the model it leads to, which may be on the list already.
-            if found is None or found.path in self._seen:
-                continue
-            self._seen.add(found.path)
-            by_folder.setdefault(Path(entry.path).parent, []).append(found)
-        for folder, files in by_folder.items():
-            self._models_in(folder, files, place)
+        for folder, entries in self._walk(place.path):
+            files = []
+            for entry in entries:
+                found = self._state(Path(entry.path), entry.name, linked=entry.is_symlink())
+                # A link is the model it leads to, which may be on the list already.
+                if found is not None and found.path not in self._seen:
+                    self._seen.add(found.path)
+                    files.append(found)
+            self._models_in(Path(folder), files, place)
 
-    def _walk(self, root: Path) -> Iterator[os.DirEntry[str]]:
-        """The files that may be models, below `root`. Links to folders are not followed."""
+    def _walk(self, root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+        """The folders below `root` with their files that may be models. Links to folders are not followed."""
         waiting = [(os.fspath(root), 0)]
         while waiting and self._left:
             at, depth = waiting.pop()
@@ -156,13 +155,17 @@ class _Scan:
                     raise
                 self._cannot_read(at, error)
                 continue
+            self._left = max(0, self._left - len(found))
+            files = []
             for entry in found:
-                self._left = max(0, self._left - 1)
-                if entry.is_dir(follow_symlinks=False):
-                    if depth < _DEPTH and not entry.name.startswith("."):
-                        waiting.append((entry.path, depth + 1))
-                elif entry.name.lower().endswith(".gguf"):
-                    yield entry
+                if entry.name.lower().endswith(".gguf") and not entry.is_dir(follow_symlinks=False):
+                    files.append(entry)
+                elif (
+                    depth < _DEPTH and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                ):
+                    waiting.append((entry.path, depth + 1))
+            if files:
+                yield at, files
 
     def _models_in(self, folder: Path, files: Sequence[_Found], place: Place) -> None:
         projectors = [found for found in files if _PROJECTOR.search(found.shown)]
@@ -172,8 +175,8 @@ class _Scan:
         for name, parts in _groups(found for found in files if found not in projectors).items():
             missing = _missing(parts)
             if missing:
-                where = _list(missing)
-                self._problems.append(f"{name} is not whole: {where} of it is not in {folder}.")
+                verb = "is" if len(missing) == 1 else "are"
+                self._problems.append(f"{name} is not whole: {_list(missing)} {verb} not in {folder}.")
                 continue
             self._add(parts, _called(name, folder, place), place.source, projector)
 
@@ -208,11 +211,11 @@ class _Scan:
             )
         )
 
-    def _state(self, path: Path, shown: str) -> _Found | None:
+    def _state(self, path: Path, shown: str, *, linked: bool = False) -> _Found | None:
         """The file behind `path`; None where it is gone or no file."""
         try:
-            real = path.resolve() if path.is_symlink() else path
-            return _Found(real, shown, FileState.of(real)) if real.is_file() else None
+            real = path.resolve() if linked else path
+            return _Found(real, shown, FileState.of(real))
         except (OSError, RuntimeError):
             return None
 

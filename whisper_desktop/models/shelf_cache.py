@@ -4,10 +4,13 @@ A file counts as the same while its size, the time of its last change and its nu
 cache is one JSON file; a damaged one is begun anew, and of two processes the one that writes last wins.
 """
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from whisper_desktop.values import ModelType
 _VERSION = 1
 _MOST_FILES = 20_000
 _LARGEST = 20_000_000  # bytes
+_FACTS = tuple(each.name for each in fields(FileFacts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,10 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> "FileState":
-        """The state of the file at `path`, links followed. Raises `OSError`."""
+        """The state of the file at `path`, links followed. Raises `OSError`, also for what is no file."""
         found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "It is not a file", os.fspath(path))
         on_disk = getattr(found, "st_blocks", None)
         return cls(
             found.st_size,
@@ -96,7 +102,8 @@ class ShelfCache:
     def tell_sha256(self, path: Path, state: FileState, sha256: str) -> None:
         """Keep the checksum of a file, which was in `state` before and after it was read."""
         entry = self._entry(path, state) or _Entry(state.key)
-        self._keep(path, replace(entry, sha256=sha256))
+        if entry.sha256 != sha256:
+            self._keep(path, replace(entry, sha256=sha256))
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
         """Drop the files that are there no more."""
@@ -126,7 +133,7 @@ class ShelfCache:
 
 
 def _written(entry: _Entry) -> dict[str, Any]:
-    facts = asdict(entry.facts) if entry.facts is not None else None
+    facts = {name: getattr(entry.facts, name) for name in _FACTS} if entry.facts is not None else None
     return {"key": entry.key, "facts": facts, "broken": entry.broken, "sha256": entry.sha256}
 
 
