@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The project's two commands and their helpers: `run`, `test`, `check`, `bench`, `chaos`, `llama-server`.
+"""The project's two commands and their helpers: `run`, `test`, `check`, `bench`, `chaos`, `fuzz`,
+`llama-server`.
 
 This file only refuses an old Python, so it must stay readable for one: no newer syntax here. The work is in
 the `dev_*.py` files beside it. They need nothing but the standard library.

@@ -24,6 +24,7 @@ from dev_venv import ROOT, program
 _CHECK_LIMIT_S = 900.0
 _TESTS_LIMIT_S = 2700.0
 _TESTS_GOAL_S = 720.0
+_FUZZ_LIMIT_S = 86_400.0
 _SCREEN_LIMIT_S = 15.0
 _SHOWN_LINES = 60
 _NOTHING_COLLECTED = 5
@@ -226,6 +227,12 @@ def run_benchmark(name: str, arguments: Sequence[str]) -> int:
     with screen() as display:
         environment = _headless({**os.environ, **engine}, display)
         return attached(command, limit_s=_TESTS_LIMIT_S, env=environment, cwd=Path(ROOT))
+
+
+def run_fuzz(arguments: Sequence[str]) -> int:
+    """Runs `tests/fuzz/run.py`; its exit status."""
+    command = [program("python"), "-m", "tests.fuzz.run", *arguments]
+    return attached(command, limit_s=_FUZZ_LIMIT_S, env=os.environ, cwd=Path(ROOT))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ Whisper Desktop, from a checkout. Everything goes into .venv beside pyproject.to
   python3 packaging/dev.py check                only the checks: ruff, mypy, lint-imports
   python3 packaging/dev.py bench [NAME [ARGS]]  run a benchmark of tests/benchmarks; without a name, list them
   python3 packaging/dev.py chaos [PYTEST ARGS]  only the tests that kill, break and race
+  python3 packaging/dev.py fuzz [--seconds N] [--seed N] [--only NUMBER]
+                                                read hostile model files for 60 s, or N, and show figures
   python3 packaging/dev.py llama-server         build the reference llama-server of the tests; print its path
 
 WHISPER_DEV_CACHE names the folder for what is slow to build (llama-server), if the usual one does not suit.
@@ -136,6 +138,13 @@ def _chaos(arguments: list[str]) -> int:
     return dev_tests.conclude([], dev_tests.run_tests([(chaos,)]))
 
 
+def _fuzz(arguments: list[str]) -> int:
+    import dev_tests
+
+    dev_venv.ensure(frozenset({"dev"}))
+    return dev_tests.run_fuzz(arguments)
+
+
 def _llama_server(arguments: list[str]) -> int:
     import dev_llama
 
@@ -165,5 +174,6 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "check": _check,
     "bench": _bench,
     "chaos": _chaos,
+    "fuzz": _fuzz,
     "llama-server": _llama_server,
 }

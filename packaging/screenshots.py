@@ -21,6 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 from tests.engines.tiny_model import write_tiny_model  # noqa: E402 - after the line that makes it importable
 from tests.integration.worlds import closed_port  # noqa: E402
+from tests.models.sparse_gguf import (  # noqa: E402
+    EIGHT_BILLION,
+    ONE_BILLION,
+    THREE_BILLION,
+    write_sparse,
+)
 from tests.servers.launch import start  # noqa: E402
 from tests.ui.desktop.screen import Program, Screen, wait_for  # noqa: E402
 
@@ -47,6 +53,7 @@ def budget(days: int, a_day: float = 60) -> float:
 
 Three days come to about 225 €."""
 
+_DOWNLOAD = 60_000_000  # bytes: of which the hub keeps a checksum, so that no more than that
 _TOO_LITTLE = 1_300_000_000  # bytes of memory, for an engine that needs 1.6 GB
 
 
@@ -223,11 +230,57 @@ def guide(studio: Studio) -> None:
         studio.window(program, "guide", "guide")
 
 
+def models(studio: Studio) -> None:
+    """The models window: what is here, what suits, what is on its way, and what a search came to."""
+    studio.setup_is_done()
+    own, hub = studio.home / "data" / "models", studio.home / "hub"
+    own.mkdir(parents=True)
+    for name, shape in (("Llama-3.2-1B-Instruct", ONE_BILLION), ("Llama-3.2-3B-Instruct", THREE_BILLION)):
+        write_sparse(own / f"{name}-Q4_K_M.gguf", shape)
+    theirs = studio.home / ".lmstudio" / "models" / "lmstudio-community" / "Meta-Llama-3.1-8B-Instruct-GGUF"
+    theirs.mkdir(parents=True)
+    write_sparse(theirs / "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", EIGHT_BILLION)
+    repo = hub / "unsloth" / "Llama-3.2-3B-Instruct-GGUF"
+    repo.mkdir(parents=True)
+    for quant in ("Q4_K_M", "Q8_0"):
+        model = write_tiny_model(repo / f"Llama-3.2-3B-Instruct-{quant}.gguf")
+        os.truncate(model, _DOWNLOAD)
+    (repo / "repo.json").write_text('{"downloads": 182345, "lastModified": "2026-09-12T00:00:00.000Z"}')
+    studio.env["HOME"] = str(studio.home)
+    with start("hub", "--folder", str(hub)) as server:
+        server.set_fault("slow", 25_000_000, on="cdn")
+        studio.env["HF_ENDPOINT"] = server.url
+        with studio.app("--background") as program:
+            program.choose("Down", "Down", "Down", "Return")
+            wait_for("models", lambda: any("to spare" in text for text in texts(program, "models")))
+            time.sleep(3)  # every row says how it runs; nothing in the window tells that all do
+            studio.window(program, "models", "models-here")
+            wait_for("active window", lambda: program.window("models")["active"])
+            studio.screen.keys("Tab", "Tab", "Right")
+            wait_for("choices", lambda: "Why this one" in buttons(program, "models"))
+            studio.window(program, "models", "models-recommended")
+            studio.screen.keys("shift+Tab", "shift+Tab")
+            studio.screen.write("Llama-3.2-3B")
+            studio.screen.keys("Return")
+            wait_for("results", lambda: "See whether it fits" in buttons(program, "models"))
+            program.click(
+                "button See whether it fits", "forms", lambda: "Download" in buttons(program, "models")
+            )
+            wait_for("fit", lambda: sum("to spare" in text for text in texts(program, "models")) > 1)
+            studio.window(program, "models", "models-search")
+
+
+def texts(program: Program, kind: str) -> list[str]:
+    """The words of a window."""
+    found: list[str] = program.window(kind)["texts"]
+    return found
+
+
 def windows(studio: Studio) -> None:
     """Settings and logs."""
     studio.setup_is_done()
     with studio.app("--background") as program:
-        for kind, steps in (("settings", 4), ("logs", 5)):
+        for kind, steps in (("settings", 5), ("logs", 6)):
             program.choose(*["Down"] * steps, "Return")
             studio.window(program, kind, kind)
 
@@ -252,6 +305,7 @@ SHOTS: dict[str, Callable[[Studio], None]] = {
     "consent": consent,
     "engine": engine,
     "guide": guide,
+    "models": models,
     "windows": windows,
 }
 

@@ -20,7 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell makes what it runs in the background ignore Ctrl-C, and the programs under test inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_FOREIGN = ("WHISPER_", "LLM_", "OLLAMA_", "LM_API_", "OPENROUTER_", "OPENAI_", "ANTHROPIC_")
+_FOREIGN = ("WHISPER_", "LLM_", "OLLAMA_", "LM_API_", "OPENROUTER_", "OPENAI_", "ANTHROPIC_", "HF_")
 _KEPT = ("WHISPER_TEST_", "WHISPER_DEV_")
 
 

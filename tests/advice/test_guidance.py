@@ -20,7 +20,7 @@ def attempt(backend: str, name: str, kind: ErrorKind | None) -> Attempt:
         ("lm_studio", "LM Studio", ErrorKind.MODEL_MISSING, "download"),
         ("openrouter", "OpenRouter", ErrorKind.AUTH, "keys set openrouter"),
         ("openrouter", "OpenRouter", ErrorKind.CONSENT_REQUIRED, "Allow OpenRouter"),
-        ("builtin", "Built-in engine", ErrorKind.NOT_CONFIGURED, "gguf_model_path"),
+        ("builtin", "Built-in engine", ErrorKind.NOT_CONFIGURED, "models use"),
         ("vllm", "vLLM", ErrorKind.CONNECT_TIMEOUT, "Start vLLM"),
     ],
 )

@@ -1,14 +1,20 @@
 """The recommendation: properties that hold on every machine, and the lines the base rule draws."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_desktop.advice import get_recommended_setup, setup_steps
-from whisper_desktop.advice.graphics import judge_graphics
-from whisper_desktop.models import best_fit, budget_for, load
+from tests.advice.machines import has_room
+from whisper_desktop.advice import Purpose, get_recommended_setup, measured_in, rank, setup_steps
+from whisper_desktop.advice.ranking import Confidence
+from whisper_desktop.machine.figures import figures_for
+from whisper_desktop.models import load
+from whisper_desktop.models.graphics import judge_graphics
+from whisper_desktop.models.measured import MeasuredStore, machine_key, model_key
 from whisper_desktop.values import (
     GIB,
     GpuInfo,
@@ -55,6 +61,7 @@ def shared(name: str, gib: float, vendor: str) -> GpuInfo:
     return GpuInfo(vendor, name, int(gib * GIB), unified=True)
 
 
+CATALOGUE = load()
 APPLE_8, APPLE_16 = shared("Apple M1", 5.3, "Apple"), shared("Apple M4", 11.8, "Apple")
 IRIS = shared("Intel Iris Xe", 7, "Intel")
 
@@ -91,12 +98,11 @@ MACHINES = {
 
 def assert_sound(advice: SetupRecommendation, resources: ResourceInfo) -> None:
     """What holds for every recommendation: models that fit, and whole, friendly sentences."""
-    names = {model.id: model for model in load()} | {model.ollama_name: model for model in load()}
-    budget = budget_for(resources, judge_graphics(resources).usable)
     offered = [*advice.recommended_models, *(other.model for other in advice.alternatives if other.model)]
     for name in offered:
-        if name in names:
-            assert best_fit(names[name], budget) is not None, f"{name} does not fit"
+        known = CATALOGUE.find(name)
+        if known is not None and known.openrouter != name:
+            assert has_room(known, resources), f"{name} does not fit"
     assert advice.reasons
     assert advice.steps
     assert advice.setup_url.startswith("http")
@@ -237,6 +243,112 @@ def test_a_small_machine_with_a_key_is_told_to_ask() -> None:
     advice = get_recommended_setup(machine(4), [cloud])
     assert advice.ready_model is not None
     assert advice.steps == ("Ask something: OpenRouter has your key.",)
+
+
+# --- Models that are there already, purposes, and what was measured -----------------------------------------
+
+
+def test_the_app_s_own_engine_does_not_count_as_a_program_that_runs() -> None:
+    own = server("builtin", "Built-in engine")
+    here = machine(16)
+    assert get_recommended_setup(here, [own]).preferred_server == "ollama"
+    assert rank(here, [own], CATALOGUE) == rank(here, [], CATALOGUE)
+
+
+def test_of_the_models_on_disk_the_best_for_this_computer_is_used() -> None:
+    held = [
+        ModelInfo("qwen3.5:2b", loaded=False, size_bytes=1_280_835_840),
+        ModelInfo("stranger", loaded=False, size_bytes=1_000_000_000),
+        ModelInfo("qwen3.5:4b", loaded=False, size_bytes=2_740_937_888),
+    ]
+    advice = get_recommended_setup(machine(16), [server("ollama", "Ollama", *held)])
+    assert advice.ready_model == "qwen3.5:4b"
+    assert any("Qwen3.5-4B fits in memory" in reason for reason in advice.reasons)
+    assert not any("to download" in reason for reason in advice.reasons)
+
+
+def test_a_model_that_is_there_comes_first_in_the_ranking_under_the_program_that_has_it() -> None:
+    ollama = server("ollama", "Ollama", ModelInfo("qwen3.5:2b", loaded=False))
+    first, *others = rank(machine(32, card("RTX 4090", 24)), [ollama], CATALOGUE).choices
+    assert (first.model.id, first.backend, first.name, first.present) == (
+        "Qwen3.5-2B",
+        "ollama",
+        "qwen3.5:2b",
+        True,
+    )
+    assert others
+    assert not any(choice.present for choice in others)
+
+
+@pytest.mark.parametrize("reach", [Reach.MY_NETWORK, Reach.CLOUD, None])
+def test_a_model_that_is_elsewhere_changes_nothing_in_the_ranking(reach: Reach | None) -> None:
+    far = server("ollama", "Ollama", ModelInfo("qwen3.5:2b", loaded=True), reach=reach)
+    here = machine(32, card("RTX 4090", 24))
+    assert rank(here, [far], CATALOGUE) == rank(here, [], CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("held", "ready"),
+    [
+        (ModelInfo("qwen3.5:4b", loaded=True), True),
+        (ModelInfo("llava", loaded=True, capabilities=("vision",)), True),
+        (ModelInfo("llama3.2:3b", loaded=True), False),
+    ],
+)
+def test_for_pictures_a_model_that_does_not_see_is_not_ready(held: ModelInfo, ready: bool) -> None:
+    ollama = server("ollama", "Ollama", held)
+    advice = get_recommended_setup(machine(32, card("RTX 4090", 24)), [ollama], purpose=Purpose.VISION)
+    assert (advice.ready_model is not None) is ready
+
+
+def test_without_a_program_the_app_s_own_engine_is_offered_beside_the_default() -> None:
+    advice = get_recommended_setup(machine(32, card("RTX 4090", 24)), [])
+    own = [other for other in advice.alternatives if other.server == "builtin"]
+    assert len(own) == 1
+    assert own[0].model == advice.recommended_models[0]
+    assert "no other program" in own[0].reason
+
+
+def test_a_clearly_better_model_that_needs_another_program_is_pointed_out_once() -> None:
+    advice = get_recommended_setup(machine(24, card("RTX 3080", 10)), [])
+    assert advice.preferred_server == "lm_studio"
+    better, *others = advice.alternatives
+    assert better.server == "builtin"
+    assert better.model not in advice.recommended_models
+    assert "as LM Studio cannot" in better.reason
+    assert "builtin" not in [other.server for other in others]
+
+
+def test_a_model_in_several_files_is_not_for_ollama_unless_it_has_a_name_there() -> None:
+    whole = CATALOGUE.find("Qwen3.5-4B")
+    assert whole is not None
+    parts = replace(whole, file="m-00001-of-00002.gguf", ollama=None)
+    (choice,) = rank(machine(16), [], replace(CATALOGUE, models=(parts,))).choices
+    assert choice.backend == "builtin"
+    (choice,) = rank(machine(16), [], replace(CATALOGUE, models=(whole,))).choices
+    assert choice.backend == "ollama"
+
+
+def test_what_was_measured_takes_the_place_of_what_was_predicted_and_both_are_shown(tmp_path: Path) -> None:
+    here = machine(16)
+    before = {choice.model.id: choice for choice in rank(here, [], CATALOGUE).choices}
+    slow = before["Qwen3.5-4B"]
+    store = MeasuredStore(tmp_path / "speeds.json")
+    key = model_key(slow.model.file, slow.model.file_bytes)
+    store.record(key, machine_key(here), prompt=500.0, answer=60.0, predicted=9.0, mode=slow.fit.mode)
+    after = rank(here, [], CATALOGUE, measured=measured_in(store, here)).choices[0]
+    assert after.model.id == "Qwen3.5-4B"
+    assert after.confidence is Confidence.EXACT
+    assert after.speed.answer == pytest.approx(60.0)
+    predicted = f"{slow.speed.answer:.0f} predicted"
+    assert any(r.startswith("60 tokens/s, measured") and predicted in r for r in after.reasons)
+
+
+def test_figures_that_were_measured_decide_what_is_quick_enough() -> None:
+    here = machine(16)
+    table = figures_for(here, ())
+    slow = replace(table, host_bandwidth=2e9, source="measured")
+    assert len(rank(here, [], CATALOGUE, figures=slow).choices) < len(rank(here, [], CATALOGUE).choices)
 
 
 @pytest.mark.parametrize("name", ["lm_studio", "lmstudio", "ollama", "openrouter", "builtin"])

@@ -55,7 +55,7 @@ def test_detect_names_what_runs(program: Program, servers: ServerFactory) -> Non
 def test_machine_and_recommend(program: Program) -> None:
     facts = program.run("machine", "--json").json
     assert facts["ram"]["total_bytes"] > 0
-    assert set(facts) == {"os", "cpu", "ram", "gpus", "has_display", "warnings"}
+    assert set(facts) > {"os", "cpu", "ram", "gpus", "has_display", "warnings"}
     assert facts["has_display"] is False
     assert program.run("machine").out.startswith("This computer\n  Memory ")
 

@@ -72,6 +72,33 @@ def test_layers_of_the_persons_own_options_find_their_card() -> None:
     assert "--device" not in pairs(engine_flags(spec, 5000))
 
 
+PLACED = replace(
+    FULL, binary=Path("/b/llama-server"), n_gpu_layers=33, experts_on_host=12, tensor_split=(22, 11)
+)
+
+
+def test_experts_and_cards_become_flags_beside_the_layers() -> None:
+    placed = {"-ngl": "33", "--fit": "off", "--n-cpu-moe": "12", "--tensor-split": "22,11"}
+    assert pairs(engine_flags(PLACED, 5000)).items() >= placed.items()
+    plain = pairs(engine_flags(replace(PLACED, n_gpu_layers="auto"), 5000))
+    assert not plain.keys() & placed.keys()
+
+
+@pytest.mark.parametrize("builtin", [True, False])
+def test_where_experts_cannot_be_kept_apart_the_layers_are_left_to_the_engine(builtin: bool) -> None:
+    known = frozenset(engine_flags(PLACED, 5000)) - {"--n-cpu-moe"}
+    spec, knows = (replace(PLACED, binary=None), None) if builtin else (PLACED, known)
+    flags = pairs(engine_flags(spec, 5000, knows))
+    assert not flags.keys() & {"-ngl", "--fit", "--n-cpu-moe", "--tensor-split"}
+
+
+def test_cuda_numbers_its_cards_as_they_were_found() -> None:
+    told = child_environment({}, api_key="k", nonce="n")
+    assert told["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    own = child_environment({"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, api_key="k", nonce="n")
+    assert own["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+
+
 def test_layers_left_to_the_engine_are_left_to_its_own_fit() -> None:
     flags = pairs(engine_flags(SPEC, 5000))
     assert "-ngl" not in flags
@@ -87,7 +114,7 @@ def test_an_older_program_quantizes_the_keys_alone_and_keeps_its_log_level() -> 
 @pytest.mark.reference_engine
 async def test_the_reference_server_knows_every_flag(reference_llama_server: Path) -> None:
     known = (await ask(reference_llama_server, Deadlines())).flags
-    assert engine_flags(FULL, 5000, known) == engine_flags(FULL, 5000)
+    assert engine_flags(PLACED, 5000, known) == engine_flags(PLACED, 5000)
 
 
 def test_the_builtin_engine_understands_every_flag_but_further_computers() -> None:
@@ -162,6 +189,7 @@ def test_the_environment_has_our_key_and_nobody_elses() -> None:
         "LLAMA_API_KEY": "ours",
         "WHISPER_ENGINE_NONCE": "n",
         "GGML_NO_BACKTRACE": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     }
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.test_plan import header_of
+from tests.models.sparse_gguf import Shape
+from whisper_desktop.engines import EngineSpec
 from whisper_desktop.engines.offer import builtin_server, engine_for, planned_for
 from whisper_desktop.models.gguf import read_header
 from whisper_desktop.settings.schema import LLMSettings
@@ -154,6 +157,34 @@ def test_accepted_repairs_are_kept_and_what_they_need_is_expected(tiny_model: Pa
     # 8192 cells of one layer with one head of 32 for keys and for values, at 34 bytes for 32
     assert spec.expected.cache_bytes == 8192 * 2 * 34
     assert spec.expected == planned.plan.expected
+
+
+TWO_CARDS = tuple(GpuInfo("NVIDIA", f"card {gib}", gib * GIB) for gib in (6, 8))
+
+
+def test_layers_are_divided_among_cards_and_a_repair_divides_them_anew(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    mixture = header_of(
+        Shape(40, 2048, 16, 4, 128, 768, 32_000, False, architecture="qwen3moe", experts=128, experts_used=8)
+    )
+    given = {"server_path": "/opt/llama-server"}
+    spec = engine_for(
+        tiny_model, mixture, LLMSettings.model_validate({"llamacpp": given}), machine(32, *TWO_CARDS)
+    )
+    assert (sum(spec.tensor_split), spec.n_gpu_layers) == (41, 41)
+    assert 0 < spec.experts_on_host < 40
+
+    def repaired(change: str) -> EngineSpec:
+        llm = LLMSettings.model_validate({"llamacpp": {**given, "repairs": {str(tiny_model): [change]}}})
+        return engine_for(tiny_model, mixture, llm, machine(32, *TWO_CARDS))
+
+    fewer = repaired("n_gpu_layers=12")
+    assert (sum(fewer.tensor_split), fewer.n_gpu_layers) == (12, 12)
+    assert fewer.experts_on_host == spec.experts_on_host
+    alone = repaired("binary=builtin")
+    assert (alone.tensor_split, alone.experts_on_host, alone.binary) == ((), 0, None)
 
 
 def test_a_repair_of_the_port_alone_leaves_the_plan_as_it_is(tiny_model: Path) -> None:

@@ -128,6 +128,18 @@ def test_for_graphics_memory_fewer_layers_are_offered_and_the_processor_last() -
     assert "n_gpu_layers=0" not in changes("gpu_out_of_memory", replace(SPEC, n_gpu_layers=0), known())
 
 
+def test_nothing_is_promised_of_layers_whose_experts_are_beside_the_card() -> None:
+    plan = Expected(weights_bytes=8_000_000_000, gpu_layers=33, layers=33)
+
+    def fewer(experts: int) -> str:
+        spec = replace(SPEC, expected=plan, experts_on_host=experts)
+        found = repairs_for("gpu_out_of_memory", spec, known())
+        return next(repair.detail for repair in found if repair.change == "n_gpu_layers=24")
+
+    assert "saves about" in fewer(0)
+    assert "saves about" not in fewer(12)
+
+
 # --- Everything else --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDED = ("guide/guide.gguf", "catalogue/models.json", "icons/whisper.svg")
+NEEDED = ("guide/guide.gguf", "catalog.yaml", "icons/whisper.svg")
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,39 @@
 """Writes GGUF files with the header and the size of real models, without their weights: sparse files.
 
 Every tensor has its real shape and type; the data is a hole of zeros that takes no room on disk. A real
-llama.cpp loads such a file, needs the memory that the real model needs, and even answers from it.
+llama.cpp loads such a file, needs the memory that the real model needs, and even answers from it. The
+families of models are in `sparse_families`.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
-_BLOCK = {"F32": (1, 4), "Q4_K": (256, 144), "Q6_K": (256, 210)}  # elements of a block, its bytes
+Tensors = Iterator[tuple[str, tuple[int, ...], str]]
+"""Name, dimensions (innermost first) and type of tensors."""
+
 _SPECIAL = ("<|bos|>", "<|eos|>")
 _LETTERS = [chr(code) for code in range(33, 127)] + ["Ġ", "Ċ"]  # GPT-2's stand-ins for space and line feed
+_BYTES = [f"<0x{code:02X}>" for code in range(256)]
+_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """A model to be written. `metadata` is without the architecture's prefix; `tokenizer` is "gpt2" (pairs of
+    tokens that are merged, most models have it) or "llama" (tokens with scores).
+    """
+
+    architecture: str
+    metadata: Mapping[str, object]
+    tensors: tuple[tuple[str, tuple[int, ...], str], ...]
+    vocabulary: int
+    tokenizer: str = "gpt2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +82,19 @@ MIXTURE = Shape(
 """No real model, a mixture of experts."""
 
 
-def write_sparse(path: Path, shape: Shape) -> Path:
-    """Write a model of `shape` to `path` and return it."""
+def write_sparse(path: Path, model: Shape | Sparse) -> Path:
+    """Write `model` to `path` and return it."""
     import gguf
     import numpy as np
 
-    writer: Any = gguf.GGUFWriter(path, shape.architecture)
+    sparse = model if isinstance(model, Sparse) else _of_shape(model)
+    writer: Any = gguf.GGUFWriter(path, sparse.architecture)
     writer.add_name("sparse")
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.width)
-    writer.add_block_count(shape.layers)
-    writer.add_feed_forward_length(shape.feed_forward)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_width)
-    writer.add_value_length(shape.head_width)
-    writer.add_rope_dimension_count(shape.head_width)
-    writer.add_layer_norm_rms_eps(1e-5)
-    if shape.window is not None:
-        writer.add_sliding_window(shape.window)
-    if shape.experts:
-        writer.add_expert_count(shape.experts)
-        writer.add_expert_used_count(shape.experts_used)
-        writer.add_expert_feed_forward_length(shape.feed_forward)
-    writer.add_vocab_size(shape.vocabulary)
-    tokens = list(itertools.islice(_tokens(), shape.vocabulary - len(_SPECIAL)))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*tokens, *_SPECIAL])
-    writer.add_token_types([1] * len(tokens) + [3] * len(_SPECIAL))
-    writer.add_token_merges([f"{token[:-1]} {token[-1]}" for token in tokens[len(_LETTERS) :]])
-    writer.add_bos_token_id(shape.vocabulary - 2)
-    writer.add_eos_token_id(shape.vocabulary - 1)
-    writer.add_chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:")
-    for name, dimensions, kind in tensors(shape):
+    for key, value in sparse.metadata.items():
+        _ADD[type(value)](writer, f"{sparse.architecture}.{key}", value)
+    writer.add_vocab_size(sparse.vocabulary)
+    _add_tokens(writer, sparse)
+    for name, dimensions, kind in sparse.tensors:
         writer.add_tensor_info(
             name,
             dimensions[::-1],
@@ -109,11 +108,65 @@ def write_sparse(path: Path, shape: Shape) -> Path:
     writer.close()
     start = -(-path.stat().st_size // 32) * 32
     with path.open("rb+") as file:
-        file.truncate(start + sum(size_of(dimensions, kind) for _, dimensions, kind in tensors(shape)))
+        file.truncate(start + sum(-(-size_of(each, kind) // 32) * 32 for _, each, kind in sparse.tensors))
     return path
 
 
-def tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], str]]:
+_ADD: dict[type, Callable[[Any, str, Any], None]] = {
+    int: lambda writer, key, value: writer.add_uint32(key, value),
+    bool: lambda writer, key, value: writer.add_bool(key, value),
+    float: lambda writer, key, value: writer.add_float32(key, value),
+    list: lambda writer, key, value: writer.add_array(key, value),
+}
+
+
+def _add_tokens(writer: Any, sparse: Sparse) -> None:
+    writer.add_tokenizer_model(sparse.tokenizer)
+    writer.add_chat_template(_TEMPLATE)
+    if sparse.tokenizer == "gpt2":
+        tokens = _texts(sparse.vocabulary - len(_SPECIAL))
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list([*tokens, *_SPECIAL])
+        writer.add_token_types([_NORMAL] * len(tokens) + [_CONTROL] * len(_SPECIAL))
+        writer.add_token_merges([f"{token[:-1]} {token[-1]}" for token in tokens[len(_LETTERS) :]])
+        writer.add_bos_token_id(sparse.vocabulary - 2)
+        writer.add_eos_token_id(sparse.vocabulary - 1)
+    else:
+        first = ["<unk>", "<s>", "</s>", *_BYTES]
+        tokens = [token.replace("Ġ", "▁") for token in _texts(sparse.vocabulary - len(first))]
+        writer.add_tokenizer_pre("default")
+        writer.add_token_list([*first, *tokens])
+        writer.add_token_scores([-float(number) for number in range(sparse.vocabulary)])
+        kinds = [_UNKNOWN, _CONTROL, _CONTROL] + [_BYTE] * len(_BYTES) + [_NORMAL] * len(tokens)
+        writer.add_token_types(kinds)
+        writer.add_unk_token_id(0)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+
+
+def _of_shape(shape: Shape) -> Sparse:
+    metadata: dict[str, object] = {
+        "context_length": shape.context,
+        "embedding_length": shape.width,
+        "block_count": shape.layers,
+        "feed_forward_length": shape.feed_forward,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "attention.key_length": shape.head_width,
+        "attention.value_length": shape.head_width,
+        "rope.dimension_count": shape.head_width,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+    }
+    if shape.window is not None:
+        metadata["attention.sliding_window"] = shape.window
+    if shape.experts:
+        metadata["expert_count"] = shape.experts
+        metadata["expert_used_count"] = shape.experts_used
+        metadata["expert_feed_forward_length"] = shape.feed_forward
+    return Sparse(shape.architecture, metadata, tuple(tensors(shape)), shape.vocabulary)
+
+
+def tensors(shape: Shape) -> Tensors:
     """Name, dimensions (innermost first) and type of every tensor."""
     width, queries = shape.width, shape.heads * shape.head_width
     keys = shape.kv_heads * shape.head_width
@@ -137,10 +190,10 @@ def tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], str]]:
             yield f"blk.{layer}.{name}.weight", dimensions, kind
 
 
-_Tensors = tuple[tuple[str, tuple[int, ...], str], ...]
+_Some = tuple[tuple[str, tuple[int, ...], str], ...]
 
 
-def _feed_forward(shape: Shape, better: str) -> _Tensors:
+def _feed_forward(shape: Shape, better: str) -> _Some:
     width, inner = shape.width, shape.feed_forward
     if not shape.experts:
         return (
@@ -156,10 +209,10 @@ def _feed_forward(shape: Shape, better: str) -> _Tensors:
     )
 
 
-def _more_norms(shape: Shape) -> _Tensors:
+def _more_norms(shape: Shape) -> _Some:
     if shape.architecture == "llama":
         return ()
-    heads: _Tensors = (
+    heads: _Some = (
         ("attn_q_norm", (shape.head_width,), "F32"),
         ("attn_k_norm", (shape.head_width,), "F32"),
     )
@@ -174,8 +227,20 @@ def _more_norms(shape: Shape) -> _Tensors:
 
 def size_of(dimensions: tuple[int, ...], kind: str) -> int:
     """The bytes of a tensor."""
-    block, size = _BLOCK[kind]
+    block, size = _blocks()[kind]
     return prod(dimensions) // block * size
+
+
+@cache
+def _blocks() -> dict[str, tuple[int, int]]:
+    """The elements of a block of each type, and its bytes."""
+    import gguf
+
+    return {kind.name: sizes for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
+
+
+def _texts(count: int) -> list[str]:
+    return list(itertools.islice(_tokens(), count))
 
 
 def _tokens() -> Iterator[str]:

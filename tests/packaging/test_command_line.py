@@ -38,7 +38,7 @@ def test_no_verb_shows_the_usage_as_an_error(checkout: Checkout) -> None:
 def test_help_is_given_when_asked_for(checkout: Checkout, arguments: list[str]) -> None:
     ran = checkout.dev(*arguments)
     assert (ran.code, ran.err) == (0, "")
-    for verb in ("run", "test", "check", "bench", "chaos", "llama-server"):
+    for verb in ("run", "test", "check", "bench", "chaos", "fuzz", "llama-server"):
         assert f"dev.py {verb}" in ran.out
 
 

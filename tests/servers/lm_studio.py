@@ -82,6 +82,7 @@ class LMStudio(Server):
         parser.add_argument("--jit", choices=("on", "off"), default="on")
         parser.add_argument("--load-seconds", type=float, default=0)
         parser.add_argument("--download-seconds", type=float, default=0)
+        parser.add_argument("--downloads", choices=("complete", "pause", "fail"), default="complete")
         parser.add_argument("--greeting-needs-key", action="store_true")
         parser.add_argument(
             "--old-errors", action="store_true", help="the texts of 0.3: 404, 'Trying to keep'"
@@ -210,9 +211,12 @@ class LMStudio(Server):
         if job is None:
             return native_error(404, "job_not_found", f"Job not found: {job_id}", "job_not_found")
         part = 1.0 if not job.seconds else min(1.0, (time.monotonic() - job.began) / job.seconds)
+        going = {"pause": "paused", "fail": "failed"}.get(self.options.downloads, "downloading")
+        if going != "downloading":
+            part = min(part, 0.5)
         answer: Json = {
             "job_id": job.id,
-            "status": "completed" if part == 1.0 else "downloading",
+            "status": "completed" if part == 1.0 else going,
             "total_size_bytes": job.total,
             "downloaded_bytes": int(job.total * part),
             "started_at": "2025-10-03T15:33:23.496Z",
@@ -221,7 +225,7 @@ class LMStudio(Server):
             answer["completed_at"] = "2025-10-03T15:43:12.102Z"
             if not self.find(job.model):
                 self.models.append(ModelSpec(job.model, loaded=False, size_bytes=job.total))
-        else:
+        elif going == "downloading":
             answer |= {"bytes_per_second": job.total / job.seconds}
             answer |= {"estimated_completion": "2025-10-03T15:43:12.102Z"}
         return express_json(answer)

@@ -118,12 +118,15 @@ def chat_reaction(
 
 
 def pull_stream(model: str, at_end: Callable[[], None], pause_s: float, error: str) -> Stream:
-    """/api/pull: progress of two layers, then success; with `error` the late failure under status 200."""
+    """/api/pull: progress of two layers, then success; with `error` the late failure under status 200.
+
+    A piece that broke off is counted back, as the real one does before it fetches the piece again.
+    """
     layers = (("dde5aa3fc5ff", 2_019_377_376), ("966de95ca8a6", 1429))
     lines: list[Json] = []
     for short, total in layers:
         layer: Json = {"status": f"pulling {short}", "digest": f"sha256:{short:0<64}", "total": total}
-        lines += [layer, layer | {"completed": total // 3}, layer | {"completed": total}]
+        lines += [layer, *(layer | {"completed": done} for done in (total // 3, total // 4, total))]
     lines += [{"status": "verifying sha256 digest"}, {"status": "writing manifest"}]
     failure = (ndjson({"error": error or "pull model manifest: file does not exist"}),)
     opening = (ndjson({"status": "pulling manifest"}),)

@@ -17,6 +17,7 @@ from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.fatal import FatalWindow
 from whisper_desktop.ui.logs_window import LogsWindow
+from whisper_desktop.ui.models.window import ModelsWindow
 from whisper_desktop.ui.settings_window import SettingsWindow
 from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.ui.wizard.window import SetupWindow
@@ -26,6 +27,7 @@ Make = Callable[[Bridge, App], AppWindow]
 WINDOWS: dict[str, Make] = {
     "chat": lambda bridge, app: ChatWindow(bridge, app.open_session()),
     "guide": lambda bridge, app: ChatWindow(bridge, app.open_session(guide=True)),
+    "models": ModelsWindow,
     "setup": SetupWindow,
     "settings": SettingsWindow,
     "logs": LogsWindow,

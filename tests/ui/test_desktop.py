@@ -1,17 +1,22 @@
 """The desktop's life with the real core, offscreen: start, windows, notices, errors, quitting in stages."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from tests.integration.worlds import closed_port
+from tests.servers.fixtures import ServerFactory
 from tests.ui.conftest import WAIT
 from whisper_desktop.app import App
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.events import Notice, WindowRequested
+from whisper_desktop.settings.paths import model_cache_dir
+from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
 from whisper_desktop.ui.tray.tray import Tray
@@ -183,3 +188,66 @@ def test_the_menu_opens_every_window_once(action: str, life: Life) -> None:
     for _ in range(2):
         life.tray.chosen.emit(action, None)
     assert [window.kind for window in life.windows] == ["chat", action]
+
+
+def test_a_download_is_told_in_the_menu_and_its_end_too(
+    life: Life, servers: ServerFactory, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hub" / "org" / "Zebra-GGUF"
+    folder.mkdir(parents=True)
+    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(3_000_000))
+    hub = servers("hub", "--folder", str(tmp_path / "hub"))
+    hub.set_fault("slow", 400_000, on="cdn")
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    told: list[str] = []
+    monkeypatch.setattr(life.tray, "notify", lambda title, detail: told.append(title))
+    desktop = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: bool(life.apps), timeout=WAIT)
+    desktop.show_window("models")
+    life.has("models")
+    (window,) = life.windows
+    window.spawn(_pulled(desktop.bridge, life.apps[0], "org/Zebra-GGUF/zebra-Q4_K_M.gguf"))
+
+    def models() -> str:
+        return next(
+            action.text() for action in life.tray.menu.actions() if action.text().startswith("Models")
+        )
+
+    qtbot.waitUntil(lambda: "downloading" in models(), timeout=WAIT)
+    window.close()
+    hub.set_fault()
+    qtbot.waitUntil(lambda: told == ["zebra-Q4_K_M is downloaded."], timeout=WAIT)
+    qtbot.waitUntil(lambda: "downloading" not in models(), timeout=WAIT)
+
+
+async def _pulled(bridge: Bridge, app: App, source: str) -> None:
+    await bridge.run(app.models.pull(source))
+
+
+def test_what_an_earlier_run_was_downloading_goes_on_at_the_next_start(
+    life: Life, servers: ServerFactory, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hub" / "org" / "Zebra-GGUF"
+    folder.mkdir(parents=True)
+    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(3_000_000))
+    hub = servers("hub", "--folder", str(tmp_path / "hub"))
+    hub.set_fault("slow", 400_000, on="cdn")
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    first = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: bool(life.apps), timeout=WAIT)
+    first.show_window("models")
+    life.has("models")
+    life.windows[0].spawn(_pulled(first.bridge, life.apps[0], "org/Zebra-GGUF/zebra-Q4_K_M.gguf"))
+    qtbot.waitUntil(lambda: _states(life.apps[0]) == ["running"], timeout=WAIT)
+    life.end()
+    hub.set_fault()
+    life.make()
+    life.begin()
+    arrived = model_cache_dir(None) / "org" / "Zebra-GGUF" / "zebra-Q4_K_M.gguf"
+    qtbot.waitUntil(arrived.is_file, timeout=WAIT)
+
+
+def _states(app: App) -> list[str]:
+    return [job.state for job in app.models.downloads.jobs()]

@@ -24,6 +24,7 @@ def test_the_menu_has_everything_in_its_order() -> None:
         "New chat",
         "Backend",
         "Free memory now",
+        "Models…",
         "Setup…",
         "Settings…",
         "Logs…",
@@ -42,6 +43,14 @@ def test_memory_can_be_freed_where_there_is_some_and_its_place_is_always_there()
 
     assert (free("").action, free("").detail) == (None, "")
     assert (free("3.2 GB").action, free("3.2 GB").detail) == ("sleep", "3.2 GB in use")
+
+
+def test_a_download_that_runs_is_told_beside_models() -> None:
+    def models(downloads: str) -> Entry:
+        return next(entry for entry in menu_entries(READY, CHOICES, downloads) if entry.action == "models")
+
+    assert models("downloading 43 %").detail == "downloading 43 %"
+    assert models("").detail == ""
 
 
 def test_automatic_comes_first_and_the_choice_is_marked() -> None:

@@ -11,13 +11,16 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QRadioButton
 from pytestqt.qtbot import QtBot
 
+from tests.engines.tiny_model import write_tiny_model
 from tests.integration.worlds import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.ui.conftest import WAIT, Shown, World
 from whisper_desktop.advice.flow import FlowState, Option, Page
 from whisper_desktop.app import App
+from whisper_desktop.models.catalogue import load
 from whisper_desktop.settings import paths
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.wizard.facts import facts, progress
 from whisper_desktop.ui.wizard.pages import KeyField, ModelField
 from whisper_desktop.ui.wizard.window import SetupWindow
@@ -175,7 +178,7 @@ def test_the_recommendation_is_already_chosen_with_its_reasons(world: World, ope
     recommendation = window.state.recommendation
     assert recommendation is not None
     words = " ".join(label.text() for label in window.found.findChildren(QLabel))
-    assert all(reason in words for reason in recommendation.reasons)
+    assert all(without_marks(reason) in words for reason in recommendation.reasons)
     assert next(button for button in window.found.findChildren(QRadioButton)).isChecked()
     assert window.next.isEnabled()
 
@@ -237,6 +240,57 @@ def test_a_server_that_is_started_meanwhile_is_noticed(
     window.next.click()
     assert window.state.choice is not None
     assert window.state.choice.model == "llama3.2:3b", "what is there is tested, not what was recommended"
+
+
+def test_a_model_is_downloaded_right_there_and_answers_through_the_built_in_engine(
+    world: World,
+    opened: Opener,
+    servers: ServerFactory,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("xllamacpp")
+    hub = servers("hub", "--folder", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    window = opened(world())
+    pick(window, "on Built-in")
+    assert window.state.choice is not None
+    model = load().find(window.state.choice.model or "")
+    assert model is not None
+    folder = tmp_path / "hub" / model.repo
+    folder.mkdir(parents=True)
+    write_tiny_model(folder / model.file)
+    window.next.click()
+    assert page(window) is Page.DO
+    assert not window.next.isEnabled()
+    assert choices() == {}, "nothing is decided before something is downloaded"
+    with qtbot.waitSignal(window.downloading, timeout=WAIT):
+        window.do.download.button.click()
+    qtbot.waitUntil(window.next.isEnabled, timeout=WAIT)
+    window.next.click()
+    qtbot.waitUntil(lambda: window.state.test is not None, timeout=60_000)
+    assert window.state.test is not None
+    assert window.state.test.ok, window.state.test
+
+
+def test_a_download_that_cannot_begin_says_why_and_can_be_tried_again(
+    world: World,
+    opened: Opener,
+    servers: ServerFactory,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "hub").mkdir()
+    hub = servers("hub", "--folder", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    window = opened(world())
+    pick(window, "on Built-in")
+    window.next.click()
+    window.do.download.button.click()
+    qtbot.waitUntil(lambda: bool(window.do.download.remark.text), timeout=WAIT)
+    assert window.do.download.button.isEnabled()
 
 
 def test_the_guide_answers_through_the_real_engine(world: World, opened: Opener, qtbot: QtBot) -> None:

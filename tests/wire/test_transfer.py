@@ -25,7 +25,8 @@ from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.address import parse_url
 from whisper_desktop.wire.download_answers import Failure, read_offer, redirected, usable
 from whisper_desktop.wire.http import Http
-from whisper_desktop.wire.part_file import PartFile, Source
+from whisper_desktop.wire.journal import Source
+from whisper_desktop.wire.part_file import PartFile
 from whisper_desktop.wire.transfer import DownloadProgress, download
 
 MIB = 2**20
@@ -124,6 +125,12 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def arrive(part: PartFile, *pieces: bytes) -> None:
+    """From the first byte on."""
+    part.write(0, pieces, part.request(0, None, "00000000"))
+    part.have.add(0, sum(map(len, pieces)))
+
+
 def part_of(target: Path) -> Path:
     return target.with_name("a.bin.part")
 
@@ -176,7 +183,8 @@ async def test_a_file_without_a_known_length_arrives(http: Http, forge: Forge, t
     forge.fault("no_length")
     seen: list[DownloadProgress] = []
     assert await fetch(http, target, forge.offer(DATA), on_progress=seen.append) == DATA
-    assert seen[-1].total_bytes is None
+    assert seen[0].total_bytes is None
+    assert seen[-1].total_bytes == len(DATA)
 
 
 async def test_memory_does_not_grow_with_the_file(http: Http, forge: Forge, target: Path) -> None:
@@ -274,13 +282,12 @@ async def test_a_download_that_is_cancelled_keeps_what_it_has(http: Http, forge:
 async def test_nobody_waits_for_the_checksum_of_a_long_part_once_it_is_cancelled(
     http: Http, forge: Forge, target: Path
 ) -> None:
-    size = 2**40
-    part = PartFile(target, hashing=False)
-    part.open()
-    part.begin(Source("", "", size, digest(DATA)))
-    part.append([b"x"])
-    part.close()
-    os.truncate(part_of(target), 2**35)  # 32 GiB of nothing
+    size = 2**35
+    target.parent.mkdir()
+    noted = {"address": "", "validator": "", "total": size, "sha256": digest(DATA)}
+    target.with_name("a.bin.part.json").write_text(json.dumps(noted))
+    part_of(target).touch()
+    os.truncate(part_of(target), size)  # 32 GiB of nothing, as older versions noted it
     checked: list[str] = []
 
     def cancel(progress: DownloadProgress) -> None:
@@ -293,7 +300,7 @@ async def test_nobody_waits_for_the_checksum_of_a_long_part_once_it_is_cancelled
     async with asyncio.timeout(2):
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert checked == ["What is there already is checked."]
+    assert checked == ["Its checksum is computed."]
     assert part_of(target).stat().st_size == 2**35
 
 
@@ -339,17 +346,17 @@ async def test_a_file_that_changed_meanwhile_is_never_mixed(
     assert await fetch(http, target, url) == OTHER + bytes(longer)
 
 
-async def test_a_part_of_something_else_is_noticed_by_the_checksum_and_begun_anew(
+async def test_a_part_of_something_else_is_noticed_by_the_checksum_and_fetched_again(
     http: Http, forge: Forge, target: Path
 ) -> None:
     url = forge.offer(DATA)
-    part = PartFile(target, hashing=False)
+    part = PartFile(target)
     part.open()
     part.begin(Source("another mirror", '"tag"', len(DATA), digest(DATA)))
-    part.append([OTHER[:5000]])
+    arrive(part, OTHER[:5000])
     part.close()
     assert await fetch(http, target, url, data=DATA) == DATA
-    assert [each["headers"].get("range") for each in forge.asked()] == ["bytes=5000-", None]
+    assert [each["headers"].get("range") for each in forge.asked()] == ["bytes=5000-", "bytes=0-4999"]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -358,10 +365,10 @@ async def test_a_part_that_is_whole_is_not_asked_for_again(
 ) -> None:
     url = forge.offer(DATA)
     sha256 = digest(DATA) if known else ""
-    part = PartFile(target, hashing=False)
+    part = PartFile(target)
     part.open()
     part.begin(Source(digest(url.encode()), '"tag"', len(DATA), sha256))
-    part.append([DATA])
+    arrive(part, DATA)
     part.close()
     assert await fetch(http, target, url, data=DATA if known else None) == DATA
     assert forge.asked() == []
@@ -371,10 +378,10 @@ async def test_a_part_of_a_file_with_another_checksum_is_not_gone_on_with(
     http: Http, forge: Forge, target: Path
 ) -> None:
     url = forge.offer(DATA)
-    part = PartFile(target, hashing=False)
+    part = PartFile(target)
     part.open()
     part.begin(Source(digest(url.encode()), '"tag"', len(DATA), digest(OTHER)))
-    part.append([OTHER[:5000]])
+    arrive(part, OTHER[:5000])
     part.close()
     assert await fetch(http, target, url, data=DATA) == DATA
     assert [each["headers"].get("range") for each in forge.asked()] == [None]
@@ -385,10 +392,10 @@ async def test_a_part_that_is_too_long_is_dropped(
     http: Http, forge: Forge, target: Path, known: bool
 ) -> None:
     url = forge.offer(DATA)
-    part = PartFile(target, hashing=False)
+    part = PartFile(target)
     part.open()
     part.begin(Source(digest(url.encode()), '"tag"', len(DATA), digest(DATA) if known else ""))
-    part.append([DATA, b"more"])
+    arrive(part, DATA, b"more")
     part.close()
     assert await fetch(http, target, url, data=DATA if known else None) == DATA
     assert [each["headers"].get("range") for each in forge.asked()] == [None]
@@ -438,11 +445,11 @@ async def test_without_a_strong_tag_the_date_decides_and_without_a_date_nothing_
 ) -> None:
     url = forge.offer(DATA)
     forge.storage.set_fault(mode)
-    part = PartFile(target, hashing=False)
+    part = PartFile(target)
     part.open()
     date = "Sat, 21 Nov 2026 10:00:00 GMT" if asked else ""
     part.begin(Source(digest(url.encode()), date, len(DATA), ""))
-    part.append([DATA[:10]])
+    arrive(part, DATA[:10])
     part.close()
     assert await fetch(http, target, url) == DATA
     headers = forge.asked()[0]["headers"]

@@ -1,11 +1,28 @@
 """What to use on this computer, and what to do when nothing answers: pure logic over values.
 
-Data flow: machine + servers + catalogue -> `recommend` -> a recommendation with its reasons;
-failed attempts -> `guidance` -> steps; both feed the setup flow, whose effects are `app`'s.
+Data flow: machine + servers + catalogue -> `ranking` -> choices with their reasons -> `recommend` -> one
+recommendation; failed attempts -> `guidance` -> steps; both feed the setup flow, whose effects are `app`'s.
 """
 
 from whisper_desktop.advice.guidance import setup_guidance
-from whisper_desktop.advice.recommend import get_recommended_setup
+from whisper_desktop.advice.judge import measured_in
+from whisper_desktop.advice.profiles import MachineProfile, read_profile
+from whisper_desktop.advice.purposes import Purpose
+from whisper_desktop.advice.ranking import Choice, Ranking, rank
+from whisper_desktop.advice.recommend import get_recommended_setup, recommended_setup
 from whisper_desktop.advice.steps import model_title, setup_steps
 
-__all__ = ["get_recommended_setup", "model_title", "setup_guidance", "setup_steps"]
+__all__ = [
+    "Choice",
+    "MachineProfile",
+    "Purpose",
+    "Ranking",
+    "get_recommended_setup",
+    "measured_in",
+    "model_title",
+    "rank",
+    "read_profile",
+    "recommended_setup",
+    "setup_guidance",
+    "setup_steps",
+]

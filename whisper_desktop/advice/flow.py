@@ -10,6 +10,7 @@ A front end shows `FlowState`, turns what the person does into one of the functi
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from whisper_desktop.advice.steps import model_title
 from whisper_desktop.values import (
@@ -21,6 +22,9 @@ from whisper_desktop.values import (
     ServerStatus,
     SetupRecommendation,
 )
+
+if TYPE_CHECKING:
+    from whisper_desktop.models.download_jobs import Job
 
 
 class Page(StrEnum):
@@ -60,7 +64,10 @@ class SetupResult:
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """Everything the wizard knows. `resources` and `recommendation` are None until they are there."""
+    """Everything the wizard knows. `resources` and `recommendation` are None until they are there.
+
+    `download` is that of the chosen model, where the app fetches it itself.
+    """
 
     page: Page = Page.FOUND
     resources: ResourceInfo | None = None
@@ -70,6 +77,7 @@ class FlowState:
     choice: Option | None = None
     chosen_by_person: bool = False
     key_stored: bool = False
+    download: "Job | None" = None
     test: ConnectionReport | None = None
     came_from: tuple[Page, ...] = ()
 
@@ -118,8 +126,15 @@ def options(state: FlowState) -> tuple[Option, ...]:
 
 def choose(state: FlowState, option: Option) -> FlowState:
     """The person picks an option; a test of another one no longer counts."""
-    fresh = state.choice is not None and state.choice.backend == option.backend
-    return replace(state, choice=option, chosen_by_person=True, test=state.test if fresh else None)
+    same = state.choice
+    fresh = same is not None and same.backend == option.backend
+    return replace(
+        state,
+        choice=option,
+        chosen_by_person=True,
+        test=state.test if fresh else None,
+        download=state.download if same == option else None,
+    )
 
 
 def key_stored(state: FlowState) -> FlowState:
@@ -130,6 +145,17 @@ def key_stored(state: FlowState) -> FlowState:
 def tested(state: FlowState, outcome: ConnectionReport) -> FlowState:
     """The test answer came, or did not."""
     return replace(state, test=outcome)
+
+
+def to_download(state: FlowState) -> str | None:
+    """The model that the app would fetch itself for the choice; None where another program brings it."""
+    choice = state.choice
+    return choice.model if choice is not None and choice.backend == "builtin" else None
+
+
+def downloading(state: FlowState, job: "Job | None") -> FlowState:
+    """The download for the choice has news; None where there is none."""
+    return replace(state, download=job)
 
 
 def chosen_server(state: FlowState) -> ServerInfo | None:

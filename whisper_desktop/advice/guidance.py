@@ -1,9 +1,11 @@
 """What to do when nothing answered: one headline and steps that follow from what the attempts said."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from whisper_desktop.advice.recommend import get_recommended_setup
-from whisper_desktop.advice.steps import links, load_steps, setup_steps
+from whisper_desktop.advice.steps import links, load_steps
 from whisper_desktop.backends.words import key_place
 from whisper_desktop.values import (
     IDENTITIES,
@@ -14,6 +16,7 @@ from whisper_desktop.values import (
     ServerInfo,
     ServerStatus,
     SetupGuidance,
+    SetupRecommendation,
 )
 from whisper_desktop.wire.address import reach_of
 
@@ -23,6 +26,10 @@ _START = {
     "ollama": "Start Ollama: open its app, or run `ollama serve` in a terminal.",
     "llama_cpp": "Start llama-server, or let the app run a model itself: `whisper-desktop engine start`.",
 }
+_NO_MODEL = (
+    "Give the app's own engine a model: `whisper-desktop recommend` names one that fits, "
+    "`whisper-desktop models pull NAME` fetches it, `whisper-desktop models use NAME` sets it."
+)
 _FAILED = "{name} failed. Try again; if it fails once more, restart it."
 _SLOW = "{name} took too long. Try a smaller model, or restart it."
 _AFTER = {
@@ -97,7 +104,7 @@ def _step_after(attempt: Attempt) -> str | None:
     if attempt.kind in _NOBODY_THERE:
         return _START.get(attempt.backend, f"Start {name}, or check its address.")
     if attempt.backend == "builtin" and (attempt.kind is ErrorKind.NOT_CONFIGURED or attempt.model is None):
-        return setup_steps("builtin")[1]
+        return _NO_MODEL
     if attempt.kind is ErrorKind.NOT_CONFIGURED:
         return f"Tell the app where {name} is: `whisper-desktop config set llm.base_url ADDRESS`."
     if attempt.kind is ErrorKind.MODEL_MISSING:
@@ -142,11 +149,17 @@ def _from_scratch(servers: Sequence[ServerInfo], resources: ResourceInfo | None)
             ("Open Setup, or run `whisper-desktop recommend`, to see what suits this computer.",),
             (*links("lm_studio"), *links("ollama")),
         )
-    advice = get_recommended_setup(resources, servers)
+    advice = _advice(replace(resources, ram_available_bytes=resources.ram_total_bytes), tuple(servers))
     name = IDENTITIES[advice.preferred_server].name
     return SetupGuidance(
         f"No model is set up yet. For this computer: {name}.", advice.steps, advice.download_links
     )
+
+
+@lru_cache(maxsize=1)
+def _advice(resources: ResourceInfo, servers: tuple[ServerInfo, ...]) -> SetupRecommendation:
+    """Kept, as it may be asked for after each failure, and nothing here goes by what is free now."""
+    return get_recommended_setup(resources, servers)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,18 +1,25 @@
 """The recommendation: machine + servers + catalogue -> what to use here, and the sentences that say why.
 
-Base rule: 16 GB and a usable graphics processor -> LM Studio with 7B to 13B; 8 GB -> Ollama with 3B to 7B;
-less -> OpenRouter, or a 1B model without a network. Guards: a model is only named when it fits; a server that
-already runs with a model wins over installing another; LM Studio needs a desktop, AVX2, and no Intel Mac.
+Base rule (`runners`): 16 GB and a usable graphics processor -> LM Studio; 8 GB -> Ollama; less -> OpenRouter,
+or a 1B model without a network. Within that the ranking decides which model, and nothing is named that does
+not fit. A server that already runs with a model wins over installing another. The app's own engine, which
+needs no other program, is offered beside the default: LM Studio and Ollama bring windows and updates of their
+own, which serves somebody longer who means to stay with local models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from whisper_desktop.advice.graphics import GraphicsVerdict, judge_graphics
+from whisper_desktop.advice.judge import Measured
+from whisper_desktop.advice.purposes import Purpose
+from whisper_desktop.advice.ranking import Choice, Ranking, rank
+from whisper_desktop.advice.runners import PROGRAMS, Situation, can_do, situation_of
+from whisper_desktop.advice.sentences import fit_sentence, gigabytes, program_name
 from whisper_desktop.advice.steps import SETUP_URLS, links, load_steps, setup_steps
-from whisper_desktop.models import Budget, CatalogueModel, Fit, best_fit, budget_for, load
+from whisper_desktop.machine.figures import MachineFigures
+from whisper_desktop.models.catalogue import Catalogue, CatalogueModel, load
+from whisper_desktop.models.fit import best_fit
 from whisper_desktop.values import (
-    GIB,
     IDENTITIES,
     Alternative,
     ModelInfo,
@@ -23,92 +30,109 @@ from whisper_desktop.values import (
     SetupRecommendation,
 )
 
-# Computers sold with 16 or 8 GB report less: 13.9 to 15.9 GiB, and from 7.0 GiB on.
-TIER_16 = 13.5 * GIB
-TIER_8 = 6.8 * GIB
-
-_LARGE = (6.5, 15.0)  # billions of parameters: the "7B to 13B" class
-_MEDIUM = (1.8, 7.6)  # "3B to 7B", with the 2B models that stand beside them
-_SMALL = (0.5, 1.8)  # "1B"
+_MOST_NAMED = 3  # of the ranking's models, before the ones that people ask for by name
 _CLASSICS = {
     "lm_studio": ("Llama-3.1-8B-Instruct", "Mistral-7B-Instruct-v0.3", "CodeLlama-7B-Instruct"),
     "ollama": ("Llama-3.2-3B-Instruct", "Phi-3-mini-4k-instruct", "gemma-2b-it"),
 }
-_NEWEST = 2  # how many of the best-scored models come before the classics
+_USUALLY = {"lm_studio": (7, 13), "ollama": (3, 7)}  # billions of parameters: the classes of the base rule
+_SMALL = 1.8  # billions of parameters, at most
+_CLEARLY_BETTER = 1.0  # points by which another program's model must be ahead to be pointed out
 _OPENROUTER_MODELS = ("openrouter/auto", "meta-llama/llama-3.1-8b-instruct")
 _IDLE_OVERHEAD = 1.2  # a model of unknown shape needs about this times its file, with cache and buffers
 
 
 @dataclass(frozen=True, slots=True)
-class _Situation:
-    resources: ResourceInfo
-    graphics: GraphicsVerdict
-    budget: Budget
-    tier: int
+class _Advised:
+    """All that the recommendation follows from."""
+
+    situation: Situation
     servers: tuple[ServerInfo, ...]
+    catalogue: Catalogue
+    ranking: Ranking
 
     @property
-    def lm_studio_runs_here(self) -> bool:
-        """LM Studio is a desktop app that needs AVX2 on x86 and does not support Intel Macs."""
-        machine = self.resources
-        if not machine.has_display or (machine.os_name == "macOS" and machine.arch != "arm64"):
-            return False
-        x86 = machine.arch.lower() in ("x86_64", "amd64")
-        return not (x86 and machine.cpu_features and "avx2" not in machine.cpu_features)
+    def resources(self) -> ResourceInfo:
+        """The computer."""
+        return self.situation.resources
+
+    def ranked(self, held: ModelInfo) -> Choice | None:
+        """The choice that a server's model is; None for one that is not ranked here."""
+        known = self.catalogue.find(held.id)
+        return next((choice for choice in self.ranking.choices if choice.model is known), None)
+
+    def suits(self, held: ModelInfo) -> bool:
+        """Whether a server's model is one for the purpose. Any model is one for a conversation."""
+        purpose = self.ranking.purpose
+        if purpose is Purpose.VISION and "vision" in held.capabilities:
+            return True
+        return purpose is Purpose.CHAT or self.ranked(held) is not None
+
+    def score(self, held: ModelInfo) -> float:
+        """The points of a server's model; below all others where it is not ranked here."""
+        choice = self.ranked(held)
+        return choice.score if choice is not None else float("-inf")
 
 
-def get_recommended_setup(resources: ResourceInfo, servers: Sequence[ServerInfo]) -> SetupRecommendation:
+def get_recommended_setup(
+    resources: ResourceInfo,
+    servers: Sequence[ServerInfo],
+    *,
+    purpose: Purpose = Purpose.CHAT,
+    catalogue: Catalogue | None = None,
+    figures: MachineFigures | None = None,
+    measured: Measured | None = None,
+) -> SetupRecommendation:
     """What to use on this computer. Pure: the same machine and servers give the same advice."""
-    graphics = judge_graphics(resources)
-    memory = max(resources.ram_total_bytes, resources.ram_installed_bytes or 0)
-    if resources.container_limit_bytes is not None:
-        memory = resources.ram_total_bytes
-    situation = _Situation(
-        resources,
-        graphics,
-        budget_for(resources, graphics.usable),
-        16 if memory >= TIER_16 else 8 if memory >= TIER_8 else 0,
-        tuple(servers),
-    )
-    advice = _choice(situation)
+    catalogue = catalogue or load()
+    ranking = rank(resources, servers, catalogue, purpose=purpose, figures=figures, measured=measured)
+    return recommended_setup(resources, servers, catalogue, ranking)
+
+
+def recommended_setup(
+    resources: ResourceInfo, servers: Sequence[ServerInfo], catalogue: Catalogue, ranking: Ranking
+) -> SetupRecommendation:
+    """The recommendation that follows from a ranking of this machine and these servers."""
+    advised = _Advised(situation_of(resources), tuple(servers), catalogue, ranking)
+    advice = _choice(advised)
     if advice.ready_model is not None:
         return advice
     return replace(advice, reasons=(*advice.reasons, *_not_used_unasked(servers)))
 
 
-def _choice(situation: _Situation) -> SetupRecommendation:
-    running = _running_choice(situation)
+def _choice(advised: _Advised) -> SetupRecommendation:
+    running = _running_choice(advised)
     if running is not None:
         return running
-    server = _base_server(situation)
-    fits = _class_for(server, situation) if server != "openrouter" else []
-    if not fits:
-        return _cloud_advice(situation)
-    return _install_advice(server, fits, situation)
+    base = advised.situation.base
+    if base == "openrouter" or not advised.ranking.choices:
+        return _cloud_advice(advised)
+    return _install_advice(advised)
 
 
 # --- A server that runs ------------------------------------------------------------------------------------
 
 
-def _running_choice(situation: _Situation) -> SetupRecommendation | None:
+def _running_choice(advised: _Advised) -> SetupRecommendation | None:
     """The advice to use a server that runs here, with a model it has or, failing that, one to load."""
+    ranking = advised.ranking
     here = [
         server
-        for server in situation.servers
+        for server in advised.servers
         if server.reach is Reach.THIS_MACHINE and server.id in IDENTITIES and server.id != "builtin"
     ]
-    base = _base_server(situation)
-    here.sort(key=lambda server: server.id != base)
-    ready = [(server, model) for server in here for model in _ready_models(server, situation.budget)]
-    ready.sort(key=lambda pair: not pair[1].loaded)
+    here.sort(key=lambda server: server.id != advised.situation.base)
+    ready = [
+        (server, model) for server in here for model in _ready_models(server, ranking) if advised.suits(model)
+    ]
+    ready.sort(key=lambda pair: (not pair[1].loaded, -advised.score(pair[1])))
     if ready:
-        return _ready_advice(*ready[0], situation)
-    empty = [server for server in here if server.status is ServerStatus.NO_MODELS]
-    for server in empty:
-        kind = server.id if server.id in _CLASSICS else "lm_studio"
-        fits = _class_for(kind, situation)
-        if fits:
-            return _load_advice(server, fits, situation)
+        return _ready_advice(*ready[0], advised)
+    for server in here:
+        if server.status is ServerStatus.NO_MODELS:
+            choices = _choices_for(server.id, ranking)
+            if choices:
+                return _load_advice(server, choices, advised)
     return None
 
 
@@ -123,175 +147,203 @@ def _not_used_unasked(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
     )
 
 
-def _ready_models(server: ServerInfo, budget: Budget) -> list[ModelInfo]:
+def _ready_models(server: ServerInfo, ranking: Ranking) -> list[ModelInfo]:
+    """The models that this server has and that have room here."""
     if server.status is not ServerStatus.AVAILABLE:
         return []
-    room = budget.host if budget.unified else budget.gpu + budget.host
     return [
         model
         for model in server.chat_models
         if not model.remote
-        and (model.loaded or model.size_bytes is None or model.size_bytes * _IDLE_OVERHEAD <= room)
+        and (model.loaded or model.size_bytes is None or model.size_bytes * _IDLE_OVERHEAD <= ranking.budget.all_bytes)
     ]
 
 
-def _ready_advice(server: ServerInfo, model: ModelInfo, situation: _Situation) -> SetupRecommendation:
+def _ready_advice(server: ServerInfo, model: ModelInfo, advised: _Advised) -> SetupRecommendation:
     state = "has it loaded" if model.loaded else "has it on disk"
-    others = [entry for entry in _ready_models(server, situation.budget) if entry.id != model.id]
+    others = [entry for entry in _ready_models(server, advised.ranking) if entry.id != model.id]
+    choice = advised.ranked(model)
     return SetupRecommendation(
         preferred_server=server.id,
         recommended_models=(model.id, *(entry.id for entry in others)),
         setup_url=SETUP_URLS.get(server.id, server.url),
-        memory_note=_memory_note(situation.resources),
+        memory_note=_memory_note(advised.resources),
         reasons=(
             f"{server.name} already runs on this computer and {state}: nothing has to be installed.",
-            *situation.graphics.remarks,
+            *_reasons_for_ready(choice),
+            *advised.situation.graphics.remarks,
         ),
         steps=(f"Ask something: {server.name} answers with {model.id}.",),
-        alternatives=_alternatives(situation, without=server.id),
+        alternatives=_alternatives(advised, without=server.id, top=choice),
         ready_model=model.id,
     )
 
 
-def _load_advice(server: ServerInfo, fits: Sequence[Fit], situation: _Situation) -> SetupRecommendation:
-    names = tuple(_name(server.id, fit.model) for fit in fits)
+def _reasons_for_ready(choice: Choice | None) -> tuple[str, ...]:
+    """What is known of a model that a server has, whichever program the ranking would choose for it."""
+    if choice is None:
+        return ()
+    return fit_sentence(choice.model, choice.fit, present=True), choice.reasons[1]
+
+
+def _load_advice(server: ServerInfo, choices: Sequence[Choice], advised: _Advised) -> SetupRecommendation:
+    names = _names(server.id, choices, advised)
     return SetupRecommendation(
         preferred_server=server.id,
         recommended_models=names,
         setup_url=SETUP_URLS.get(server.id, server.url),
-        memory_note=_memory_note(situation.resources),
+        memory_note=_memory_note(advised.resources),
         reasons=(
             f"{server.name} is running but has no model yet.",
-            _fit_sentence(fits[0]),
-            *situation.graphics.remarks,
+            *choices[0].reasons[:2],
+            *advised.situation.graphics.remarks,
         ),
         steps=load_steps(server.id, server.name, names[0]),
         download_links=links(server.id),
-        alternatives=_alternatives(situation, without=server.id),
+        alternatives=_alternatives(advised, without=server.id, top=choices[0]),
     )
 
 
-# --- A server to install -----------------------------------------------------------------------------------
+# --- A program to install ----------------------------------------------------------------------------------
 
 
-def _base_server(situation: _Situation) -> str:
-    if situation.tier == 16 and situation.graphics.usable is not None and situation.lm_studio_runs_here:
-        return "lm_studio"
-    return "ollama" if situation.tier >= 8 else "openrouter"
-
-
-def _class_for(server: str, situation: _Situation) -> list[Fit]:
-    """The models of the server's class that fit, best first; the next smaller class where none does."""
-    large = server == "lm_studio" and situation.tier == 16 and situation.graphics.usable is not None
-    for bounds in (_LARGE, _MEDIUM, _SMALL) if large else (_MEDIUM, _SMALL):
-        fits = _fitting(situation.budget, bounds)
-        scored = [fit for fit in fits if fit.model.quality is not None]
-        scored.sort(key=lambda fit: -(fit.model.quality or 0))
-        classics = [fit for fit in fits if fit.model.id in _CLASSICS[server] and fit not in scored[:_NEWEST]]
-        chosen = [*scored[:_NEWEST], *classics]
-        if chosen:
-            return chosen
-    return []
-
-
-def _fitting(budget: Budget, bounds: tuple[float, float]) -> list[Fit]:
-    low, high = bounds
-    candidates = [model for model in load() if low <= model.billions <= high and not model.mixture]
-    return [fit for model in candidates if (fit := best_fit(model, budget)) is not None]
-
-
-def _install_advice(server: str, fits: Sequence[Fit], situation: _Situation) -> SetupRecommendation:
-    names = tuple(_name(server, fit.model) for fit in fits)
+def _install_advice(advised: _Advised) -> SetupRecommendation:
+    top = advised.ranking.choices[0]
+    choices = _choices_for(top.backend, advised.ranking)
+    names = _names(top.backend, choices, advised)
     return SetupRecommendation(
-        preferred_server=server,
+        preferred_server=top.backend,
         recommended_models=names,
-        setup_url=SETUP_URLS[server],
-        memory_note=_memory_note(situation.resources),
+        setup_url=SETUP_URLS[top.backend],
+        memory_note=_memory_note(advised.resources),
         reasons=(
-            _fit_sentence(fits[0]),
-            _server_sentence(server, situation),
-            *situation.graphics.remarks,
+            *top.reasons[:2],
+            _base_sentence(top, advised.situation),
+            *top.reasons[2:],
+            *advised.situation.graphics.remarks,
+            *advised.ranking.changes,
         ),
-        steps=setup_steps(server, names[0]),
-        download_links=links(server),
-        alternatives=_alternatives(situation, without=server, smaller_than=fits[0].model),
+        steps=setup_steps(top.backend, names[0]),
+        download_links=links(top.backend),
+        alternatives=_alternatives(advised, without=top.backend, top=top),
     )
 
 
-def _server_sentence(server: str, situation: _Situation) -> str:
-    memory = f"{situation.resources.ram_total_bytes / 1e9:.1f} GB of memory"
-    gpu = situation.graphics.usable
-    if server == "lm_studio" and gpu is not None:
-        return f"With {memory} and {gpu.name}, LM Studio runs models of 7B to 13B comfortably."
-    if gpu is not None:
-        return f"With {memory} and {gpu.name}, Ollama runs models of 3B to 7B."
-    return f"With {memory} and no graphics card that helps, Ollama runs models of 3B to 7B on the processor."
+def _choices_for(program: str, ranking: Ranking) -> list[Choice]:
+    """What this program could run, best first. One that we do not know is taken to place a model as
+    LM Studio does.
+    """
+    known = program if program in PROGRAMS else "lm_studio"
+    return [choice for choice in ranking.choices if can_do(known, choice.model, choice.fit)]
 
 
-def _fit_sentence(fit: Fit) -> str:
-    where = {"gpu": "on the graphics card", "partial": "on graphics card and processor", "cpu": "in memory"}
-    about = "about " if fit.model.file_bytes_source == "approximate" else ""
-    size, spare = f"{about}{fit.model.file_bytes / 1e9:.1f} GB", f"{fit.spare_bytes / 1e9:.1f} GB"
-    return (
-        f"{fit.model.id} ({fit.model.quant}, {size} to download) fits {where[fit.mode]} "
-        f"with {spare} to spare at {fit.context:,} tokens of context."
-    )
+def _names(program: str, choices: Sequence[Choice], advised: _Advised) -> tuple[str, ...]:
+    """The best few by name, then the ones that people ask for by name and that have room here."""
+    models = [choice.model for choice in choices[:_MOST_NAMED]]
+    for name in _CLASSICS.get(program, ()):
+        classic = advised.catalogue.find(name)
+        if classic is not None and classic not in models:
+            fit = best_fit(classic.shape, advised.ranking.budget, advised.resources)
+            if fit is not None and can_do(program, classic, fit):
+                models.append(classic)
+    return tuple(_title(program, model) for model in models)
 
 
-def _cloud_advice(situation: _Situation) -> SetupRecommendation:
-    cloud = next((server for server in situation.servers if server.id == "openrouter"), None)
+def _title(program: str, model: CatalogueModel) -> str:
+    """What a person looks for in LM Studio, what Ollama is told to pull."""
+    return model.ollama_name if program == "ollama" else model.id
+
+
+def _base_sentence(top: Choice, situation: Situation) -> str:
+    """Why this program; with the models that it usually runs on such a computer, where this is one of them."""
+    program, card = top.backend, situation.graphics.usable
+    memory = f"{gigabytes(situation.resources.ram_total_bytes)} of memory"
+    if program not in _USUALLY or (program == "lm_studio" and card is None):
+        return f"With {memory}, {program_name(program)} is all that this model needs."
+    least, most = _USUALLY[program]
+    usual = f", usually with models of {least}B to {most}B" if least <= top.model.billions <= most else ""
+    cards = len(situation.graphics.gpus)
+    has = "no graphics card that helps"
+    if card is not None:
+        has = card.name if cards == 1 else f"{cards} graphics cards"
+    return f"With {memory} and {has}, {program_name(program)} suits this computer{usual}."
+
+
+def _cloud_advice(advised: _Advised) -> SetupRecommendation:
+    cloud = next((server for server in advised.servers if server.id == "openrouter"), None)
     has_key = cloud is not None and cloud.status is ServerStatus.AVAILABLE
-    ram = situation.resources.ram_total_bytes / 1e9
     return SetupRecommendation(
         preferred_server="openrouter",
         recommended_models=_OPENROUTER_MODELS,
         setup_url=SETUP_URLS["openrouter"],
-        memory_note=_memory_note(situation.resources),
+        memory_note=_memory_note(advised.resources),
         reasons=(
-            f"{ram:.1f} GB of memory leave no room for a good model beside the system.",
+            _no_local_sentence(advised),
             "OpenRouter answers from the cloud: the app asks before the first prompt leaves this computer.",
-            *situation.graphics.remarks,
+            *advised.situation.graphics.remarks,
+            *advised.ranking.changes,
         ),
         steps=("Ask something: OpenRouter has your key.",) if has_key else setup_steps("openrouter"),
         download_links=() if has_key else links("openrouter"),
-        alternatives=_alternatives(situation, without="openrouter"),
+        alternatives=_alternatives(advised, without="openrouter"),
         ready_model=_OPENROUTER_MODELS[0] if has_key else None,
     )
 
 
-def _alternatives(
-    situation: _Situation, *, without: str, smaller_than: CatalogueModel | None = None
-) -> tuple[Alternative, ...]:
-    """What else there is: a smaller model, another server, the cloud, and always the guide."""
-    offers: list[Alternative] = []
-    small = max(_fitting(situation.budget, _SMALL), key=lambda fit: fit.model.quality or 0, default=None)
-    if small is not None and (smaller_than is None or small.model.params < smaller_than.params):
-        size = f"{small.model.file_bytes / 1e9:.1f} GB"
-        reason = f"Smaller and faster, and it works offline: {size} to download."
-        offers.append(Alternative("ollama", _name("ollama", small.model), reason))
-    other = "ollama" if without == "lm_studio" else "lm_studio"
-    if situation.tier >= 8 and (other == "ollama" or situation.lm_studio_runs_here):
-        fits = _class_for(other, situation)
-        if fits:
-            offers.append(Alternative(other, _name(other, fits[0].model), _MANNER[other]))
+def _no_local_sentence(advised: _Advised) -> str:
+    memory = gigabytes(advised.resources.ram_total_bytes)
+    if advised.situation.base == "openrouter":
+        return f"{memory} of memory leave no room for a good model beside the system."
+    suits = advised.ranking.purpose.words
+    return f"Of the models that we know, none fits into {memory} of memory, is quick and suits {suits}."
+
+
+# --- What else there is ------------------------------------------------------------------------------------
+
+
+def _alternatives(advised: _Advised, *, without: str, top: Choice | None = None) -> tuple[Alternative, ...]:
+    """A better model in another program, a smaller one, other programs, the cloud, and always the guide."""
+    return tuple(_offers(advised, without, top))
+
+
+def _offers(advised: _Advised, without: str, top: Choice | None) -> Iterator[Alternative]:
+    ranking, situation = advised.ranking, advised.situation
+    offered = {without}
+    better = next((choice for choice in ranking.choices if choice.backend != without), None)
+    if top is not None and better is not None and better.score > top.score + _CLEARLY_BETTER:
+        offered.add(better.backend)
+        reason = (
+            f"Better answers, for {gigabytes(better.model.file_bytes)} to download: it can place this model "
+            f"in memory as {program_name(without)} cannot."
+        )
+        yield Alternative(better.backend, _title(better.backend, better.model), reason)
+    small = next(
+        (choice for choice in _choices_for("ollama", ranking) if choice.model.billions <= _SMALL), None
+    )
+    if small is not None and (top is None or small.model.params < top.model.params):
+        what = "Smaller and faster, and it" if top is not None else "It"
+        reason = f"{what} works offline: {gigabytes(small.model.file_bytes)} to download."
+        yield Alternative("ollama", _title("ollama", small.model), reason)
+    if situation.tier >= 8:
+        for program in situation.programs:
+            choices = _choices_for(program, ranking)
+            if choices and program not in offered:
+                yield Alternative(program, _title(program, choices[0].model), _MANNER[program])
     if without != "openrouter":
         reason = "The cloud: nothing to download, and prompts leave this computer."
-        offers.append(Alternative("openrouter", None, reason))
-    offers.append(Alternative("guide", None, "A tiny demo model that only knows this app."))
-    return tuple(offers)
+        yield Alternative("openrouter", None, reason)
+    yield Alternative("guide", None, "A tiny demo model that only knows this app.")
 
 
 _MANNER = {
     "ollama": "A plain service that is steered from a terminal.",
     "lm_studio": "An app with windows of its own.",
+    "builtin": "Whisper Desktop runs the model itself: no other program to install.",
 }
 
 
-def _name(server: str, model: CatalogueModel) -> str:
-    """The model's name as that server knows it."""
-    return model.ollama_name if server == "ollama" else model.id
-
-
 def _memory_note(resources: ResourceInfo) -> str:
-    total, free = resources.ram_total_bytes / 1e9, resources.ram_available_bytes / 1e9
-    return f"This computer has {total:.1f} GB of memory, {free:.1f} GB of it free at the moment."
+    total, free = gigabytes(resources.ram_total_bytes), gigabytes(resources.ram_available_bytes)
+    if resources.ram_available_bytes >= resources.ram_total_bytes:  # one that is only described
+        return f"This computer has {total} of memory."
+    return f"This computer has {total} of memory, {free} of it free at the moment."

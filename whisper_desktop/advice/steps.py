@@ -39,9 +39,9 @@ def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
             "Allow the cloud for the conversations that may use it.",
         ),
         "builtin": (
-            f"Download {which} as a GGUF file, from huggingface.co for example.",
-            "Tell the app where it is: `whisper-desktop config set llm.gguf_model_path FILE`.",
-            "Start it: `whisper-desktop engine start`, or ask something.",
+            f"Fetch {which} in the Models window, or with `whisper-desktop models pull {model or 'SOURCE'}`.",
+            f"Let the app run it: `whisper-desktop models use {model or 'NAME'}`.",
+            "Ask something: the engine starts by itself.",
         ),
     }
     return steps.get(canonical_id(server), ())

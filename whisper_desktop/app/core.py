@@ -24,6 +24,7 @@ from whisper_desktop.values import (
     EngineState,
     EngineStatus,
     Message,
+    Provenance,
     Reach,
     ResourceInfo,
     ServerInfo,
@@ -35,7 +36,9 @@ from whisper_desktop.values import (
 if TYPE_CHECKING:
     from whisper_desktop.app.engine_host import EngineHost
     from whisper_desktop.app.keys import Keys
+    from whisper_desktop.app.model_host import ModelHost
     from whisper_desktop.app.places import Places
+    from whisper_desktop.app.speeds import Speeds
     from whisper_desktop.app.talking import Talking
     from whisper_desktop.backends import BackendConfig
     from whisper_desktop.engines.supervisor import Engine
@@ -70,6 +73,8 @@ class App:
         self._places: Places | None = None
         self._talking: Talking | None = None
         self._host: EngineHost | None = None
+        self._models: ModelHost | None = None
+        self._speeds: Speeds | None = None
         self._resources: ResourceInfo | None = None
         self._resources_task: asyncio.Task[ResourceInfo] | None = None
         self._sleep_watch: asyncio.Task[None] | None = None
@@ -126,6 +131,7 @@ class App:
             resources=self.resources,
             known_resources=lambda: self._resources,
             troubled=self._troubled,
+            answered=self._answered,
             spending_file=_spending_file(self._env),
             http=http,
             deadlines=self.deadlines,
@@ -156,6 +162,8 @@ class App:
             await asyncio.gather(self._sleep_watch, return_exceptions=True)
         if self._talking is not None:
             await self._talking.stop()
+        if self._speeds is not None:
+            await self._speeds.stop()
         if self._places is not None:
             await self._places.stop()
         if self._resources_task is not None:
@@ -164,6 +172,8 @@ class App:
         if self._host is not None:
             with suppress(EngineError):  # one that cannot be ended is ended by its own watch on us
                 await self._host.close()
+        if self._models is not None:
+            await self._models.aclose()
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -196,6 +206,23 @@ class App:
         """Where keys are kept."""
         return _started(self._keys).store
 
+    @property
+    def models(self) -> "ModelHost":
+        """Models: those on this computer, those that could be had, and their downloads."""
+        if self._models is None:
+            from whisper_desktop.app.model_host import ModelHost
+            from whisper_desktop.app.model_room import ModelRoom
+
+            room = ModelRoom(lambda: self.loaded, self._env, self.http, self.deadlines, _started(self._keys))
+            self._models = ModelHost(
+                room,
+                resources=self.resources,
+                scan=self.scan,
+                remember=self.remember,
+                engines=self.host.statuses,
+            )
+        return self._models
+
     # --- the machine and the servers ----------------------------------------------------------------------
 
     async def resources(self) -> ResourceInfo:
@@ -224,8 +251,13 @@ class App:
         """What to use on this computer, with reasons: looks at machine and servers side by side first."""
         from whisper_desktop.advice import get_recommended_setup
 
-        resources, servers = await asyncio.gather(self.resources(), self.scan())
-        return get_recommended_setup(resources, servers)
+        try:
+            return (await self.models.advise())[0]
+        except (
+            SettingsError
+        ):  # without folders of ours there is no list of the person's, and nothing measured
+            resources, servers = await asyncio.gather(self.resources(), self.scan())
+            return await asyncio.to_thread(get_recommended_setup, resources, servers)
 
     # --- choosing -----------------------------------------------------------------------------------------
 
@@ -265,6 +297,8 @@ class App:
             self._http.allow_network = self._llm.allow_network
         if self._host is not None:
             self._host.use_settings(self._llm)
+        if self._models is not None:
+            self._models.use_settings()
         if self._llm != before:
             await _started(self._talking).renew()
         await _started(self._keys).refresh()
@@ -299,6 +333,20 @@ class App:
         statuses = self._host.statuses().values() if self._host is not None else ()
         size = sum(each.memory_bytes or 0 for each in statuses if each.state is EngineState.READY)
         return in_gigabytes(size) if size else ""
+
+    def _answered(self, provenance: Provenance) -> None:
+        """An answer is complete: what our own engine's say about its speed is kept."""
+        if self._speeds is None:
+            from whisper_desktop.app.speeds import Speeds
+            from whisper_desktop.models.measured import FILE, MeasuredStore
+            from whisper_desktop.settings.paths import data_dir
+
+            try:
+                store = MeasuredStore(data_dir(self._env) / FILE, deadlines=self.deadlines)
+            except SettingsError:  # nothing can be kept there
+                return
+            self._speeds = Speeds(store, engine=self._engine, resources=self.resources)
+        self._speeds.answered(provenance)
 
     def _troubled(self, sentence: str) -> None:
         self._attention = sentence
@@ -373,6 +421,8 @@ class App:
         if status.warning and status.warning != self._warned_of:
             self._warned_of = status.warning
             self.bus.publish(Notice("The engine runs, but not as planned.", status.warning))
+        if status.state is EngineState.READY and self._http is not None:
+            self.models.engine_ready()
         self.bus.publish(EngineChanged(status))
 
     def engine_status(self) -> EngineStatus | None:

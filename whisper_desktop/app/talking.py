@@ -30,6 +30,7 @@ from whisper_desktop.values import (
     GenerationConfig,
     Message,
     OnInterruption,
+    Provenance,
     Reach,
     ResourceInfo,
     Role,
@@ -56,7 +57,8 @@ _TEST_TOKENS = 64
 class House:
     """What talking needs of the app: the settings as they are now, the engines, the machine, connections.
 
-    `troubled` is told the sentence about a chain in which nobody answered, "" once one did.
+    `troubled` is told the sentence about a chain in which nobody answered, "" once one did; `answered` where
+    a complete answer came from.
     """
 
     settings: "Callable[[], LoadedSettings]"
@@ -65,6 +67,7 @@ class House:
     resources: Callable[[], Awaitable[ResourceInfo]]
     known_resources: Callable[[], ResourceInfo | None]
     troubled: Callable[[str], None]
+    answered: Callable[[Provenance], None]
     spending_file: Path | None
     http: "Http"
     deadlines: Deadlines
@@ -264,7 +267,10 @@ class Talking:
             client = await self._client(session)
             async with aclosing(client.stream(messages, _generation(session))) as events:
                 async for event in events:
-                    yield self._on_trust(event) if isinstance(event, AnswerFinished) else event
+                    if isinstance(event, AnswerFinished):
+                        event = self._on_trust(event)
+                        self._house.answered(event.completion.provenance)
+                    yield event
             self._house.troubled("")
         except (LLMConnectionError, ConsentRequired) as error:
             if isinstance(error, LLMConnectionError):

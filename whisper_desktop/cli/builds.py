@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import click
 
-from whisper_desktop.advice.graphics import judge_graphics
 from whisper_desktop.cli import output
 from whisper_desktop.cli.running import fail, json_option, run
 from whisper_desktop.engines.builds import keep
@@ -19,6 +18,7 @@ from whisper_desktop.engines.builds.keep import Build
 from whisper_desktop.engines.builds.releases import Release, newest_releases, one_release
 from whisper_desktop.errors import EngineError
 from whisper_desktop.machine import detect_resources
+from whisper_desktop.models.graphics import judge_graphics
 from whisper_desktop.settings import load_settings
 from whisper_desktop.settings.schema import LLMSettings
 from whisper_desktop.values import Deadlines, ResourceInfo

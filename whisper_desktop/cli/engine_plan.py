@@ -15,6 +15,7 @@ from whisper_desktop.values import Deadlines
 if TYPE_CHECKING:
     from whisper_desktop.engines.offer import Planned
     from whisper_desktop.engines.oracle import Needs
+    from whisper_desktop.engines.spec import EngineSpec
 
 _PARTS = (("weights", "weights_bytes"), ("conversation", "cache_bytes"), ("computing", "compute_bytes"))
 
@@ -111,11 +112,18 @@ def _choices(planned: "Planned") -> dict[str, str]:
     known = layers and spec.n_gpu_layers != "auto"
     return {
         "context": f"{spec.n_ctx:,} tokens" if spec.n_ctx else "as trained",
-        **({"layers on the graphics card": f"{spec.n_gpu_layers} of {layers}"} if known else {}),
+        **({"layers on the graphics card": placed_layers(spec, layers)} if known else {}),
         "KV cache": spec.cache_type,
         "threads": str(spec.threads),
         "load mode": spec.load_mode + ("" if spec.repack else ", weights left as they are in the file"),
     }
+
+
+def placed_layers(spec: "EngineSpec", layers: int | None) -> str:
+    """How many of the model's layers lie on graphics cards, on each, and with which experts beside them."""
+    each = f" ({' + '.join(map(str, spec.tensor_split))})" if spec.tensor_split else ""
+    experts = f", without the experts of {spec.experts_on_host}" if spec.experts_on_host else ""
+    return f"{spec.n_gpu_layers} of {layers}{each}{experts}"
 
 
 def _shape(planned: "Planned", needs: "Needs | None") -> dict[str, object]:
@@ -128,6 +136,8 @@ def _shape(planned: "Planned", needs: "Needs | None") -> dict[str, object]:
         "n_ctx": spec.n_ctx,
         "n_gpu_layers": spec.n_gpu_layers,
         "layers": expected.layers,
+        "experts_on_host": spec.experts_on_host,
+        "tensor_split": list(spec.tensor_split),
         "cache_type": spec.cache_type,
         "threads": spec.threads,
         "parallel": spec.parallel,

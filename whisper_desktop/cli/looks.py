@@ -1,14 +1,34 @@
 """The commands that only look: `detect`, `machine`, `recommend`."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
-from whisper_desktop.advice import model_title
+from whisper_desktop.advice import (
+    Purpose,
+    Ranking,
+    measured_in,
+    model_title,
+    rank,
+    read_profile,
+    recommended_setup,
+)
+from whisper_desktop.advice.profiles import MAX_CHARACTERS
 from whisper_desktop.app import App
 from whisper_desktop.cli import output, shapes
+from whisper_desktop.cli.ranking_words import arithmetic_shape, print_arithmetic, print_ranking, ranking_shape
 from whisper_desktop.cli.running import json_option, run, with_app
+from whisper_desktop.errors import SettingsError
+from whisper_desktop.models.catalogue import OWN_FILE, Catalogue, load
+from whisper_desktop.models.fit import budget_for
+from whisper_desktop.models.graphics import judge_graphics
+from whisper_desktop.models.measured import FILE, MeasuredStore
+from whisper_desktop.settings.paths import config_dir, data_dir
 from whisper_desktop.values import (
     IDENTITIES,
     ModelInfo,
@@ -17,6 +37,8 @@ from whisper_desktop.values import (
     ServerStatus,
     SetupRecommendation,
 )
+
+_MATTER_MOST = 3  # of a recommendation's reasons: does it fit, is it quick, why this program
 
 
 @click.command()
@@ -45,29 +67,104 @@ def detect(as_json: bool) -> None:
 def machine(as_json: bool) -> None:
     """Say what this computer has.
 
-    Memory, processor and graphics, as far as they matter for running models.
+    Memory, processor and graphics, who told us, and what of it a model may use.
     """
     look = with_app(lambda app: app.resources())
     resources = run(look, as_json=as_json, words="Looking at this computer…")
+    budget, figures = budget_for(resources), _store().figures(resources, judge_graphics(resources).gpus)
     if as_json:
-        output.emit_json(shapes.machine_shape(resources))
-    else:
-        print_machine(resources)
+        output.emit_json(shapes.machine_shape(resources) | arithmetic_shape(budget, figures))
+        return
+    print_machine(resources)
+    for remark in judge_graphics(resources).remarks:
+        output.say(f"  {remark}")
+    output.say()
+    print_arithmetic(budget, figures)
 
 
 @click.command()
+@click.option(
+    "--purpose",
+    type=click.Choice([purpose.value for purpose in Purpose]),
+    default=Purpose.CHAT.value,
+    show_default=True,
+    help="What the model is for: conversation, programs, long documents, pictures, or the least memory.",
+)
+@click.option(
+    "--profile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another computer, described in a YAML or JSON file (ram_gb, gpus, os, …).",
+)
+@click.option("--all", "everything", is_flag=True, help="Show all models, and why some are not offered.")
 @json_option
-def recommend(as_json: bool) -> None:
+def recommend(purpose: str, profile: Path | None, everything: bool, as_json: bool) -> None:
     """Say what to use here, and why.
 
     Looks at this computer and at the servers that run, and gives the steps to a model that fits.
     """
-    look = with_app(lambda app: app.recommend())
-    advice = run(look, as_json=as_json, words="Looking at this computer and for servers…")
-    if as_json:
-        output.emit_json(shapes.recommend_shape(advice))
+    if profile is not None:
+        work, words = _advise_profile(profile, Purpose(purpose)), ""
     else:
-        print_recommendation(advice)
+        work = with_app(lambda app: _advise_here(app, Purpose(purpose)))
+        words = "Looking at this computer and for servers…"
+    advised = run(work, as_json=as_json, words=words)
+    if as_json:
+        told = shapes.recommend_shape(advised.advice) | ranking_shape(advised.ranking)
+        output.emit_json(told | {"profile": advised.profile, "notes": advised.notes})
+        return
+    if advised.profile is not None:
+        output.heading(f"For {advised.profile}")
+    print_recommendation(advised.advice, advised.ranking.changes)
+    output.say()
+    print_ranking(advised.ranking, everything=everything)
+    for remark in advised.notes:
+        output.note(f"Note: {remark}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Advised:
+    """`profile` is the name of the computer that a file describes, None is this one. `notes` are about the
+    list of models.
+    """
+
+    advice: SetupRecommendation
+    ranking: Ranking
+    notes: list[str]
+    profile: str | None = None
+
+
+async def _advise_here(app: App, purpose: Purpose) -> _Advised:
+    resources, servers = await asyncio.gather(app.resources(), app.scan())
+    store = _store()
+    figures = store.figures(resources, judge_graphics(resources).gpus)
+    known = measured_in(store, resources)
+    catalogue = load(config_dir() / OWN_FILE)
+    ranking = rank(resources, servers, catalogue, purpose=purpose, figures=figures, measured=known)
+    advice = recommended_setup(resources, servers, catalogue, ranking)
+    return _Advised(advice, ranking, _notes_on(catalogue))
+
+
+async def _advise_profile(file: Path, purpose: Purpose) -> _Advised:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(MAX_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"{file.name} cannot be read: {why}.") from None
+    profile = read_profile(text, file.name)
+    catalogue = load(config_dir() / OWN_FILE)
+    ranking = rank(profile.resources, (), catalogue, purpose=purpose)
+    advice = recommended_setup(profile.resources, (), catalogue, ranking)
+    return _Advised(advice, ranking, _notes_on(catalogue), profile.name)
+
+
+def _notes_on(catalogue: Catalogue) -> list[str]:
+    age = catalogue.age_sentence(datetime.now(UTC).date())
+    return [*catalogue.problems, *filter(None, [age])]
+
+
+def _store() -> MeasuredStore:
+    return MeasuredStore(data_dir() / FILE)
 
 
 def print_machine(resources: ResourceInfo) -> None:
@@ -85,7 +182,8 @@ def print_machine(resources: ResourceInfo) -> None:
     for gpu in resources.gpus:
         memory = f"{output.gigabytes(gpu.total_bytes)}{' shared with the processor' if gpu.unified else ''}"
         free = f", {output.gigabytes(gpu.free_bytes)} free" if gpu.free_bytes is not None else ""
-        rows.append(("Graphics", f"{gpu.name}, {memory}{free}"))
+        told = f" (told by {gpu.source})" if gpu.source else ""
+        rows.append(("Graphics", f"{gpu.name}, {memory}{free}{told}"))
     if not resources.gpus:
         rows.append(("Graphics", "none found that could run a model"))
     rows.append(("System", f"{resources.os_name} {resources.os_version} ({resources.arch})"))
@@ -132,21 +230,35 @@ def _model_facts(model: ModelInfo) -> str:
     return ", ".join(facts)
 
 
-def print_recommendation(advice: SetupRecommendation) -> None:
-    """The recommendation, its reasons, its steps, and what else there is."""
+def print_recommendation(advice: SetupRecommendation, changes: Sequence[str] = ()) -> None:
+    """The recommendation and what matters most of it, its steps, the rest of its reasons, what else there is.
+
+    `changes` are sentences that it may hold already.
+    """
     name = IDENTITIES[advice.preferred_server].name
     model = advice.ready_model or next(iter(advice.recommended_models), None)
     output.heading(f"Recommended: {name}" + (f" with {model_title(model)}" if model else ""))
-    for reason in advice.reasons:
-        output.say(f"  {reason}")
-    if advice.memory_note:
-        output.say(f"  {advice.memory_note}")
+    _say_all(advice.reasons[:_MATTER_MOST])
+    output.say()
+    output.heading("What to do")
     for number, step in enumerate(advice.steps, 1):
         output.say(f"  {number}. {step}")
     for link in advice.download_links:
         output.say(f"     {link.title}: {link.url}")
+    output.say()
+    output.heading("More about it")
+    _say_all(dict.fromkeys((*advice.reasons[_MATTER_MOST:], *changes, advice.memory_note)))
+    if not advice.alternatives:
+        return
+    output.say()
+    output.heading("What else there is")
     for other in advice.alternatives:
         choice = IDENTITIES[other.server].name
         if other.model:
             choice += f" with {model_title(other.model)}"
-        output.say(f"  Or {choice}: {other.reason}")
+        output.say(f"  {choice}: {other.reason}")
+
+
+def _say_all(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        output.say(f"  {sentence}")

@@ -16,9 +16,11 @@ INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 _COMMANDS = {
+    "bench": "bench",
     "chat": "chat",
     "detect": "looks",
     "machine": "looks",
+    "models": "models",
     "recommend": "looks",
     "engine": "engine",
     "servers": "programs",

@@ -47,9 +47,13 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
     recent = known is None or "-lm" in known
     if spec.parallel > 1:
         options.append(["--no-kv-unified"])
-    if spec.n_gpu_layers != "auto":
+    if spec.n_gpu_layers != "auto" and _can_place_experts(spec, known):
         # Numbers of our own: without this, the engine measures the model first, and with layers set gives up.
         options += [["-ngl", str(spec.n_gpu_layers)], ["--fit", "off"]]
+        if spec.experts_on_host:
+            options.append(["--n-cpu-moe", str(spec.experts_on_host)])
+        if spec.tensor_split and spec.binary is not None:
+            options.append(["--tensor-split", ",".join(map(str, spec.tensor_split))])
     if spec.n_gpu_layers == 0 and not overriding(spec.extra_args, "n_gpu_layers"):
         # Without layers, a build for graphics cards still opens the card, and computes long prompts there.
         options.append(["--device", "none"])
@@ -73,6 +77,13 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
         options.append(["-lv", _LOG_SIZES])
     ours = [option for option in options if known is None or option[0] in known]
     return [word for option in ours for word in option] + list(spec.extra_args)
+
+
+def _can_place_experts(spec: EngineSpec, known: frozenset[str] | None) -> bool:
+    """Where it cannot, the layers would bring all their experts along, which is more than the cards hold."""
+    if not spec.experts_on_host:
+        return True
+    return spec.binary is not None and (known is None or "--n-cpu-moe" in known)
 
 
 def own_program() -> list[str]:
@@ -115,6 +126,8 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     result = {name: value for name, value in environment.items() if kept(name)}
     # On a failed assertion ggml would attach a debugger to print a backtrace, which can take seconds.
     result["GGML_NO_BACKTRACE"] = "1"
+    # CUDA would number the fastest card first; layers are divided among cards in the order they are found in.
+    result.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     return result
 
 

@@ -6,6 +6,7 @@ from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.outcome import read_outcome
 from whisper_desktop.engines.own_options import no_flash_attention, overriding
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.models.fit import can_quantize
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import kv_cache_bytes
 from whisper_desktop.models.shape import KvGroup, shape_of
@@ -17,7 +18,6 @@ _FEWER = 0.75  # of the layers stay on the graphics card
 _BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 """Per element of the KV cache; q8_0 keeps 32 of them in a block of 34 bytes (ggml-common.h)."""
 
-_BLOCK = 32
 _REPACKED = 0.7
 """Of the weights' bytes: what llama.cpp's repacked second copy takes beside a mapped file (measured)."""
 
@@ -98,10 +98,10 @@ def smaller_context(need: Need) -> Offer | None:
 
 
 def quantized_cache(need: Need) -> Offer | None:
-    """q8_0, where the model's attention heads can be divided into its blocks (llama-context.cpp)."""
+    """q8_0, where the model's attention heads can be kept in it."""
     spec, header = need.spec, need.evidence.header
-    groups = _kv_groups(header)
-    divides = groups and all(group.k_dim % _BLOCK == group.v_dim % _BLOCK == 0 for group in groups)
+    shape = shape_of(header) if header is not None else None
+    divides = shape is not None and can_quantize(shape)
     refused = overriding(spec.extra_args, "cache_type") or no_flash_attention(spec.extra_args)
     if spec.cache_type != "f16" or not divides or refused:
         return None
@@ -138,7 +138,8 @@ def fewer_layers(need: Need) -> Offer | None:
         return None
     fewer = int(on_card * _FEWER)
     saves = None
-    if need.weights is not None and layers:
+    # With experts beside the card, what a layer takes of it is not its share of the weights.
+    if need.weights is not None and layers and not need.spec.experts_on_host:
         saves = round((need.weights + (need.cache(need.context) or 0)) * (on_card - fewer) / layers)
     repair = Repair(
         "fewer_layers",

@@ -133,13 +133,21 @@ def planned_for(
         parallel=made.parallel,
         rpc=given.rpc_servers if binary is not None else (),
         expected=made.expected,
+        experts_on_host=made.experts_on_host,
+        tensor_split=made.tensor_split,
     )
     repaired = changed(spec, given.repairs.get(str(model), ()))
     if _sized(repaired) != _sized(spec):
         # The numbers of a start that was repaired stay as they are; only what it needs is worked out anew.
         made = follow(_as_it_is(repaired), repaired.binary is None)
         rpc = repaired.rpc if repaired.binary is not None else ()
-        repaired = replace(repaired, expected=made.expected, rpc=rpc)
+        repaired = replace(
+            repaired,
+            expected=made.expected,
+            rpc=rpc,
+            experts_on_host=made.experts_on_host,
+            tensor_split=made.tensor_split,
+        )
     hint = _NO_REMOTE if repaired.binary is None and given.rpc_servers else ""
     if before is not None and repaired.n_ctx < before.n_ctx:
         kept = follow(_as_it_is(before), before.binary is None)
@@ -155,7 +163,13 @@ def planned_for(
 
 def _as_it_is(spec: EngineSpec) -> Wishes:
     return Wishes(
-        spec.n_ctx, spec.n_gpu_layers, spec.cache_type, load_mode=spec.load_mode, repack=spec.repack
+        spec.n_ctx,
+        spec.n_gpu_layers,
+        spec.cache_type,
+        load_mode=spec.load_mode,
+        repack=spec.repack,
+        experts_on_host=spec.experts_on_host,
+        tensor_split=spec.tensor_split,
     )
 
 

@@ -9,13 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whisper_desktop.engines.log_lines import LINE_MOST
 from whisper_desktop.engines.output import output_of
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.models.memory import CacheType
+from whisper_desktop.models.memory import CacheType, ModelMemory, Need, Part, Placement
 from whisper_desktop.values import Deadlines
 
 _MIB = 2**20
@@ -91,6 +91,29 @@ async def needs(
     given_up = ["--lora", f"{model}.none", "--port", "0"]
     found = read_table(await _said(None, model, [*flags, *layout, *given_up], deadlines))
     return Needs(found, "builtin") if found else None
+
+
+def corrected(needs: Needs, memory: ModelMemory, placement: Placement) -> Need:
+    """What an engine said, with what it leaves out: second copies of weights, the program, checkpoints.
+
+    Weights and caches are the engine's, exact to the MiB. Compute buffers are its own only where they are no
+    more than ours: llama-fit-params lays out answers to all tokens of a batch, and a server to one.
+    """
+    ours = memory.need(placement)
+    asked = memory.need(replace(placement, load_mode="none", repack=False))
+    told = {device.device: device for device in needs.devices}
+    host = told.pop(_HOST, None)
+    cards = list(told.values())
+
+    def part(ours: Part, asked: Part, said: DeviceNeed | None) -> Part:
+        if said is None:
+            return ours
+        weights = max(0, said.weights + ours.weights - asked.weights)
+        return replace(ours, weights=weights, cache=said.cache, compute=min(said.compute, ours.compute))
+
+    gpus = [part(mine, plain, said) for mine, plain, said in zip(ours.gpus, asked.gpus, cards, strict=False)]
+    gpus += [Part(said.weights, 0, said.cache, said.compute) for said in cards[len(ours.gpus) :]]
+    return Need(tuple(gpus), part(ours.host, asked.host, host))
 
 
 def _beside(binary: Path) -> Path | None:

@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from whisper_desktop.engines.room import GPU_MARGIN, Room, room_of
+from whisper_desktop.engines.room import Room, room_of
 from whisper_desktop.engines.spec import Expected, default_threads
-from whisper_desktop.models.fit import CONTEXTS
+from whisper_desktop.models.fit import CONTEXTS, Search, ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Part, Placement
 from whisper_desktop.models.shape import ModelShape, shape_of
 from whisper_desktop.values import GB, ResourceInfo
-
-_LONGEST_SHARED = 8192  # tokens: with layers on both sides, memory goes to layers before a longer context
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class Wishes:
 
     `n_ctx` is in tokens, for each of the `parallel` slots; 0 is the context that the model was trained with.
     `load_mode` "mmap" lets several processes share the weights, so it leaves them as they are in the file,
-    unless `repack` asks for otherwise.
+    unless `repack` asks for otherwise. `experts_on_host` and `tensor_split` go with a number of layers.
     """
 
     n_ctx: int | Literal["auto"] = "auto"
@@ -30,6 +28,8 @@ class Wishes:
     parallel: int = 1
     load_mode: LoadMode | None = None
     repack: bool | None = None
+    experts_on_host: int = 0
+    tensor_split: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Plan:
     """How to start a model. `reasons` are short sentences, one a choice; `warning` says what is missing.
 
     `n_gpu_layers` "auto" leaves the layers to the engine, where we do not know the graphics memory that it
-    will find.
+    will find. `experts_on_host` and `tensor_split` are those of `EngineSpec`.
     """
 
     n_ctx: int
@@ -48,6 +48,8 @@ class Plan:
     repack: bool
     parallel: int
     expected: Expected
+    experts_on_host: int = 0
+    tensor_split: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
     warning: str = ""
 
@@ -81,18 +83,14 @@ def plan(
     if shape is None:
         return _without_knowledge(header, resources, wishes)
     sizes = ModelMemory(shape, resources, builtin=builtin)
-    if room.cards > 1:
-        # A layer is not divided: of each card but the last, a rest remains.
-        room = replace(room, gpu=max(0, room.gpu - (room.cards - 1) * sizes.largest_layer))
-    start, memory_short = _choose(sizes, shape, wishes, room)
+    start, memory_short = _choose(sizes, wishes, room, experts=not builtin)
     need = _need(sizes, start, room)
     known = shape.knows_cache
-    left_to_engine = not room.cards and wishes.n_gpu_layers == "auto"
+    cards = len(room.budget.gpus)
+    left_to_engine = not cards and wishes.n_gpu_layers == "auto"
     return Plan(
         n_ctx=start.n_ctx if wishes.n_ctx != 0 else 0,
-        n_gpu_layers=start.layers_on_gpus
-        if wishes.n_gpu_layers == "auto" and room.cards
-        else wishes.n_gpu_layers,
+        n_gpu_layers=start.layers_on_gpus if wishes.n_gpu_layers == "auto" and cards else wishes.n_gpu_layers,
         cache_type=start.cache_type,
         threads=default_threads(resources),
         load_mode=start.load_mode,
@@ -107,92 +105,70 @@ def plan(
             gpu_layers=None if left_to_engine else start.layers_on_gpus,
             layers=sizes.shape.all_layers,
         ),
-        reasons=tuple(_reasons(sizes, shape, wishes, room, start, need, resources, memory_short)),
+        experts_on_host=start.experts_on_host if start.layers_on_gpus else 0,
+        tensor_split=start.gpu_layers if cards > 1 and start.layers_on_gpus else (),
+        reasons=tuple(_reasons(sizes, wishes, room, start, need, resources, memory_short)),
         warning=_warning(start, need, room),
     )
 
 
-def _choose(sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room) -> tuple[Placement, bool]:
+def _choose(sizes: ModelMemory, wishes: Wishes, room: Room, *, experts: bool) -> tuple[Placement, bool]:
     """The start, and whether it maps the file because memory is short."""
     mode = wishes.load_mode or "none"
     mapped = mode in ("mmap", "mmap+mlock")
+    contexts = _contexts(sizes.shape, wishes)
     base = Placement(
-        n_ctx=_shortest(shape.train_ctx),
+        n_ctx=contexts[-1],
         cache_type="f16" if wishes.cache_type == "auto" else wishes.cache_type,
         parallel=wishes.parallel,
         load_mode=mode,
         repack=not mapped if wishes.repack is None else wishes.repack,
     )
-    for start in _candidates(sizes, shape, wishes, room, base):
-        if room.holds(_need(sizes, start, room)):
-            return start, False
+    search = Search(sizes, room.budget, base, headroom=False, experts=experts)
+    if wishes.n_gpu_layers == "auto":
+        fit = next(search.fits(contexts, (base.cache_type,)), None)
+        if fit is not None:
+            return fit.placement, False
+        start = search.filled(contexts[-1])
+    else:
+        for context in contexts:
+            start = _as_set(search, replace(base, n_ctx=context), wishes, wishes.n_gpu_layers)
+            if room.budget.holds(_need(sizes, start, room)):
+                return start, False
     # Nothing fits. The smallest start is what remains of the wishes; mapped weights can at least be given up
     # and read again, where memory that was filled with them cannot.
-    start = replace(base, n_ctx=_contexts(shape, wishes)[-1])
-    start = replace(start, gpu_layers=_divided(_most_layers(sizes, wishes, room, start), room))
     if wishes.load_mode is None and _need(sizes, start, room).host.total > room.free:
         return replace(start, load_mode="mmap", repack=bool(wishes.repack)), True
     return start, False
 
 
+def _as_set(search: Search, start: Placement, wishes: Wishes, layers: int) -> Placement:
+    """With the layers that the person set, and the rest of an earlier start where they belong to one."""
+    layers = min(layers, search.memory.shape.all_layers)
+    cards = len(search.budget.gpus)
+    if not cards:
+        return replace(start, gpu_layers=(layers,))
+    if search.splits_experts:
+        start = replace(start, experts_on_host=wishes.experts_on_host)
+    if len(wishes.tensor_split) == cards and sum(wishes.tensor_split) == layers:
+        return replace(start, gpu_layers=wishes.tensor_split)
+    return search.spread(start, layers)
+
+
 def _need(sizes: ModelMemory, start: Placement, room: Room) -> Need:
     """What `start` needs; layers that were set for a card that we do not see count as the processor's."""
-    return sizes.need(start if room.cards else replace(start, gpu_layers=()))
-
-
-def _candidates(
-    sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room, base: Placement
-) -> Iterator[Placement]:
-    """Placements in the order of preference: all on the graphics card, on both, on the processor alone."""
-    contexts = _contexts(shape, wishes)
-    if isinstance(wishes.n_gpu_layers, int):
-        given = min(wishes.n_gpu_layers, shape.all_layers)
-        yield from (replace(base, n_ctx=context, gpu_layers=_divided(given, room)) for context in contexts)
-        return
-    if room.cards:
-        yield from (
-            replace(base, n_ctx=context, gpu_layers=_divided(shape.all_layers, room)) for context in contexts
-        )
-        for context in contexts:
-            if context <= _LONGEST_SHARED or len(contexts) == 1:
-                start = replace(base, n_ctx=context)
-                if layers := _most_layers(sizes, wishes, room, start):
-                    yield replace(start, gpu_layers=_divided(layers, room))
-    yield from (replace(base, n_ctx=context) for context in contexts)
+    return sizes.need(start if room.budget.gpus else replace(start, gpu_layers=()))
 
 
 def _contexts(shape: ModelShape, wishes: Wishes) -> list[int]:
     """The contexts that come into question, longest first."""
     if wishes.n_ctx != "auto":
         return [wishes.n_ctx or shape.train_ctx or min(CONTEXTS)]
-    if not shape.knows_cache:
-        return [_shortest(shape.train_ctx)]  # what the cache needs is not known
-    trained = shape.train_ctx or min(CONTEXTS)
-    return [context for context in CONTEXTS if context <= trained] or [trained]
+    return ladder(shape)
 
 
 def _shortest(trained: int | None) -> int:
     return min(min(CONTEXTS), trained or min(CONTEXTS))
-
-
-def _most_layers(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement) -> int:
-    """How many layers the graphics memory holds in this start; what the person set where they did."""
-    if isinstance(wishes.n_gpu_layers, int):
-        return min(wishes.n_gpu_layers, sizes.shape.all_layers)
-    low, high = 0, sizes.shape.all_layers
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sizes.need(replace(start, gpu_layers=_divided(middle, room))).gpu_bytes <= room.gpu:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _divided(layers: int, room: Room) -> tuple[int, ...]:
-    """So many layers on all cards, as evenly as whole layers allow."""
-    cards = max(1, room.cards)
-    return tuple((layers + card) // cards for card in range(cards))
 
 
 def _sum(need: Need, of: Callable[[Part], int]) -> int:
@@ -224,7 +200,6 @@ def _without_knowledge(header: GgufHeader | None, resources: ResourceInfo, wishe
 
 def _reasons(
     sizes: ModelMemory,
-    shape: ModelShape,
     wishes: Wishes,
     room: Room,
     start: Placement,
@@ -232,8 +207,16 @@ def _reasons(
     resources: ResourceInfo,
     memory_short: bool,
 ) -> Iterator[str]:
-    yield _context_reason(sizes, shape, wishes, room, start)
+    yield _context_reason(sizes, wishes, room, start)
     yield _layers_reason(sizes, wishes, room, start, need)
+    if start.layers_on_gpus and start.experts_on_host:
+        yield (
+            f"Experts: those of the first {start.experts_on_host} layers stay in the computer's own memory; "
+            "each token goes through a few of them only."
+        )
+    if len(room.budget.gpus) > 1 and start.layers_on_gpus:
+        each = " and ".join(map(str, start.gpu_layers))
+        yield f"Graphics cards: {each} layers, in the order of the cards, by what each can hold."
     if start.cache_type != "f16":
         yield "KV cache: q8_0, as you set; it takes about half the memory of f16."
     if start.parallel > 1:
@@ -250,53 +233,55 @@ def _reasons(
     )
 
 
-def _context_reason(
-    sizes: ModelMemory, shape: ModelShape, wishes: Wishes, room: Room, start: Placement
-) -> str:
+def _context_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement) -> str:
+    trained = sizes.shape.train_ctx
     tokens = f"Context: {start.n_ctx:,} tokens"
     if wishes.n_ctx == 0:
         return f"{tokens}, what the model was trained with."
     if wishes.n_ctx != "auto":
-        if shape.train_ctx is not None and start.n_ctx > shape.train_ctx:
-            return f"{tokens}, as you set; the model was trained with {shape.train_ctx:,}, more is not used."
+        if trained is not None and start.n_ctx > trained:
+            return f"{tokens}, as you set; the model was trained with {trained:,}, more is not used."
         return f"{tokens}, as you set."
-    longer = [context for context in _contexts(shape, wishes) if context > start.n_ctx]
+    longer = [context for context in _contexts(sizes.shape, wishes) if context > start.n_ctx]
     if not longer:
-        if shape.train_ctx is not None and shape.train_ctx <= start.n_ctx:
+        if trained is not None and trained <= start.n_ctx:
             return f"{tokens}, what the model was trained with."
         return f"{tokens}, the longest that is taken without being set."
-    more = _need(sizes, replace(start, n_ctx=longer[-1]), room)
-    if start.layers_on_gpus and more.gpu_bytes > room.gpu:
+    more, budget = _need(sizes, replace(start, n_ctx=longer[-1]), room), room.budget
+    if start.layers_on_gpus and more.gpu_bytes > budget.gpu_bytes:
         return (
             f"{tokens}; {longer[-1]:,} would need {_gb(more.gpu_bytes)} of graphics memory, "
-            f"and {_gb(room.gpu)} may be used."
+            f"more than the {budget.gpu_words}."
         )
-    needed = _gb(room.of_host(more))
-    return f"{tokens}; {longer[-1]:,} would need {needed} of memory, and {_gb(room.host)} may be used."
+    needed = budget.taken_of_host(more)
+    if needed > budget.host:
+        return (
+            f"{tokens}; {longer[-1]:,} would need {_gb(needed)} of memory, more than the {budget.host_words}."
+        )
+    return f"{tokens}; with {longer[-1]:,}, less of the model would lie on the graphics card."
 
 
 def _layers_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement, need: Need) -> str:
     layers = f"Graphics card: {start.layers_on_gpus} of {sizes.shape.all_layers} layers"
     if isinstance(wishes.n_gpu_layers, int):
         return f"{layers}, as you set."
-    if not room.cards:
+    if not room.budget.gpus:
         return room.note
-    margin = f"{_gb(GPU_MARGIN)} stay free{' on each' if room.cards > 1 else ''}"
     if start.layers_on_gpus == sizes.shape.all_layers:
-        return f"{layers}; {_gb(need.gpu_bytes)} of the {_gb(room.gpu)} that may be used ({margin})."
-    return f"{layers}; more do not fit into the {_gb(room.gpu)} that may be used ({margin})."
+        return f"{layers}; {_gb(need.gpu_bytes)} of the {room.budget.gpu_words}."
+    return f"{layers}; more do not fit into the {room.budget.gpu_words}."
 
 
 def _warning(start: Placement, need: Need, room: Room) -> str:
     context = f"at {start.n_ctx:,} tokens of context"
-    free = room.gpu + GPU_MARGIN * room.cards
-    if need.gpu_bytes > free:
+    free = room.free_on_gpus
+    if need.gpu_bytes > free and room.budget.gpus:
         return (
             f"The layers set for the graphics card need {_gb(need.gpu_bytes)} {context} and {_gb(free)} are "
             f"free on it: {_gb(need.gpu_bytes - free)} are missing. "
             "Put fewer layers on it, or use a shorter context."
         )
-    needed = room.of_host(need)
+    needed = room.budget.taken_of_host(need)
     if needed <= room.free:
         return ""
     return (

@@ -43,6 +43,10 @@ class EngineSpec:
     `n_ctx` is for each of the `parallel` slots. `repack` False leaves the weights as they are in the file:
     less memory, slower on the processor. `rpc` are further computers as "address:port". `expected` is what
     the plan says this needs, to be compared with what happens.
+
+    `experts_on_host` is of how many layers, counted from the first, the experts stay in the computer's own
+    memory. `tensor_split` is how many layers lie on each graphics card, in their order; () leaves it to the
+    engine. After a change of `n_gpu_layers` it is still the proportion.
     """
 
     model_path: Path
@@ -60,6 +64,8 @@ class EngineSpec:
     parallel: int = 1
     rpc: tuple[str, ...] = ()
     expected: Expected | None = None
+    experts_on_host: int = 0
+    tensor_split: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:

@@ -77,10 +77,11 @@ def find_duplicates(
             with suppress(OSError):
                 state = FileState.of(path)
                 if state.size >= _LEAST:
-                    # Names of one file are no copies.
-                    by_size.setdefault(state.size, {}).setdefault(
-                        (state.device, state.inode), Copy(path, model)
-                    )
+                    # Names of one file are no copies; with a name of another program's, it is that one's.
+                    files, copy = by_size.setdefault(state.size, {}), Copy(path, model)
+                    known = files.setdefault((state.device, state.inode), copy)
+                    if copy.belongs_to_other and not known.belongs_to_other:
+                        files[(state.device, state.inode)] = copy
     found: list[Duplicate] = []
     for size, files in by_size.items():
         alike = _grouped(files.values(), lambda copy: probe(copy.path))
@@ -108,9 +109,23 @@ def _grouped(copies: Iterable[Copy], key: Callable[[Copy], object]) -> list[list
 
 
 def _duplicate(copies: Sequence[Copy], size: int) -> Duplicate:
-    """Another program's file is kept first: then ours is the link, and nothing of theirs is touched."""
-    ordered = sorted(copies, key=lambda copy: (not copy.belongs_to_other, os.fspath(copy.path)))
+    """Another program's file is kept first: then ours is the link, and nothing of theirs is touched.
+
+    Of equals that with the most names: when one of them moved to another file, the others would stay.
+    """
+
+    def rank(copy: Copy) -> tuple[bool, int, str]:
+        return not copy.belongs_to_other, -_names(copy.path), os.fspath(copy.path)
+
+    ordered = sorted(copies, key=rank)
     return Duplicate(ordered[0], tuple(ordered[1:]), size)
+
+
+def _names(path: Path) -> int:
+    try:
+        return FileState.of(path).names
+    except OSError:
+        return 0
 
 
 def link(

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisper_desktop.models.gguf import GgufHeader, read_header
+from whisper_desktop.models.file_names import printable, quant_in
+from whisper_desktop.models.gguf import GgufHeader, read_beginning
 from whisper_desktop.values import ModelType
 
 _EMBEDS = frozenset(
@@ -28,9 +29,6 @@ _EMBEDS = frozenset(
 _NO_MODELS = frozenset({"mmproj", "adapter", "imatrix"})
 _CODES = re.compile(r"code(r|llama|gemma|qwen|geex|stral)?\b|starcoder|devstral|codestral", re.IGNORECASE)
 _SEES = re.compile(r"\.vision\.")
-_QUANT = re.compile(
-    r"(?:^|[-_.])((?:UD-)?I?Q\d(?:_[A-Z0-9]+)*|BF16|F16|F32|MXFP4|NVFP4|TQ\d_0)(?=[-_.]|$)", re.I
-)
 _FILE_TYPES: Mapping[int, str] = {
     0: "F32",
     1: "F16",
@@ -82,12 +80,11 @@ class FileFacts:
     quant: str = ""
     train_ctx: int | None = None
     type: ModelType = ModelType.COMPLETION
-    is_projector: bool = False
 
 
 def facts_of(path: Path) -> FileFacts:
     """Read them. Raises `ModelFileError` for a file that is no model."""
-    return facts_in(read_header(path, tensors=False), path.name)
+    return facts_in(read_beginning(path), path.name)
 
 
 def facts_in(header: GgufHeader, name: str) -> FileFacts:
@@ -95,22 +92,15 @@ def facts_in(header: GgufHeader, name: str) -> FileFacts:
     told = header.metadata
     kind = str(told.get("general.type", "model"))
     projector = header.architecture == "clip" or kind == "mmproj"
-    title = " ".join(str(told.get("general.name", "")).split())[:200]
+    title = " ".join(str(told.get("general.name", "")).split())
     return FileFacts(
         is_model=not projector and kind not in _NO_MODELS and bool(header.architecture),
-        architecture=header.architecture[:64],
-        title="".join(letter for letter in title if letter.isprintable()),
+        architecture=printable(header.architecture)[:64],
+        title=printable(title)[:200],
         quant=quant_in(name) or _file_type(told.get("general.file_type")),
         train_ctx=header.train_ctx,
         type=_type(header, f"{name} {title}"),
-        is_projector=projector,
     )
-
-
-def quant_in(name: str) -> str:
-    """The quantization that a file's name tells, such as "Q4_K_M"; "" where it does not."""
-    found = _QUANT.findall(name.removesuffix(".gguf"))
-    return str(found[-1]).upper() if found else ""
 
 
 def _file_type(value: object) -> str:

@@ -1,8 +1,10 @@
 """What a model needs in memory, part by part, on graphics cards and beside them. Arithmetic only.
 
-Weights are the file's own tensors. Cache and compute buffers follow llama.cpp: llama-kv-cache.cpp, and the
-largest intermediate results of one batch of 512 tokens with flash attention on. `tests/benchmarks/memory.py`
-compares this with what real engines say and take.
+Weights are the file's own tensors. Everything else follows llama.cpp: where the weights go and which of them
+are repacked (llama-model-loader.cpp, ggml-cpu/repack.cpp), caches and states (llama-kv-cache.cpp,
+llama-memory-recurrent.cpp), and the intermediate results of one batch with flash attention on (the graphs of
+src/models). `tests/benchmarks/memory.py` compares it with what real engines take: on Linux, on the processor
+alone. What it says of graphics cards is computed in the same way and was not measured on any.
 """
 
 from collections.abc import Iterable
@@ -14,28 +16,83 @@ from whisper_desktop.models.shape import KvGroup, ModelShape, Weights
 from whisper_desktop.values import ResourceInfo
 
 LoadMode = Literal["none", "mmap", "mlock", "mmap+mlock", "dio"]
-CacheType = Literal["f16", "q8_0"]
+CacheType = Literal["f16", "q8_0", "q4_0"]
 
 _CELLS = 256  # llama.cpp pads the cache to a multiple of this many tokens
 _BATCH = 512  # tokens of one physical batch, llama.cpp's default
 _FLOAT = 4  # bytes of an intermediate result's element
 _MASK = 2  # bytes of the attention mask's element
-_ELEMENT: dict[CacheType, float] = {"f16": 2.0, "q8_0": 34 / 32}  # bytes of the KV cache's element
+_ELEMENT: dict[CacheType, float] = {
+    "f16": 2.0,
+    "q8_0": 34 / 32,
+    "q4_0": 18 / 32,
+}  # bytes of a cache's element
 
-_PROGRAM = 20_000_000  # bytes of a llama-server without a model, measured
-_PYTHON = 15_000_000  # bytes that the built-in engine takes beyond that, measured
-_TOKEN = 400  # bytes of RAM for an entry of the vocabulary, measured
-_GRAPHICS_LIBRARY = 300_000_000  # bytes of RAM that CUDA, ROCm or Vulkan take in the engine's process
+_OPERAND = 292 / 256  # bytes of the element that a quantized matrix is multiplied with: ggml's Q8_K
+_HALF_OPERAND = 2  # the same for matrices of F16 and BF16
+_CELL = 32  # bytes that the engine notes of each token in the cache, in llama-kv-cells.h
+_GRAPHS = 3  # the engine builds one to reserve memory, one for batches with an answer, one for those without
+_NODE = 420  # bytes for a node of a graph: ggml_tensor_overhead(), and its place in tables
+_NODES = 1024  # the least that it sets aside, or so many for each tensor (graph_max_nodes, llama-context.cpp)
+_NODES_OF_TENSOR, _MORE_NODES_OF_TENSOR, _NODES_OF_TOKEN = 8, 32, 40
+_MORE_NODES = frozenset(
+    {
+        "bailingmoe3",
+        "deepseek4",
+        "kimi-linear",
+        "minimax-01",
+        "minimax-m3",
+        "nanbeige",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "qwen4exp",
+    }
+)
+"""Architectures that set aside nodes for each token of a batch."""
+_KEPT_FREE = (
+    32 * 2**20
+)  # bytes: the largest block that glibc may keep in its heap, DEFAULT_MMAP_THRESHOLD_MAX
+_CHECKPOINT_PAST = 4  # tokens: llama-server keeps its last checkpoint of a prompt this far before its end
+
+_GRAPHICS_LIBRARY = 300_000_000  # bytes of RAM that CUDA, ROCm or Vulkan take in the process: not measured
 
 _REPACKED_X86 = {"Q4_0": "avx2", "Q4_K": "avx2", "IQ4_NL": "avx2", "MXFP4": "avx2", "Q2_K": "avx512f"}
 _REPACKED_ARM = frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
+_TABLE_TWICE = frozenset({"gemma3n", "gemma4"})
+"""They ask for the output before the table that is the same, so that llama.cpp reads it twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What an engine's process takes with an empty model, in bytes: `base`, and for each entry of the
+    vocabulary, each pair of tokens that is merged, and each tensor.
+    """
+
+    base: int
+    token: int
+    merge: int
+    tensor: int
+
+    def of(self, shape: ModelShape) -> int:
+        """With the vocabulary and the tensors of `shape`."""
+        merges = shape.vocabulary if shape.merges is None else shape.merges
+        return self.base + self.token * shape.vocabulary + self.merge * merges + self.tensor * shape.tensors
+
+
+# Measured: `tests/benchmarks/memory.py` fits them on shapes that are none of those it then checks with.
+LLAMA_SERVER = Program(base=15_600_000, token=173, merge=123, tensor=5_400)
+BUILTIN = Program(base=31_800_000, token=210, merge=189, tensor=5_100)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What lies in one kind of memory, in bytes. `other` is the program, its libraries, its vocabulary.
+    """What lies in one kind of memory, in bytes.
 
     `copies` are weights that are there a second time: repacked for the processor beside a mapped file.
+    `cache` is the KV cache and the recurrent states. `checkpoints` are copies of the part of it that cannot
+    be taken back token by token, to which the server returns. `other` is the program, its libraries, its
+    vocabulary.
     """
 
     weights: int = 0
@@ -43,11 +100,12 @@ class Part:
     cache: int = 0
     compute: int = 0
     other: int = 0
+    checkpoints: int = 0
 
     @property
     def total(self) -> int:
         """Their sum."""
-        return self.weights + self.copies + self.cache + self.compute + self.other
+        return self.weights + self.copies + self.cache + self.compute + self.other + self.checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +133,10 @@ class Placement:
     `gpu_layers` is how many layers lie on each card, () or zeros for none. The output counts as one layer, is
     the first to go to a card, and lies on the last one that has layers, as llama.cpp does it.
     `experts_on_host` is of how many layers, counted from the first, the experts stay in the computer's own
-    memory (llama.cpp: --n-cpu-moe).
+    memory (llama.cpp: --n-cpu-moe). `filled` is how many tokens of its context a slot has read (None: all of
+    it): intermediate results grow with them. `checkpoints` is how many the server keeps of each slot of a
+    model with sliding windows or recurrent layers: one prompt leaves two, a long conversation up to what
+    llama-server's --ctx-checkpoints says (32).
     """
 
     n_ctx: int
@@ -85,6 +146,8 @@ class Placement:
     parallel: int = 1
     load_mode: LoadMode = "none"
     repack: bool = True
+    filled: int | None = None
+    checkpoints: int = 2
 
     @property
     def layers_on_gpus(self) -> int:
@@ -93,18 +156,25 @@ class Placement:
 
 
 class ModelMemory:
-    """The sizes of one model on one computer, asked for many placements while the best one is looked for."""
+    """The sizes of one model on one computer, asked for many placements while the best one is looked for.
+
+    `program_bytes` is what the engine's process takes with an empty model of this shape. `largest_layer` is
+    the weights of one.
+    """
 
     def __init__(self, shape: ModelShape, resources: ResourceInfo, *, builtin: bool = False) -> None:
         self.shape = shape
         self._resources = resources
+        self._builtin = builtin
         self._layers = _sums(layer.weights.size_bytes for layer in shape.layers)
         self._experts = _sums(layer.experts.size_bytes for layer in shape.layers)
         self._copies = _sums(
             self._repacked(layer.weights) + self._repacked(layer.experts) for layer in shape.layers
         )
         self._state = sum(layer.state_bytes for layer in shape.layers)
-        self._program = _PROGRAM + (_PYTHON if builtin else 0) + _TOKEN * shape.vocabulary
+        self._table = shape.table if shape.table.size_bytes else shape.embedding
+        self.program_bytes = (BUILTIN if builtin else LLAMA_SERVER).of(shape)
+        self._operand = _HALF_OPERAND if _has_halves(shape) else _OPERAND
         self._shared_with_gpu = any(gpu.unified for gpu in resources.gpus)
         self.largest_layer = max(
             (layer.weights.size_bytes + layer.experts.size_bytes for layer in shape.layers), default=0
@@ -118,16 +188,19 @@ class ModelMemory:
         layers = len(shape.layers)
         first = layers - max(0, total_on - 1)  # the first layer that lies on a graphics card
         experts_from = max(first, min(placement.experts_on_host, layers))
+        mapped = placement.load_mode in ("mmap", "mmap+mlock")
         host = shape.embedding.size_bytes + self._layers[first] + self._experts[experts_from]
         copies = 0
         if not total_on:
             host += shape.output.size_bytes
-            copies = self._copies[-1] + self._repacked(shape.output)
-            copies *= placement.repack
-            # Embeddings that are the output too lie there twice when one of them is repacked.
-            tied = self._repacked(shape.embedding) if shape.tied and placement.repack else 0
-            host += tied
-        mapped = placement.load_mode in ("mmap", "mmap+mlock")
+            copies = (self._copies[-1] + self._repacked(shape.output)) * placement.repack
+            if shape.tied:
+                again = self._repacked(self._table) * placement.repack
+                if not mapped:
+                    # The table is read for itself, and once more where the output lies elsewhere: repacked.
+                    host += self._table.size_bytes if shape.architecture in _TABLE_TWICE else again
+                else:
+                    copies += again
         compute, little = self._compute(placement)
         caches = self._caches(placement)
         parts = []
@@ -138,10 +211,11 @@ class ModelMemory:
             weights = self._layers[end] - self._layers[at]
             weights += self._experts[max(end, experts_from)] - self._experts[max(at, experts_from)]
             if card == last:
-                weights += shape.output.size_bytes + (shape.embedding.size_bytes if shape.tied else 0)
+                weights += shape.output.size_bytes + (self._table.size_bytes if shape.tied else 0)
             cache = sum(caches[at:end])
             parts.append(Part(weights, 0, cache, compute if count else 0))
             at = end
+        on_host = total_on < shape.all_layers or experts_from > first
         library = _GRAPHICS_LIBRARY if total_on and not self._shared_with_gpu else 0
         return Need(
             gpus=tuple(parts),
@@ -149,8 +223,14 @@ class ModelMemory:
                 host,
                 copies if mapped else 0,
                 sum(caches[:first]),
-                little if total_on == shape.all_layers and experts_from == first else compute,
-                self._program + library,
+                compute if on_host else little,
+                self.program_bytes
+                + library
+                + (self._read_through() if placement.repack and not mapped and not total_on else 0)
+                + self._graphs(min(_BATCH, placement.n_ctx))
+                + (self._workspace() if on_host else 0)
+                + _CELL * placement.n_ctx * placement.parallel,
+                self._checkpoints(placement),
             ),
         )
 
@@ -162,20 +242,88 @@ class ModelMemory:
             for group in set(self.shape.kv_groups)
         }
         return [
-            placement.parallel * (layer.state_bytes if layer.cache is None else sizes[layer.cache])
+            placement.parallel * (layer.state_bytes + (sizes[layer.cache] if layer.cache is not None else 0))
             for layer in self.shape.layers
         ]
+
+    def _checkpoints(self, placement: Placement) -> int:
+        """What the server keeps to return to (server-context.cpp): of each checkpoint the recurrent states,
+        and the tokens in the windows. The two that a prompt leaves lie one batch apart. The states that the
+        prompt before it left are in the server's cache of prompts: the app's own question at the start.
+        """
+        state = self._state
+        near = [group for group in self.shape.kv_groups if group.window is not None]
+        read = placement.n_ctx if placement.filled is None else min(placement.filled, placement.n_ctx)
+        total = 0
+        for number in range(placement.checkpoints):
+            tokens = max(0, read - _CHECKPOINT_PAST - (_BATCH if number == 1 else 0))
+            window = sum(
+                group.layers * min(tokens, group.window or 0) * group.kv_heads * (group.k_dim + group.v_dim)
+                for group in near
+            )
+            total += state + round(window * _ELEMENT[placement.cache_type])
+        return (total + (state if placement.checkpoints else 0)) * placement.parallel
 
     def _compute(self, placement: Placement) -> tuple[int, int]:
         """The compute buffer of a device that has layers, and the host's when it has none."""
         shape, batch = self.shape, min(_BATCH, placement.n_ctx)
-        used, width = shape.experts_used, shape.width
-        experts = 3 * used * shape.expert_feed_forward + (5 + used) * width if used else 0
-        dense = 3 * shape.feed_forward + 5 * width
+        width = shape.width
+        heads = max((group.k_dim for group in shape.kv_groups), default=0) * shape.heads
+        recurs = any(layer.state_bytes for layer in shape.layers)
+        # While a feed-forward layer works, its input, its normalized input and the residual are alive, and so
+        # is the place that the attention's result has left. The built-in engine is of another version, whose
+        # graphs keep one more.
+        older = self._builtin * width
+        beside = 3 * width + older + (older if recurs else heads or width)
+        forward = 3 if shape.gated else 1
+        phases = [forward * shape.feed_forward + beside + shape.per_layer_width]
+        if shape.experts_used:
+            inner, outer = shape.experts_used * shape.expert_feed_forward, shape.experts_used * width
+            # The experts' answers take the place of what two of their three steps left, where they fit.
+            answers = outer if outer > 2 * inner else 0
+            phases.append(3 * inner + answers + beside + width * recurs)
+        if shape.recurrent_width:
+            states = max((layer.state_bytes for layer in shape.layers), default=0) * placement.parallel
+            phases.append(shape.recurrent_width + 3 * width + 2 * older + states // (_FLOAT * batch))
+        if shape.per_layer_width:
+            phases.append(4 * shape.per_layer_width + 3 * width)
         windows = {group.window for group in shape.kv_groups if group.window}
-        cells = placement.n_ctx + sum(min(placement.n_ctx, window + _BATCH) for window in windows)
-        mask = _MASK * batch * cells
-        return _FLOAT * batch * max(dense, experts) + mask, _FLOAT * batch * 4 * width + mask
+        everywhere = any(group.window is None for group in shape.kv_groups)
+        read = placement.n_ctx if placement.filled is None else min(placement.filled, placement.n_ctx)
+        cells = _padded(read) * everywhere + sum(
+            min(_padded(read), _window_cells(window, placement.n_ctx)) for window in windows
+        )
+        results, mask = _FLOAT * batch * max(phases), _MASK * batch * cells
+        if recurs or windows:
+            # Their prompts are cut for checkpoints, so that graphs differ from batch to batch and are laid
+            # out anew in the same buffer, also where the mask of what is not read yet would lie.
+            unread = _MASK * batch * max(0, _padded(placement.n_ctx) - _padded(read)) * everywhere
+            mask += min(unread, results)
+        return results + mask, _FLOAT * batch * 4 * width + mask
+
+    def _read_through(self) -> int:
+        """What a matrix is read into before it is repacked (llama-model-loader.cpp). The C library keeps it
+        for later, unless it is so large that it always goes back to the system.
+        """
+        sizes = [size for kind, size in self.shape.largest_matrices if _is_repacked(kind, self._resources)]
+        return max((size for size in sizes if size <= _KEPT_FREE), default=0)
+
+    def _graphs(self, batch: int) -> int:
+        """What the engine notes its graphs in (llm_graph_result): all of it is filled with zeros."""
+        tensors = self.shape.tensors
+        nodes = max(_NODES, _NODES_OF_TENSOR * tensors)
+        if self.shape.architecture in _MORE_NODES:
+            nodes = max(_NODES_OF_TOKEN * batch, _MORE_NODES_OF_TENSOR * tensors)
+        return _GRAPHS * _NODE * nodes
+
+    def _workspace(self) -> int:
+        """What the processor's matrix multiplications keep of one batch beside the compute buffer: the second
+        operand, in the type that goes with the matrix (ggml-cpu.c).
+        """
+        shape = self.shape
+        heads = max((group.k_dim for group in shape.kv_groups), default=0) * shape.heads
+        inner = shape.experts_used * shape.expert_feed_forward
+        return round(_BATCH * self._operand * max(shape.feed_forward, shape.width, heads, inner))
 
     def _repacked(self, weights: Weights) -> int:
         return sum(size for kind, size in weights.matrices if _is_repacked(kind, self._resources))
@@ -188,9 +336,15 @@ def kv_cache_bytes(
     cells = _padded(context)
     total = 0.0
     for group in groups:
-        kept = cells if group.window is None else min(cells, _padded(min(cells, group.window + _BATCH)))
+        kept = cells if group.window is None else _window_cells(group.window, cells)
         total += group.layers * kept * group.kv_heads * (group.k_dim + group.v_dim) * bytes_per_element
     return round(total) + state_bytes
+
+
+def _window_cells(window: int, context: int) -> int:
+    """The tokens that a layer with a sliding window keeps (llama-kv-cache-iswa.cpp)."""
+    cells = _padded(context)
+    return min(cells, _padded(min(cells, window + _BATCH)))
 
 
 def _padded(tokens: int) -> int:
@@ -216,6 +370,12 @@ def _is_repacked(kind: str, resources: ResourceInfo) -> bool:
         return kind in _REPACKED_ARM and (not features or "dotprod" in features)
     needed = _REPACKED_X86.get(kind)
     return needed is not None and (not features or needed in features)
+
+
+def _has_halves(shape: ModelShape) -> bool:
+    """Whether matrices of the layers are not quantized."""
+    kinds = {kind for layer in shape.layers for kind, _ in layer.weights.matrices + layer.experts.matrices}
+    return bool(kinds & {"F16", "BF16"})
 
 
 def _sums(sizes: Iterable[int]) -> tuple[int, ...]:

@@ -4,12 +4,13 @@
 file at `blobs/sha256-<digest>`, which our engine can use where it lies. The digest is its SHA-256.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from whisper_desktop.models.kept_json import read_json
 
 _MODEL = "application/vnd.ollama.image.model"
 _PROJECTOR = "application/vnd.ollama.image.projector"
@@ -69,11 +70,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _model(manifest: Path, root: Path, blobs: Path) -> OllamaModel | None:
     try:
-        with manifest.open("rb") as file:
-            told = json.loads(file.read(_LARGEST_MANIFEST))
-        layers = [layer for layer in told["layers"] if isinstance(layer, dict)]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        told = read_json(manifest, _LARGEST_MANIFEST)
+    except OSError:
         return None
+    listed = told.get("layers") if isinstance(told, dict) else None
+    layers = [layer for layer in listed if isinstance(layer, dict)] if isinstance(listed, list) else []
     weights = _blob(layers, _MODEL, blobs)
     if weights is None:
         return None

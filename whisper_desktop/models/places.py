@@ -43,7 +43,7 @@ def places(
         *(Place(path, "lm_studio") for path in _lm_studio(base)),
         *(Place(path, "ollama") for path in _ollama(environ, base)),
         *(Place(path, "hugging_face") for path in _hugging_face(environ, base)),
-        *(Place(path.expanduser(), "folder") for path in further),
+        *(Place(path, "folder") for path in further),
     ]
     return tuple(_existing(candidates))
 
@@ -52,11 +52,11 @@ def _existing(candidates: Sequence[Place]) -> Iterator[Place]:
     seen: set[Path] = set()
     for place in candidates:
         try:
-            real = place.path.resolve()
+            real = place.path.expanduser().resolve()
             if real not in seen and real.is_dir():
                 seen.add(real)
                 yield Place(real, place.source)
-        except (OSError, RuntimeError):  # a loop of links, or a drive that is gone
+        except (OSError, RuntimeError, ValueError):  # a drive that is gone, a loop of links, no path at all
             continue
 
 
@@ -75,14 +75,14 @@ def _lm_studio(home: Path) -> Iterator[Path]:
 
 def _ollama(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
     if given := environ.get("OLLAMA_MODELS", "").strip():
-        yield Path(given).expanduser()
+        yield Path(given)
     yield home / ".ollama" / "models"
     yield Path(_OLLAMA_SERVICE)
 
 
 def _hugging_face(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
     if given := environ.get("HF_HUB_CACHE", "").strip():
-        yield Path(given).expanduser()
+        yield Path(given)
     if given := environ.get("HF_HOME", "").strip():
-        yield Path(given).expanduser() / "hub"
+        yield Path(given) / "hub"
     yield home / ".cache" / "huggingface" / "hub"

@@ -3,17 +3,28 @@
     places -> files that are models -> what each says of itself (kept in a cache) -> Shelf
 
 A model in several files is one model, a projector for images belongs to the model beside it, and what is not
-whole is not on the list: `problems` says so.
+whole is not on the list: `problems` says so. What lies in one place is listed there and nowhere else, also
+where another place is around it or has a link to it. A link that leads out of all places is the model's file
+for us: the file behind it is not ours to delete.
 """
 
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.models.facts import FileFacts, quant_in
+from whisper_desktop.models.facts import FileFacts
+from whisper_desktop.models.file_names import (
+    is_projector,
+    missing_parts,
+    part_in,
+    printable,
+    projects_for,
+    quant_in,
+)
 from whisper_desktop.models.ollama_blobs import ollama_models
 from whisper_desktop.models.places import Place, Source
 from whisper_desktop.models.shelf_cache import FileState, ShelfCache
@@ -21,8 +32,6 @@ from whisper_desktop.values import ModelType
 
 _DEPTH = 8  # folders below a place
 _MOST_ENTRIES = 200_000  # of folders, in all: a person may name a whole disk
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-_PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
 _REPOSITORY = re.compile(r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)")
 
 
@@ -81,7 +90,7 @@ def scan(places: Sequence[Place], cache: ShelfCache, used: Mapping[str, float] |
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file that was found: its real path, the name it is shown by, and its state."""
+    """A file that was found: where it lies, the name it is shown by, and its state."""
 
     path: Path
     shown: str
@@ -99,8 +108,10 @@ class _Scan:
         self._blocks: dict[tuple[int, int], int] = {}
         self._paths: list[Path] = []
         self._left = _MOST_ENTRIES
+        self._places: Sequence[Place] = ()
 
     def run(self, places: Sequence[Place]) -> Shelf:
+        self._places = places
         for place in places:
             try:
                 if place.source == "ollama":
@@ -111,7 +122,10 @@ class _Scan:
                 self._cannot_read(os.fspath(place.path), error)
         if not self._left:
             self._unread = True
-            self._problems.append(f"There are more than {_MOST_ENTRIES:,} files; some were not looked at.")
+            self._problems.append(
+                f"There are more than {_MOST_ENTRIES:,} files, and some were not looked at. Name folders "
+                "that hold little else than models (llm.model_folders)."
+            )
         if not self._unread:
             self._cache.forget_all_but(self._paths)
         self._cache.save()
@@ -133,52 +147,78 @@ class _Scan:
 
     def _folder(self, place: Place) -> None:
         for folder, entries in self._walk(place.path):
-            files = []
-            for entry in entries:
-                found = self._state(Path(entry.path), entry.name, linked=entry.is_symlink())
-                # A link is the model it leads to, which may be on the list already.
-                if found is not None and found.path not in self._seen:
-                    self._seen.add(found.path)
-                    files.append(found)
-            self._models_in(Path(folder), files, place)
+            found = (self._file(entry, place) for entry in entries)
+            self._models_in(Path(folder), [file for file in found if file is not None], place)
+
+    def _file(self, entry: os.DirEntry[str], place: Place) -> _Found | None:
+        """The file of an entry; None where that is on the list already, or is to be listed elsewhere."""
+        path = real = Path(entry.path)
+        if entry.is_symlink():
+            try:
+                real = path.resolve()
+            except (OSError, RuntimeError):  # a loop of links
+                return None
+            home = self._home_of(real)
+            if home is not None and home != place:
+                return None
+            path = real if home is not None else path
+        found = self._state(path, entry.name) if real not in self._seen else None
+        self._seen.add(real)
+        return found
+
+    def _home_of(self, path: Path) -> Place | None:
+        """The innermost place that a file lies in."""
+        around = [place for place in self._places if path.is_relative_to(place.path)]
+        return max(around, key=lambda place: len(place.path.parts), default=None)
 
     def _walk(self, root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-        """The folders below `root` with their files that may be models. Links to folders are not followed."""
+        """The folders below `root` with their files that may be models. Links to folders are not followed, and
+        other places come in their turn.
+        """
         waiting = [(os.fspath(root), 0)]
+        others = {os.fspath(place.path) for place in self._places if place.path != root}
         while waiting and self._left:
             at, depth = waiting.pop()
             try:
                 with os.scandir(at) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name)
+                    found = sorted(islice(entries, self._left), key=lambda entry: entry.name)
             except OSError as error:
                 if not depth:
                     raise
                 self._cannot_read(at, error)
                 continue
-            self._left = max(0, self._left - len(found))
+            self._left -= len(found)
             files = []
             for entry in found:
                 if entry.name.lower().endswith(".gguf") and not entry.is_dir(follow_symlinks=False):
                     files.append(entry)
                 elif (
-                    depth < _DEPTH and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                    depth < _DEPTH
+                    and not entry.name.startswith(".")
+                    and entry.path not in others
+                    and entry.is_dir(follow_symlinks=False)
                 ):
                     waiting.append((entry.path, depth + 1))
             if files:
                 yield at, files
 
     def _models_in(self, folder: Path, files: Sequence[_Found], place: Place) -> None:
-        projectors = [found for found in files if _PROJECTOR.search(found.shown)]
-        projector = projectors[0].path if projectors else None
+        projectors = [found for found in files if is_projector(found.shown)]
         for found in projectors:
             self._count(found)
-        for name, parts in _groups(found for found in files if found not in projectors).items():
-            missing = _missing(parts)
-            if missing:
+        groups = _groups(found for found in files if found not in projectors)
+        for stem, parts in groups:
+            if missing := _missing(parts):
                 verb = "is" if len(missing) == 1 else "are"
-                self._problems.append(f"{name} is not whole: {_list(missing)} {verb} not in {folder}.")
+                self._problems.append(
+                    f"{printable(stem)} is not whole: {_list(missing)} {verb} not in "
+                    f"{printable(os.fspath(folder))}. Download the model again; what is there is kept."
+                )
                 continue
-            self._add(parts, _called(name, folder, place), place.source, projector)
+            fitting = (
+                found.path for found in projectors if len(groups) == 1 or projects_for(found.shown, stem)
+            )
+            self._add(parts, _called(stem, folder, place), place.source, next(fitting, None))
 
     # --- One model ----------------------------------------------------------------------------------------
 
@@ -188,7 +228,7 @@ class _Scan:
             facts = self._cache.facts(first.path, first.state)
         except ModelFileError as error:
             self._paths.append(first.path)
-            self._problems.append(f"{error}")
+            self._problems.append(printable(f"{error}"))
             return
         for part in parts:
             self._count(part)
@@ -196,7 +236,7 @@ class _Scan:
             return
         self._models.append(
             ShelfModel(
-                name=name,
+                name=printable(name),
                 files=tuple(part.path for part in parts),
                 size_bytes=sum(part.state.size for part in parts),
                 on_disk_bytes=sum(part.state.on_disk for part in parts),
@@ -211,40 +251,37 @@ class _Scan:
             )
         )
 
-    def _state(self, path: Path, shown: str, *, linked: bool = False) -> _Found | None:
-        """The file behind `path`; None where it is gone or no file."""
+    def _state(self, path: Path, shown: str) -> _Found | None:
+        """The file at `path`; None where it is gone or no file."""
         try:
-            real = path.resolve() if linked else path
-            return _Found(real, shown, FileState.of(real))
-        except (OSError, RuntimeError):
+            return _Found(path, shown, FileState.of(path))
+        except OSError:
             return None
 
     def _cannot_read(self, path: str, error: OSError) -> None:
         self._unread = True
-        self._problems.append(f"{path} cannot be read. The system says: {error.strerror}.")
+        self._problems.append(
+            f"{printable(path)} cannot be read. The system says: {error.strerror}. See whether its drive is "
+            "connected, and whether you may read it."
+        )
 
     def _count(self, found: _Found) -> None:
         self._paths.append(found.path)
         self._blocks[(found.state.device, found.state.inode)] = found.state.on_disk
 
 
-def _groups(files: Iterable[_Found]) -> dict[str, list[_Found]]:
-    """The files that make up one model, in their order, by its name."""
-    groups: dict[str, list[_Found]] = {}
+def _groups(files: Iterable[_Found]) -> list[tuple[str, list[_Found]]]:
+    """The files that make up one model, in their order, and its name."""
+    groups: dict[tuple[str, int], list[_Found]] = {}
     for found in sorted(files, key=lambda each: each.shown):
-        match = _PART.fullmatch(found.shown)
-        groups.setdefault(match["stem"] if match else found.shown[: -len(".gguf")], []).append(found)
-    return groups
+        part = part_in(found.shown)
+        groups.setdefault((part.stem, part.count), []).append(found)
+    return [(stem, parts) for (stem, _), parts in groups.items()]
 
 
 def _missing(parts: Sequence[_Found]) -> list[str]:
-    """Which parts of a model in several files are not there, as words; [] where all are."""
-    matches = [match for part in parts if (match := _PART.fullmatch(part.shown))]
-    if not matches:
-        return []
-    count = int(matches[0]["count"])
-    have = {int(match["number"]) for match in matches}
-    gone = [number for number in range(1, count + 1) if number not in have]
+    """Which parts of a model are not there, as words; [] where all are."""
+    gone = missing_parts(part_in(part.shown) for part in parts)
     return [f"part {number}" for number in gone[:3]] + (["more"] if len(gone) > 3 else [])
 
 

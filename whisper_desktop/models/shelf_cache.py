@@ -1,6 +1,6 @@
 """What was read of model files before, so that a list of a thousand takes no longer than looking at them.
 
-A file counts as the same while its size, the time of its last change and its number on the disk are. The
+A file counts as the same while its size, the times of its last change and its number on the disk are. The
 cache is one JSON file; a damaged one is begun anew, and of two processes the one that writes last wins.
 """
 
@@ -8,21 +8,23 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_type_hints
 
 from whisper_desktop.errors import ModelFileError, SettingsError
 from whisper_desktop.models.facts import FileFacts, facts_of
+from whisper_desktop.models.kept_json import read_json
 from whisper_desktop.settings.files import write_text
 from whisper_desktop.values import ModelType
 
 _VERSION = 1
 _MOST_FILES = 20_000
 _LARGEST = 20_000_000  # bytes
-_FACTS = tuple(each.name for each in fields(FileFacts))
+_FACTS: Mapping[str, type | UnionType] = get_type_hints(FileFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class FileState:
     """
 
     size: int
+    written_ns: int
     changed_ns: int
     inode: int
     device: int
@@ -48,8 +51,8 @@ class FileState:
         on_disk = getattr(found, "st_blocks", None)
         return cls(
             found.st_size,
-            # Permissions change the second one alone, and the first one can be set back.
-            max(found.st_mtime_ns, found.st_ctime_ns),
+            found.st_mtime_ns,
+            found.st_ctime_ns,  # the other one can be set back
             found.st_ino,
             found.st_dev,
             found.st_size if on_disk is None else on_disk * 512,
@@ -57,16 +60,16 @@ class FileState:
         )
 
     @property
-    def key(self) -> tuple[int, int, int]:
+    def key(self) -> tuple[int, ...]:
         """What must be the same for the file to be the same."""
-        return self.size, self.changed_ns, self.inode
+        return self.size, self.written_ns, self.changed_ns, self.inode
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """What is kept of one file. `broken` is the sentence why it cannot be read, "" where it can."""
 
-    key: tuple[int, int, int]
+    key: tuple[int, ...]
     facts: FileFacts | None = None
     broken: str = ""
     sha256: str = ""
@@ -139,18 +142,18 @@ def _written(entry: _Entry) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, _Entry]:
     try:
-        with path.open("rb") as file:
-            told = json.loads(file.read(_LARGEST))
-        if told["version"] != _VERSION:
+        told = read_json(path, _LARGEST)
+        if not isinstance(told, dict) or told["version"] != _VERSION:
             return {}
         return {name: _read_entry(entry) for name, entry in told["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _read_entry(told: dict[str, Any]) -> _Entry:
-    size, changed_ns, inode = told["key"]
     facts = told["facts"]
     if facts is not None:
         facts = FileFacts(**facts | {"type": ModelType(facts["type"])})
-    return _Entry((size, changed_ns, inode), facts, told["broken"], told["sha256"])
+        if not all(isinstance(getattr(facts, name), kind) for name, kind in _FACTS.items()):
+            raise TypeError
+    return _Entry(tuple(told["key"]), facts, str(told["broken"]), str(told["sha256"]))

@@ -21,14 +21,16 @@ from whisper_desktop.values import Deadlines
 if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.control import Front
+    from whisper_desktop.models.download_jobs import Job
     from whisper_desktop.ui.chat.window import ChatWindow
+    from whisper_desktop.ui.models.follower import DownloadsFollower
     from whisper_desktop.ui.tray.stand_in import StandIn
     from whisper_desktop.ui.window import AppWindow
 
 log = logging.getLogger("whisper_desktop.ui")
 
 _REFRESH = 50  # ms: news that come together are shown once
-_WINDOWS = ("chat", "guide", "setup", "settings", "logs")
+_WINDOWS = ("chat", "guide", "models", "setup", "settings", "logs")
 
 
 class Desktop(QObject):
@@ -55,6 +57,8 @@ class Desktop(QObject):
         self.windows: list[AppWindow] = []
         self._stand_in: StandIn | None = None
         self._unread: Notice | None = None
+        self._downloads: DownloadsFollower | None = None
+        self._downloading = ""
         self._quit: asyncio.Future[None] = loop.create_future()
         self._refresh_soon = QTimer(self, singleShot=True, interval=_REFRESH)
         self._refresh_soon.timeout.connect(self.refresh)
@@ -112,6 +116,8 @@ class Desktop(QObject):
     async def _scan(self) -> None:
         assert self._app is not None
         await self.bridge.run(self._app.scan())
+        if await self.bridge.run(_has_downloads(self._app)):
+            self._follow_downloads()
 
     def quit(self) -> None:
         """End the app, in stages, after the current event has been handled."""
@@ -153,7 +159,7 @@ class Desktop(QObject):
         state, choices = self._app.state(), self._app.backend_choices()
         if self._unread is not None:
             state = replace(state, activity="needs_attention", headline=self._unread.title)
-        entries = menu_entries(state, choices)
+        entries = menu_entries(state, choices, self._downloading)
         self._tray.show_state(state.activity, entries)
         if self._stand_in is not None:
             self._stand_in.show_state(state.activity, entries)
@@ -260,7 +266,13 @@ class Desktop(QObject):
 
             setup = SetupWindow(self.bridge, app)
             setup.requested.connect(self.show_window)
+            setup.downloading.connect(self._follow_downloads)
             return setup
+        if name == "models":
+            from whisper_desktop.ui.models.window import ModelsWindow
+
+            self._follow_downloads()
+            return ModelsWindow(self.bridge, app)
         if name == "settings":
             from whisper_desktop.ui.settings_window import SettingsWindow
 
@@ -276,6 +288,30 @@ class Desktop(QObject):
         window.requested.connect(self.show_window)
         window.backend_chosen.connect(self.choose)
         return window
+
+    def _follow_downloads(self) -> None:
+        """From now on the menu says what is being downloaded, whichever window is open."""
+        from whisper_desktop.ui.models.follower import DownloadsFollower
+
+        if self._app is None:
+            return
+        if self._downloads is None:
+            self._downloads = DownloadsFollower(self.bridge)
+            self._downloads.changed.connect(self._on_downloading)
+            self._downloads.ended.connect(self._on_download_ended)
+        self._downloads.start(self._app)
+
+    def _on_downloading(self, words: str) -> None:
+        self._downloading = words
+        self._refresh_soon.start()
+
+    def _on_download_ended(self, job: "Job") -> None:
+        if self._open_window("models") is not None:
+            return
+        if job.state == "failed":
+            self._tray.notify(f"{job.title} could not be downloaded.", job.error)
+        else:
+            self._tray.notify(f"{job.title} is downloaded.", "Models in the menu has what to do with it.")
 
     def _keep(self, window: "AppWindow") -> None:
         self.windows.append(window)
@@ -293,6 +329,11 @@ class Desktop(QObject):
         else:
             log.error("A mistake in the desktop", exc_info=error)
             self._tray.notify("Something went wrong inside the app.", "The details are in Logs.")
+
+
+async def _has_downloads(app: "App") -> bool:
+    """On the core loop: whether an earlier run left something that is to be downloaded."""
+    return any(job.state in ("waiting", "running") for job in await app.models.begun())
 
 
 _OUR_FAULT = WhisperError(

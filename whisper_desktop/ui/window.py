@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class AppWindow(QWidget):
-    """A top-level window. `kind` is its name for the desktop: "chat", "guide", "setup", "settings", "logs".
+    """A top-level window. `kind` is its name for the desktop: "chat", "guide", "models", "setup",
+    "settings", "logs".
 
     Its work ends with it: `spawn`ed tasks are cancelled when it closes; it is deleted once they have ended.
 

@@ -14,7 +14,8 @@ from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import Reach
 from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
 
-LONGEST_ADDRESS = 2048
+LONGEST_ADDRESS = 8192
+"""In characters: the signed links of file stores hold policies and certificates, several kilobytes long."""
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")

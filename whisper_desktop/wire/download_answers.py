@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from whisper_desktop.errors import BackendError, SettingsError
+from whisper_desktop.errors import BackendError, SettingsError, TransferError
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.address import Address, parse_url
-from whisper_desktop.wire.part_file import Source
+from whisper_desktop.wire.journal import Source
 from whisper_desktop.wire.retry_after import retry_after
 
 TRY_AGAIN = "Try again later."
@@ -28,67 +28,97 @@ _PASSING = (
     ErrorKind.STALLED,
 )
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_BEYOND = re.compile(r"bytes \*/([0-9]{1,18})")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-class Failure(Exception):
-    """One try at one address failed: `why` and `next_step` are sentences.
+class Failure(TransferError):
+    """One try at one address failed; the `detail` says why.
 
-    `passing`: it may succeed later, at the earliest `wait` seconds from now.
+    `passing`: it may succeed later, at the earliest `wait` seconds from now. `status` is the HTTP status
+    that refused it, None where nobody did. `unfit`: ranges of files are not, or badly, served there.
     """
 
-    def __init__(self, why: str, next_step: str, *, passing: bool = False, wait: float = 0.0) -> None:
-        super().__init__(why)
-        self.why = why
-        self.next_step = next_step
+    def __init__(
+        self,
+        why: str,
+        next_step: str,
+        *,
+        passing: bool = False,
+        wait: float = 0.0,
+        status: int | None = None,
+        unfit: bool = False,
+    ) -> None:
+        super().__init__("The file could not be fetched.", why, next_step)
         self.passing = passing
         self.wait = wait
+        self.status = status
+        self.unfit = unfit
 
 
 class Changed(Exception):
-    """What is offered does not go on where the part ends, or is of another file."""
+    """What is offered is another file, or another version of it. `total` is its size, where that was told."""
+
+    def __init__(self, total: int | None = None) -> None:
+        super().__init__()
+        self.total = total
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an answer brings: all bytes from `start` on, of a file with `total` bytes (None unknown).
+    """What an answer brings: the bytes from `start` to `end` (None unknown) of a file.
 
-    `validator` is what the server calls this version of the file, "" where it does not.
+    Its size is `total` (None unknown). `validator` is what the server calls this version of it, "" where it
+    does not. `whole`: it is simply everything; then `divisible` says whether the server knows ranges, too.
     """
 
     start: int
+    end: int | None
     total: int | None
     validator: str
+    whole: bool = False
+    divisible: bool = True
 
 
 def read_offer(
-    where: str, status: int, headers: Mapping[str, str], have: int, kept: Source | None, *, same: bool
+    where: str,
+    status: int,
+    headers: Mapping[str, str],
+    start: int,
+    length: int | None,
+    kept: Source | None = None,
+    *,
+    same: bool = False,
 ) -> Offer:
-    """What an answer brings to somebody who has `have` bytes of what `kept` describes and asked for the rest.
+    """What an answer brings to somebody who asked for `length` bytes (None: all) from `start` on.
 
-    `same`: they are from this address. Raises `Changed`, or `Failure` for what is not the file at all.
+    `kept` describes what is there already, if anything; `same`: it is from this address. Raises `Changed`, or
+    `Failure` for what is of no use.
     """
-    if status in _NOT_FROM_THERE and have:
-        raise Changed
-    if status not in (200, 206):
-        raise _refused(where, status, headers)
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Failure(f"{where} packs the file in a way that nobody asked for.", TRY_AGAIN)
-    if headers.get("content-type", "").lower().startswith("text/html"):
-        raise Failure(
-            f"{where} sent a web page instead of the file.",
-            "Perhaps this network wants you to log in first: open any page in a browser, then try again.",
-        )
-    validator = _validator(headers)
+    if status in _NOT_FROM_THERE:
+        return _beyond(where, status, headers, start, kept, same=same)
+    _check_is_file(where, status, headers)
     if status == 200:
-        length = _LENGTH.fullmatch(headers.get("content-length", ""))
-        return Offer(0, int(length[0]) if length else None, validator)
+        total = _length(headers)
+        offer = Offer(0, total, total, _validator(headers), True, headers.get("accept-ranges") == "bytes")
+        _check_version(where, offer, kept, same=same)
+        return offer
     span = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-    if span is None or kept is None or int(span[1]) != have or int(span[2]) < have:
-        raise Changed
-    if same and kept.validator and validator and validator != kept.validator:
-        raise Changed
-    return Offer(have, None if span[3] == "*" else int(span[3]), validator)
+    if span is None:
+        raise _not_asked_for(where)
+    end, total = int(span[2]) + 1, None if span[3] == "*" else int(span[3])
+    offer = Offer(start, end, total, _validator(headers))
+    _check_version(where, offer, kept, same=same)
+    announced = _length(headers)
+    if (
+        int(span[1]) != start
+        or end <= start
+        or (length is not None and end > start + length)
+        or (total is not None and end > total)
+        or (announced is not None and announced != end - start)
+    ):
+        raise _not_asked_for(where)
+    return offer
 
 
 def may_resume(kept: Source, address: str, sha256: str) -> bool:
@@ -137,16 +167,68 @@ def cut(where: str) -> Failure:
     return Failure(f"{where} ended before all of the file was there.", CHECK_NETWORK, passing=True)
 
 
-def _refused(where: str, status: int, headers: Mapping[str, str]) -> Failure:
+def refused(where: str, status: int, headers: Mapping[str, str]) -> Failure:
+    """A status that brings no part of a file."""
     if status in _GONE:
-        return Failure(f"{where} does not have it.", TRY_AGAIN)
+        return Failure(f"{where} does not have it.", TRY_AGAIN, status=status)
     if status in _BUSY:
         wait = retry_after(headers, limited=status == 429) or 0.0
         why = f"{where} is busy or broken (HTTP {status})."
         if wait:
             why += f" It asks to be left alone for {wait:.0f} s."
-        return Failure(why, TRY_AGAIN, passing=True, wait=wait)
-    return Failure(f"{where} refused to send it (HTTP {status}).", TRY_AGAIN)
+        return Failure(why, TRY_AGAIN, passing=True, wait=wait, status=status)
+    return Failure(f"{where} refused to send it (HTTP {status}).", TRY_AGAIN, status=status)
+
+
+def _beyond(
+    where: str, status: int, headers: Mapping[str, str], start: int, kept: Source | None, *, same: bool
+) -> Offer:
+    """A server that has nothing there: because the file is not longer, or it is another, or it knows none."""
+    said = _BEYOND.fullmatch(headers.get("content-range", "").strip())
+    total = int(said[1]) if said else None
+    if status == 412 and same:
+        raise Changed
+    offer = Offer(start, start, total, _validator(headers))
+    _check_version(where, offer, kept, same=same)
+    if total is None or total > start:
+        raise _not_asked_for(where)
+    return offer
+
+
+def _check_version(where: str, offer: Offer, kept: Source | None, *, same: bool) -> None:
+    """Raises `Changed` where what is offered is not what is there, and `Failure` where it never was."""
+    if kept is None:
+        return
+    other = None not in (kept.total, offer.total) and kept.total != offer.total
+    if other and not same:
+        raise Failure(f"{where} has another file: it has {offer.total} bytes.", TRY_AGAIN)
+    named = offer.validator or offer.whole  # All of it, asked for a part of a version, is another version.
+    renamed = bool(kept.validator and named) and kept.validator != offer.validator
+    if same and (other or renamed):
+        raise Changed(offer.total)
+
+
+def _check_is_file(where: str, status: int, headers: Mapping[str, str]) -> None:
+    """Raises `Failure` for an answer that brings nothing of a file."""
+    if status not in (200, 206):
+        raise refused(where, status, headers)
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Failure(f"{where} packs the file in a way that nobody asked for.", TRY_AGAIN)
+    if headers.get("content-type", "").lower().startswith("text/html"):
+        raise Failure(
+            f"{where} sent a web page instead of the file.",
+            "Perhaps this network wants you to log in first: open any page in a browser, then try again.",
+        )
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    found = _LENGTH.fullmatch(headers.get("content-length", ""))
+    return int(found[0]) if found else None
+
+
+def _not_asked_for(where: str) -> Failure:
+    why = f"{where} sent another part of the file than the one that was asked for."
+    return Failure(why, TRY_AGAIN, passing=True, unfit=True)
 
 
 def _validator(headers: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 if sys.platform == "win32":  # not run: written from the documentation of msvcrt.locking
     import msvcrt
+    import threading
 
     _LOCKED_BYTE = 2**62  # Others cannot read what is locked there: a byte that no file ever has.
 
@@ -20,6 +21,24 @@ if sys.platform == "win32":  # not run: written from the documentation of msvcrt
         except OSError:
             return False
         return True
+
+    _moving = threading.Lock()
+
+    def read_at(descriptor: int, start: int, length: int) -> bytes:
+        """What an open file has there. Several threads may read and write at once. Raises `OSError`."""
+        with _moving:
+            os.lseek(descriptor, start, os.SEEK_SET)
+            return os.read(descriptor, length)
+
+    def write_at(descriptor: int, start: int, data: memoryview) -> int:
+        """How many of these bytes the open file has taken there. Raises `OSError`."""
+        with _moving:
+            os.lseek(descriptor, start, os.SEEK_SET)
+            return os.write(descriptor, data)
+
+    def sync_data(descriptor: int) -> None:
+        """Have the disk keep what was written to this open file. Raises `OSError`."""
+        os.fsync(descriptor)
 
     def sync_folder(folder: Path) -> None:
         """Windows has no such call; the replacement itself is journaled."""
@@ -37,6 +56,19 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def read_at(descriptor: int, start: int, length: int) -> bytes:
+        """What an open file has there. Several threads may read and write at once. Raises `OSError`."""
+        return os.pread(descriptor, length, start)
+
+    def write_at(descriptor: int, start: int, data: memoryview) -> int:
+        """How many of these bytes the open file has taken there. Raises `OSError`."""
+        return os.pwrite(descriptor, data, start)
+
+    def sync_data(descriptor: int) -> None:
+        """Have the disk keep what was written to this open file. Raises `OSError`."""
+        sync = os.fsync if sys.platform == "darwin" else os.fdatasync
+        sync(descriptor)
 
     def sync_folder(folder: Path) -> None:
         """Have the disk keep the names in this folder as they are now. Raises `OSError`."""

@@ -1,67 +1,56 @@
-"""What has arrived of a file that is being downloaded: `.part` beside its place, with a note of its source.
+"""What has arrived of a file that is being downloaded: `.part` beside its place, and its journal.
 
-Everything here blocks, and is called by one thread at a time; only `stop` may come from another.
+Everything here blocks. Several threads may write at once; all else is called by one at a time, but for
+`stop`, which may come from any. `have` is changed by whoever called, on its own thread.
 """
 
 import errno
 import hashlib
-import json
 import os
 import sys
 import threading
-from collections.abc import Iterable
+import zlib
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
 
 from whisper_desktop.errors import TransferError
-from whisper_desktop.wire.files import sync_folder, try_lock
+from whisper_desktop.wire.files import read_at, sync_data, sync_folder, try_lock, write_at
+from whisper_desktop.wire.journal import Bad, Entry, Get, Journal, Put, Source, Synced, in_force, suspects
+from whisper_desktop.wire.spans import Spans
 
 _CHUNK = 2**20
-_LARGEST_NOTE = 10_000
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a part comes from: what decides whether more of the same can be had.
-
-    `address` is a digest of the URL, which may be secret. `validator` is what the server called this version
-    of the file ("" where it did not), `total` its size in bytes (None unknown). `sha256` is the checksum that
-    the whole file is to have, in hex ("" unknown).
-    """
-
-    address: str
-    validator: str
-    total: int | None
-    sha256: str
 
 
 class PartFile:
     """The part of the file at `target`, locked against every other download while it is open.
 
-    `size` is how many bytes are there, `source` where they come from; None where nothing can be resumed. With
-    `hashing` the checksum is computed on the way.
+    `have` is what is there, `source` where it comes from; None where nothing can be resumed. `unsynced` is
+    how many bytes a power cut may take. `revision` is another one after something was taken back.
     """
 
-    def __init__(self, target: Path, *, hashing: bool) -> None:
+    def __init__(self, target: Path) -> None:
         self.target = target
-        self.size = 0
+        self.have = Spans()
         self.source: Source | None = None
-        self._path = target.with_name(f"{target.name}.part")
-        self._note = target.with_name(f"{target.name}.part.json")
+        self.unsynced = 0
+        self.revision = 0
+        self._path = _part(target)
+        self._journal = Journal(_note(target))
         self._file: IO[bytes]
         self._is_open = False
-        self._hashing = hashing
-        self._hash = hashlib.sha256()
-        self._hashed = 0
+        self._requests = 0
+        self._lock = threading.Lock()
         self._stop = threading.Event()
 
     def open(self) -> None:
         """Take what is there, if anything; the folder is made where it is missing.
 
-        Raises `TransferError` where somebody else is downloading this file, and `OSError`.
+        What may have suffered from a power cut is compared with the journal. Raises `TransferError` where
+        somebody else is downloading this file, and `OSError`.
         """
         if self.target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -81,8 +70,15 @@ class PartFile:
                 if not self._is_open:
                     file.close()
         self._file = file
-        self.size = file.seek(0, os.SEEK_END)
-        self.source = _read_note(self._note) if self.size else None
+        size = file.seek(0, os.SEEK_END)
+        self.source, noted = self._journal.read() if size else (None, False)
+        if self.source is not None:
+            self._take_up(self.source, size, noted=noted)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        return self.have.size
 
     def is_done(self, sha256: str) -> bool:
         """Whether the file is in its place already, with this checksum. False after `stop`."""
@@ -97,51 +93,80 @@ class PartFile:
     def begin(self, source: Source) -> None:
         """From the first byte: what was there is dropped, and what comes now is from this `source`."""
         self.discard()
-        self._note.write_text(json.dumps(asdict(source)), "utf-8")
+        self._journal.begin(source)
         self.source = source
 
-    def append(self, pieces: Iterable[bytes]) -> None:
-        """The next bytes. Raises `OSError`; what was written before it stays."""
+    def request(self, start: int, end: int | None, way: str) -> int:
+        """The number of a request that has been answered; `way` is a digest of where it comes from."""
+        with self._lock:
+            self._requests += 1
+            self._journal.append(Get(self._requests, start, end, way))
+            return self._requests
+
+    def write(self, start: int, pieces: Sequence[bytes], request: int) -> None:
+        """These bytes have arrived. Raises `OSError`; then they count as missing."""
+        crc = length = 0
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
+            length += len(piece)
+        at = start
         for piece in pieces:
             rest = memoryview(piece)
             while rest:
-                rest = rest[self._file.write(rest) :]
-            if self._hashing and self._hashed == self.size:
-                self._hash.update(piece)
-                self._hashed += len(piece)
-            self.size += len(piece)
+                written = write_at(self._file.fileno(), at, rest)
+                rest, at = rest[written:], at + written
+        with self._lock:
+            self._journal.append(Put(start, length, crc, request))
+            self.unsynced += length
 
-    @property
-    def is_hashed(self) -> bool:
-        """Whether the checksum of all that is there is known."""
-        return self._hashing and self._hashed == self.size
+    def sync(self) -> None:
+        """What is noted now survives a power cut. Raises `OSError`."""
+        with self._lock:
+            lines, revision, self.unsynced = self._journal.lines, self.revision, 0
+        sync_data(self._file.fileno())
+        with self._lock:
+            if self.revision != revision:
+                return  # The lines are not those any more.
+            self._journal.append(Synced(lines))
+            journal = os.dup(self._journal.descriptor)
+        try:
+            sync_data(journal)
+        finally:
+            os.close(journal)
 
-    def catch_up(self) -> None:
-        """Compute the checksum of what was there from the start. Ends early after `stop`."""
-        self._file.seek(self._hashed)
-        while not self._stop.is_set() and (chunk := self._file.read(_CHUNK)):
-            self._hash.update(chunk)
-            self._hashed += len(chunk)
-        self._file.seek(self.size)
+    def drop(self, start: int, end: int) -> None:
+        """These bytes are missing again. Raises `OSError`."""
+        with self._lock:
+            self._journal.append(Bad(start, end - start))
+            self.revision += 1
+        self.have.remove(start, end)
+
+    def read(self, start: int, length: int) -> bytes:
+        """What the disk has there. Raises `OSError`."""
+        return read_at(self._file.fileno(), start, length)
+
+    def damaged(self) -> list[tuple[int, int]]:
+        """What is not on the disk as it arrived. Ends early after `stop`. Raises `OSError`."""
+        return self._differing(list(self._journal.entries()))
+
+    def suspects(self) -> list[tuple[int, int]]:
+        """What may have arrived wrong, the likeliest first; half of the file at most. Raises `OSError`."""
+        return suspects(list(self._journal.entries()), self.have.end // 2)
 
     def stop(self) -> None:
         """From any thread: nobody waits for a checksum any more."""
         self._stop.set()
 
-    @property
-    def sha256(self) -> str:
-        """The checksum of all that is there, in hex; "" where it was not computed."""
-        return self._hash.hexdigest() if self.is_hashed else ""
-
     def discard(self) -> None:
         """Drop all of it."""
         self.source = None
-        self._note.unlink(missing_ok=True)
-        if self.size:
-            self._file.seek(0)
-            self._file.truncate()
-        self.size = self._hashed = 0
-        self._hash = hashlib.sha256()
+        with self._lock:
+            self._journal.drop()
+            if self._file.seek(0, os.SEEK_END):
+                self._file.truncate(0)
+            self.unsynced = 0
+            self.revision += 1
+        self.have.remove(0, self.have.end)
 
     def commit(self) -> None:
         """All of it is there: to its place, in one step that a power cut does not halve. Raises `OSError`."""
@@ -151,7 +176,7 @@ class PartFile:
         os.replace(self._path, self.target)
         self._is_open = False
         self._file.close()
-        self._note.unlink(missing_ok=True)
+        self._journal.drop()
         sync_folder(self.target.parent)
 
     def close(self) -> None:
@@ -159,13 +184,60 @@ class PartFile:
         if not self._is_open:
             return
         self._is_open = False
+        self._journal.close()
         if sys.platform == "win32":
             self._file.close()
         if not self.size:
             with suppress(OSError):
-                self._note.unlink(missing_ok=True)
+                self._journal.drop()
                 self._path.unlink()
         self._file.close()
+
+    def _take_up(self, source: Source, size: int, *, noted: bool) -> None:
+        if not noted:  # An older version wrote from the front to the end, and nothing else.
+            self._journal.begin(source)
+            self._journal.append(Put(0, size, None, 0))
+            self.have.add(0, size)
+            return
+        sure, unsure = 0, deque[Entry]()
+        for entry in self._journal.go_on():
+            unsure.append(entry)
+            match entry:
+                case Put(start, length):
+                    self.have.add(start, start + length)
+                case Bad(start, length):
+                    self.have.remove(start, start + length)
+                case Get(request):
+                    self._requests = max(self._requests, request)
+                case Synced(lines):
+                    while sure < lines and unsure:
+                        unsure.popleft()
+                        sure += 1
+        for start, end in self._differing(list(unsure)):
+            self.drop(start, end)
+        self.have.remove(size, self.have.end)
+
+    def _differing(self, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+        found = []
+        for put in in_force(entries):
+            if self._stop.is_set():
+                break
+            if put.crc is not None and self._crc(put.start, put.length) != put.crc:
+                found.append((put.start, put.start + put.length))
+        return found
+
+    def _crc(self, start: int, length: int) -> int:
+        crc, end = 0, start + length
+        while start < end and (chunk := self.read(start, min(_CHUNK, end - start))):
+            crc = zlib.crc32(chunk, crc)
+            start += len(chunk)
+        return crc
+
+
+def remove_part(target: Path) -> None:
+    """What has arrived of this file and is not to be gone on with. Raises `OSError`."""
+    _note(target).unlink(missing_ok=True)
+    _part(target).unlink(missing_ok=True)
 
 
 def not_written(error: OSError, path: Path) -> TransferError:
@@ -183,18 +255,12 @@ def not_written(error: OSError, path: Path) -> TransferError:
     )
 
 
-def _read_note(path: Path) -> Source | None:
-    """What `begin` noted; None for whatever else may stand there."""
-    try:
-        with path.open("rb") as file:
-            value = json.loads(file.read(_LARGEST_NOTE))
-        source = Source(**{each.name: value[each.name] for each in fields(Source)})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    texts = (source.address, source.validator, source.sha256)
-    if not all(isinstance(text, str) for text in texts) or type(source.total) not in (int, type(None)):
-        return None
-    return source
+def _part(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _note(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part.json")
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.servers.fixtures import ServerFactory
 from tests.servers.probe import Seen, call
 
@@ -172,6 +174,15 @@ def test_a_download_is_a_job_that_ends(servers: ServerFactory) -> None:
     assert (done["status"], done["downloaded_bytes"]) == ("completed", job["total_size_bytes"])
     listed = call(url, "GET", "/api/v1/models").json()["models"]
     assert [each["key"] for each in listed] == ["there", "ibm/granite-4-micro"]
+
+
+@pytest.mark.parametrize(("how", "state"), [("pause", "paused"), ("fail", "failed")])
+def test_a_download_can_stop_half_way(servers: ServerFactory, how: str, state: str) -> None:
+    url = servers("lm_studio", "--downloads", how).url
+    job = call(url, "POST", "/api/v1/models/download", {"model": "ibm/granite-4-micro"}).json()
+    seen = call(url, "GET", f"/api/v1/models/download/status/{job['job_id']}").json()
+    assert (seen["status"], seen["downloaded_bytes"]) == (state, job["total_size_bytes"] // 2)
+    assert "completed_at" not in seen
 
 
 def test_the_native_chat_streams_named_events(servers: ServerFactory) -> None:

@@ -26,7 +26,7 @@ from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.speed import ISOLATION_IS_WORTH, relative_speed
 from whisper_desktop.engines.room import room_of
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.models.fit import CONTEXTS
+from whisper_desktop.models.fit import ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import LoadMode
 from whisper_desktop.models.shape import shape_of
@@ -144,7 +144,7 @@ class _Planner:
     def choose(self) -> PoolPlan:
         """The first candidate that fits, else the last, which needs the least."""
         for candidate in self._candidates():
-            if candidate.need is None or candidate.need <= self._room.host:
+            if candidate.need is None or candidate.need <= self._room.budget.host:
                 return self._made(candidate)
         return self._made(candidate)
 
@@ -168,8 +168,7 @@ class _Planner:
         shape = shape_of(header) if header is not None else None
         if wished != "auto" or shape is None or not shape.train_ctx or not shape.kv_groups:
             return [wished]
-        trained = shape.train_ctx
-        return [context for context in CONTEXTS if context <= trained] or [trained]
+        return list(ladder(shape))
 
     def _processes(self, context: int | Literal["auto"], server: _Candidate) -> tuple[list[_Candidate], str]:
         """Each with weights of its own, where that is faster and memory is plenty; else sharing them.
@@ -192,7 +191,7 @@ class _Planner:
         own_need = count * one_need + caches
         if (
             self._is_repacked(context, weights)
-            and 2 * own_need <= self._room.host
+            and 2 * own_need <= self._room.budget.host
             and not self._slowness(shared=False)
         ):
             own = self._plan(context, load_mode="none", repack=True)
@@ -201,9 +200,9 @@ class _Planner:
             return found, slowness
         need = weights + count * (one_need - weights) + caches
         found.append(_Candidate(Form.PROCESSES, count, shared, need, need))
-        if need <= self._room.host:
+        if need <= self._room.budget.host:
             return found, ""
-        return found, f"{count} processes need {_gb(need)}, and {_gb(self._room.host)} of memory may be used."
+        return found, f"{count} processes need {_gb(need)}, more than the {self._room.budget.host_words}."
 
     def _is_repacked(self, context: int | Literal["auto"], weights: int) -> bool:
         """Whether this processor has an order of its own for these weights, and it may be used."""
@@ -227,7 +226,7 @@ class _Planner:
         expected = one.expected
         if expected.total_bytes is None or expected.host_bytes is None:
             return _Candidate(Form.SLOTS, slots, one, None, None)
-        need = expected.total_bytes if self._room.shared else expected.host_bytes
+        need = expected.total_bytes if self._room.budget.unified else expected.host_bytes
         return _Candidate(Form.SLOTS, slots, one, need, expected.total_bytes)
 
     def _plan(
@@ -265,7 +264,7 @@ class _Planner:
             specs,
             roles,
             chosen.all_bytes,
-            self._room.host,
+            self._room.budget.host,
             1 if chosen.one.expected.gpu_layers else max(2, self._cores),
             tuple(self._reasons(chosen)),
             self._warning(chosen),
@@ -286,6 +285,8 @@ class _Planner:
             repack=one.repack,
             parallel=one.parallel,
             expected=one.expected,
+            experts_on_host=one.experts_on_host,
+            tensor_split=one.tensor_split,
         )
 
     def _reasons(self, chosen: _Candidate) -> Iterator[str]:
@@ -309,13 +310,13 @@ class _Planner:
         if chosen.need is None:
             yield "The model's file does not say what it needs, so whether it fits is not known."
         else:
-            yield f"Memory: {_gb(chosen.need)} with all caches full; {_gb(self._room.host)} may be used."
+            yield f"Memory: {_gb(chosen.need)} with all caches full, of the {self._room.budget.host_words}."
 
     def _warning(self, chosen: _Candidate) -> str:
-        if chosen.need is None or chosen.need <= self._room.host:
+        if chosen.need is None or chosen.need <= self._room.budget.host:
             return ""
         return (
-            f"The pool needs {_gb(chosen.need)}, and {_gb(self._room.host)} of memory may be used. "
+            f"The pool needs {_gb(chosen.need)}, more than the {self._room.budget.host_words}. "
             "Close something, use fewer roles or a shorter context, or pick a smaller model."
         )
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class Entry:
     """One line of a menu.
 
-    `action` is what happens on a click ("chat", "backend", "sleep", "setup", "settings", "logs", "quit", None
-    for a line that only informs); `value` goes with it. `detail` stands beside the text. `checked` None
-    means: not a choice. `children` make it a submenu. A `separator` has nothing else.
+    `action` is what happens on a click ("chat", "backend", "sleep", "models", "setup", "settings", "logs",
+    "quit", None for a line that only informs); `value` goes with it. `detail` stands beside the text.
+    `checked` None means: not a choice. `children` make it a submenu. A `separator` has nothing else.
     """
 
     text: str = ""
@@ -31,8 +31,10 @@ STARTING = (Entry("Starting…"), SEPARATOR, Entry("Quit", "quit"))
 """The menu before the core is there."""
 
 
-def menu_entries(state: "AppState", choices: "Sequence[BackendChoice]") -> tuple[Entry, ...]:
-    """The whole menu, top to bottom."""
+def menu_entries(
+    state: "AppState", choices: "Sequence[BackendChoice]", downloads: str = ""
+) -> tuple[Entry, ...]:
+    """The whole menu, top to bottom. `downloads` says what is being downloaded, "" where nothing is."""
     return (
         Entry(state.headline),
         SEPARATOR,
@@ -40,6 +42,7 @@ def menu_entries(state: "AppState", choices: "Sequence[BackendChoice]") -> tuple
         Entry("Backend", children=backend_entries(choices)),
         _free_memory(state.memory),
         SEPARATOR,
+        Entry("Models…", "models", detail=downloads),
         Entry("Setup…", "setup"),
         Entry("Settings…", "settings"),
         Entry("Logs…", "logs"),

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from whisper_desktop.advice.flow import FlowState, chosen_server, is_ready
+from whisper_desktop.advice.flow import FlowState, chosen_server, is_ready, to_download
 from whisper_desktop.ui.code_spans import without_marks
+from whisper_desktop.ui.models.job_rows import job_rows
 from whisper_desktop.values import GB, IDENTITIES, GpuInfo, ServerInfo, ServerStatus
 
 _ALWAYS = ("lm_studio", "ollama", "openrouter")
@@ -125,6 +126,8 @@ def progress(state: FlowState) -> tuple[str, str]:
         return "Prompts to OpenRouter leave this computer. A conversation says so before the first one.", ""
     if (stranger := stranger_at(state, choice.backend)) is not None:
         return f"{name} cannot answer yet: another program uses its port.", without_marks(stranger.detail)
+    if to_download(state) is not None:
+        return _download(state)
     server = chosen_server(state)
     if server is None or server.status is ServerStatus.UNREACHABLE:
         where = f"Looked for at {server.url}." if server is not None and server.as_given else ""
@@ -137,3 +140,19 @@ def progress(state: FlowState) -> tuple[str, str]:
     }.get(server.status, f"{name} is running, but none of its models can chat.")
     told = server.status in (ServerStatus.LOADING, ServerStatus.NO_MODELS)
     return sentence, "" if told else without_marks(server.detail)
+
+
+def _download(state: FlowState) -> tuple[str, str]:
+    """How far the model is that the app fetches itself."""
+    job = state.download
+    if job is None:
+        return "Nothing has been downloaded yet.", ""
+    if job.state == "done":
+        return f"{job.title} is here. The built-in engine takes it…", ""
+    status = job_rows((job,))[0].status
+    if job.state == "failed":
+        return without_marks(status), ""
+    return (
+        f"{job.title}: {status}",
+        "It goes on when this window is closed, and after a restart where it was.",
+    )

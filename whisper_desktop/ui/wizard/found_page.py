@@ -18,11 +18,14 @@ from PySide6.QtWidgets import (
 )
 
 from whisper_desktop.advice.flow import FlowState, Option, options
+from whisper_desktop.ui.code_spans import without_marks
+from whisper_desktop.ui.fold import Fold
 from whisper_desktop.ui.theme import XL, XS, L, M, S
 from whisper_desktop.ui.widgets import Spinner, heading, plain, secondary, toned
 from whisper_desktop.ui.wizard.facts import Fact, facts
 from whisper_desktop.ui.wizard.page import FlowPage
 
+_FIRST_REASONS = 3
 _MARKS = {"good": ("✓", "good"), "neutral": ("–", "secondary"), "warn": ("!", "warn")}
 
 
@@ -167,10 +170,13 @@ class OptionList(QStackedWidget):
             button.clicked.connect(lambda _checked=False, picked=option: self.option_chosen.emit(picked))
             self._group.addButton(button)
             column.addWidget(button)
-            for reason in _reasons(state, option):
+            reasons = [without_marks(reason) for reason in _reasons(state, option)]
+            for reason in reasons[:_FIRST_REASONS]:
                 label = secondary(reason)
                 label.setContentsMargins(XL, 0, 0, 0)
                 column.addWidget(label)
+            if reasons[_FIRST_REASONS:]:
+                column.addWidget(_more(reasons[_FIRST_REASONS:]))
             column.addSpacing(M)
             if option.recommended:
                 font = button.font()
@@ -180,6 +186,19 @@ class OptionList(QStackedWidget):
                 column.addSpacing(XS)
         column.addStretch(1)
         self._area.setWidget(box)
+
+
+def _more(reasons: Sequence[str]) -> QWidget:
+    """The reasons for those who want to know all of them, with what would change the answer."""
+    inside = QWidget()
+    lines = QVBoxLayout(inside)
+    lines.setContentsMargins(0, 0, 0, 0)
+    lines.setSpacing(XS)
+    for reason in reasons:
+        lines.addWidget(secondary(reason))
+    fold = Fold("Why, and what would change it", inside)
+    fold.setContentsMargins(L, 0, 0, 0)
+    return fold
 
 
 def _reasons(state: FlowState, option: Option) -> Sequence[str]:

@@ -12,12 +12,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from whisper_desktop.advice.flow import FlowState, Option, is_ready
+from whisper_desktop.advice.flow import FlowState, Option, is_ready, to_download
 from whisper_desktop.advice.steps import links, setup_steps
 from whisper_desktop.ui.chat.view import open_link
 from whisper_desktop.ui.code_spans import with_code
 from whisper_desktop.ui.theme import XL, XS, L, M, S
 from whisper_desktop.ui.widgets import Instruction, Spinner, heading, plain, secondary
+from whisper_desktop.ui.wizard.download_panel import DownloadPanel
 from whisper_desktop.ui.wizard.facts import progress
 from whisper_desktop.ui.wizard.page import FlowPage
 from whisper_desktop.values import IDENTITIES, Reach
@@ -44,6 +45,8 @@ class DoPage(FlowPage):
         self._steps = QVBoxLayout()
         self._steps.setSpacing(M)
         column.addLayout(self._steps)
+        self.download = DownloadPanel()
+        column.addWidget(self.download)
         self._key = KeyField()
         self._key.entered.connect(self.key_entered)
         column.addWidget(self._key)
@@ -74,12 +77,16 @@ class DoPage(FlowPage):
         name = IDENTITIES[choice.backend].name
         if choice != self._shown:
             self._shown = choice
-            self._title.setText(f"Set up {name}")
-            self._show_steps(_steps(state, choice))
+            own = to_download(state)
+            self._title.setText(f"Download {own}" if own is not None else f"Set up {name}")
+            self._show_steps(_steps(state, choice) if own is None else ())
+            self.download.setVisible(own is not None)
             self._key.setVisible(choice.backend == "openrouter")
             self._model.setVisible(choice.backend == "openrouter")
         ready = is_ready(state)
-        self._spinner.setVisible(not ready and choice.backend != "openrouter")
+        self.download.show_flow(state)
+        waits = choice.backend != "openrouter" and not self.download.isVisibleTo(self)
+        self._spinner.setVisible(waits and not ready)
         sentence, more = progress(state)
         self._status.setText(sentence)
         self._more.setText(more)
@@ -90,7 +97,7 @@ class DoPage(FlowPage):
                 widget.deleteLater()
         for number, step in enumerate(steps, 1):
             self._steps.addWidget(_step(f"{number}.", step))
-        for link in links(self._shown.backend) if self._shown is not None else ():
+        for link in links(self._shown.backend) if self._shown is not None and steps else ():
             button = QPushButton(f"{link.title} ↗")
             button.setToolTip(link.url)
             button.clicked.connect(lambda _checked=False, url=link.url: open_link(url))

@@ -1,12 +1,13 @@
 """The wizard's window: walks `advice.flow`, runs its effects on the core, and writes once, at the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout
 
@@ -14,9 +15,11 @@ from whisper_desktop.advice import flow
 from whisper_desktop.advice.flow import FlowState, Page
 from whisper_desktop.app.setup import question_for
 from whisper_desktop.chat import who_line
-from whisper_desktop.errors import WhisperError
+from whisper_desktop.errors import ModelFileError, WhisperError
 from whisper_desktop.events import ServersChanged
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.models.page import on_models
+from whisper_desktop.ui.models.watching import watched
 from whisper_desktop.ui.theme import XL, L, S
 from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.ui.wizard.found_page import FoundPage
@@ -26,12 +29,23 @@ from whisper_desktop.values import IDENTITIES, AnswerFinished, ConnectionReport,
 
 if TYPE_CHECKING:
     from whisper_desktop.app import App
+    from whisper_desktop.app.model_host import ModelHost
+
+T = TypeVar("T")
 
 _LOOK_AGAIN = 2.0  # seconds between two looks for a server that is being installed
 
 
 class SetupWindow(AppWindow):
-    """From what was found to a first answer. *Not now* is always there and leaves a working app."""
+    """From what was found to a first answer. *Not now* is always there and leaves a working app.
+
+    Only what the person downloads here takes effect at once: it is the built-in engine's model from then on.
+
+    Signals:
+        downloading: something is being downloaded, also after this window.
+    """
+
+    downloading = Signal()
 
     def __init__(self, bridge: Bridge, app: "App") -> None:
         super().__init__("setup", "Setup – Whisper Desktop", bridge)
@@ -39,6 +53,7 @@ class SetupWindow(AppWindow):
         self._state = FlowState()
         self._first_run = app.state().first_run
         self._effect: asyncio.Task[None] | None = None
+        self._following: str | None = None
         self.resize(QSize(840, 520))
         self.setMinimumSize(QSize(640, 460))
         self.found, self.do, self.test, self.finished = FoundPage(), DoPage(), TestPage(), DonePage()
@@ -50,6 +65,7 @@ class SetupWindow(AppWindow):
         }
         self._lay_out()
         self.found.option_chosen.connect(lambda option: self._show(flow.choose(self._state, option)))
+        self.do.download.wanted.connect(lambda action: self.spawn(self._fetch(action)))
         self.do.key_entered.connect(lambda key: self.spawn(self._keep_key(key)))
         self.do.model_edited.connect(lambda: self._show(self._state))
         self.test.again_requested.connect(lambda: self._start(self._test))
@@ -110,6 +126,8 @@ class SetupWindow(AppWindow):
             self.do.take_focus()
         if turned and state.page is Page.DO:
             self._start(self._watch)
+            if (model := flow.to_download(state)) is not None:
+                self.spawn(self._describe(model))
         elif turned and state.page is Page.TEST:
             self._start(self._test)
         elif turned:
@@ -163,6 +181,60 @@ class SetupWindow(AppWindow):
 
         await self.bridge.run(_scan_forever(self._app))
 
+    async def _describe(self, model: str) -> None:
+        """Say how much there is to download."""
+        entry = (await self._ask(lambda models: models.catalogue())).find(model)
+        if entry is not None and flow.to_download(self._state) == model:
+            self.do.download.tell_size(entry.file_bytes)
+
+    async def _ask(self, work: "Callable[[ModelHost], Awaitable[T]]") -> T:
+        return await self.bridge.run(on_models(self._app, work))
+
+    async def _fetch(self, action: str) -> None:
+        """Fetch the chosen model, and give it to the built-in engine when it is here."""
+        model, job = flow.to_download(self._state), self._state.download
+        if model is None:
+            return
+        self.do.download.remark.say("")
+        try:
+            if action == "pause" and job is not None:
+                number = job.id
+                await self._ask(lambda models: models.downloads.pause(number))
+                return
+            here = await self._ask(lambda models: held(models, model))
+            if here is not None:
+                await self._use(here)
+                return
+            job = await self._ask(lambda models: models.pull(model))
+            self.downloading.emit()
+            if self._following != model:
+                await self._follow(model, job.id)
+        except WhisperError as error:
+            self.do.download.remark.fail(error)
+
+    async def _follow(self, model: str, number: int) -> None:
+        """Show how the download goes on, while it is what the person has chosen."""
+        self._following = model
+        try:
+            async with aclosing(self.bridge.stream(watched(self._app))) as batches:
+                async for batch in batches:
+                    job = next((job for job in batch[-1] if job.id == number), None)
+                    if flow.to_download(self._state) != model:
+                        return
+                    self._show(flow.downloading(self._state, job))
+                    if job is None:
+                        return
+                    if job.state == "done" and job.target is not None:
+                        await self._use(job.target)
+                        return
+        finally:
+            self._following = None
+
+    async def _use(self, model: Path) -> None:
+        name = str(model)
+        await self._ask(lambda models: models.use(name))
+        await self.bridge.run(self._app.scan())
+
     async def _keep_key(self, key: str) -> None:
         try:
             where = await self.bridge.run(self._app.set_key("openrouter", key))
@@ -210,6 +282,14 @@ class SetupWindow(AppWindow):
         nobody_answers = self._app.state().backend is None
         self.requested.emit("guide" if guide_chosen or nobody_answers else "chat")
         self.close()
+
+
+async def held(models: "ModelHost", name: str) -> Path | None:
+    """On the core loop: the model's file, where it is on this computer already."""
+    try:
+        return (await models.model(name)).path
+    except ModelFileError:
+        return None
 
 
 async def _scan_forever(app: "App") -> None:

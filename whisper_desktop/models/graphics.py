@@ -1,6 +1,7 @@
-"""Which graphics processor helps with a language model, and the sentence that says why one does not."""
+"""Which graphics processors help with a language model, and the sentence that says why one does not."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
@@ -15,14 +16,22 @@ _TOO_OLD = re.compile(r"\bGTS?\s?\d{3,4}M?\b|\bHD\s?\d{4}\b|\bQuadro (K|NVS|FX)|
 
 @dataclass(frozen=True, slots=True)
 class GraphicsVerdict:
-    """The GPU that counts (None: none does), and a sentence for each one that does not."""
+    """The GPUs that count, in the order in which they were found, and a sentence for each that does not.
 
-    usable: GpuInfo | None
+    More than one are cards of one maker, which one engine uses together.
+    """
+
+    gpus: tuple[GpuInfo, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def usable(self) -> GpuInfo | None:
+        """The one with the most memory; None where none counts."""
+        return max(self.gpus, key=lambda gpu: gpu.total_bytes or 0, default=None)
 
 
 def judge_graphics(resources: ResourceInfo) -> GraphicsVerdict:
-    """The best usable GPU: cards of their own before shared ones, then by memory."""
+    """The usable GPUs: cards of their own, else the best one that shares the computer's memory."""
     usable: list[GpuInfo] = []
     remarks: list[str] = []
     for gpu in resources.gpus:
@@ -31,8 +40,28 @@ def judge_graphics(resources: ResourceInfo) -> GraphicsVerdict:
             usable.append(gpu)
         else:
             remarks.append(f"{gpu.name} {objection}, so it is not counted.")
-    best = max(usable, key=lambda gpu: (not gpu.unified, gpu.total_bytes or 0), default=None)
-    return GraphicsVerdict(best, tuple(remarks))
+    own = [gpu for gpu in usable if not gpu.unified]
+    if not own:
+        shared = max(usable, key=lambda gpu: gpu.total_bytes or 0, default=None)
+        return GraphicsVerdict((shared,) if shared is not None else (), tuple(remarks))
+    together = used_together(own)
+    remarks += [
+        f"{gpu.name} is of another maker than {together[0].name}, and a model uses cards of one maker, "
+        "so it is not counted."
+        for gpu in own
+        if gpu not in together
+    ]
+    return GraphicsVerdict(together, tuple(remarks))
+
+
+def used_together(gpus: Iterable[GpuInfo]) -> tuple[GpuInfo, ...]:
+    """The cards that one engine can use together: those of the maker with the most memory."""
+    memory: dict[str, int] = {}
+    own = [gpu for gpu in gpus if not gpu.unified and gpu.total_bytes]
+    for gpu in own:
+        memory[gpu.vendor] = memory.get(gpu.vendor, 0) + (gpu.total_bytes or 0)
+    best = max(memory, key=lambda vendor: memory[vendor], default=None)
+    return tuple(gpu for gpu in own if gpu.vendor == best)
 
 
 def _objection(gpu: GpuInfo, resources: ResourceInfo) -> str | None:

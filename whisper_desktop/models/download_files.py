@@ -1,0 +1,177 @@
+"""Fetching the files of one model: each resumed and checked, and all of them in their places at once."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from whisper_desktop.errors import BackendError, ReachError, TransferError
+from whisper_desktop.models.download_jobs import WantedFile, overall, staging, total_size
+from whisper_desktop.values import GB, Deadlines, Reach
+from whisper_desktop.wire.bandwidth import Bandwidth
+from whisper_desktop.wire.endings import to_its_end
+from whisper_desktop.wire.files import sync_folder
+from whisper_desktop.wire.http import Http
+from whisper_desktop.wire.part_file import not_written
+from whisper_desktop.wire.progress import DownloadProgress
+from whisper_desktop.wire.transfer import download
+
+_BLOCK = 512  # bytes in the unit of `st_blocks`
+
+
+async def fetch(
+    http: Http,
+    files: Sequence[WantedFile],
+    *,
+    key: str | None,
+    bandwidth: Bandwidth,
+    deadlines: Deadlines,
+    on_progress: Callable[[DownloadProgress], None],
+) -> None:
+    """Bring the files of one model here. `key` goes to the origins of their addresses only.
+
+    A file that is there already with the right checksum is not fetched again. Raises `TransferError` or
+    `ReachError`; what has arrived is kept, and the next call goes on.
+    """
+    total, before = total_size(files), 0
+    for file, staged in zip(files, staging(files), strict=True):
+        place = file.target if await asyncio.to_thread(file.target.is_file) else staged
+        await download(
+            http,
+            (file.url,),
+            place,
+            allowed=Reach.CLOUD,
+            sha256=file.sha256 or None,
+            size=file.size,
+            limit=file.limit,
+            deadlines=deadlines,
+            key=key,
+            bandwidth=bandwidth,
+            on_progress=_as_part(on_progress, before, total),
+        )
+        before += (await asyncio.to_thread(place.stat)).st_size
+    try:
+        await to_its_end(asyncio.to_thread(_settle, files))
+    except OSError as error:
+        raise not_written(error, files[0].target) from error
+
+
+async def answers(http: Http, url: str, deadlines: Deadlines) -> bool:
+    """Whether anybody answers there at all: what failed may be due to the network, then, or may not."""
+    try:
+        async with asyncio.timeout(deadlines.request):
+            (await http.send("HEAD", url, Reach.CLOUD, None, {}, redirects=True)).close()
+    except (BackendError, TimeoutError):
+        return False
+    except ReachError:
+        return True
+    return True
+
+
+def _as_part(
+    on_progress: Callable[[DownloadProgress], None], before: int, total: int | None
+) -> Callable[[DownloadProgress], None]:
+    return lambda now: on_progress(overall(before, total, now))
+
+
+def _settle(files: Sequence[WantedFile]) -> None:
+    """From the folder where they were gathered to their places, the first one last: engines open that."""
+    places = staging(files)
+    for file, staged in reversed(list(zip(files, places, strict=True))):
+        if staged != file.target and staged.exists():
+            os.replace(staged, file.target)
+    if places[0] != files[0].target:
+        sync_folder(files[0].target.parent)
+        with suppress(OSError):
+            places[0].parent.rmdir()
+
+
+def bytes_there(file: WantedFile, staged: Path) -> int:
+    """How much of a file the disk holds already, whole or in part."""
+    for path in (file.target, staged):
+        with suppress(OSError):
+            size = path.stat().st_size
+            if size == (file.size if file.size is not None else size):
+                return size
+    with suppress(OSError):
+        status = part_of(staged).stat()
+        held = getattr(status, "st_blocks", None)  # parts have holes, which Windows does not tell of
+        return status.st_size if held is None else min(status.st_size, held * _BLOCK)
+    return 0
+
+
+def done_bytes(files: Sequence[WantedFile]) -> int:
+    """How much of a model the disk holds already."""
+    return sum(bytes_there(file, staged) for file, staged in zip(files, staging(files), strict=True))
+
+
+def missing_bytes(files: Sequence[WantedFile]) -> int:
+    """How much is yet to be written; files of unknown size do not count."""
+    return sum(
+        max(0, file.size - bytes_there(file, staged))
+        for file, staged in zip(files, staging(files), strict=True)
+        if file.size is not None
+    )
+
+
+def check_room(folder: Path, title: str, own: int, others: int) -> None:
+    """Raises `TransferError` where the disk cannot take `own` bytes besides what `others` still need."""
+    try:
+        free = shutil.disk_usage(_existing(folder)).free
+    except OSError as error:
+        raise not_written(error, folder) from error
+    if own + others <= free:
+        return
+    waiting = f", {_gb(own + others)} with what is waiting before it" if others else ""
+    raise TransferError(
+        f"The disk has no room for {title}.",
+        f"It needs {_gb(own)}{waiting}, and {_gb(free)} are free on the disk of {folder}.",
+        f"Free at least {_gb(own + others - free)}, choose a smaller file, or set llm.model_cache_dir to "
+        "another disk.",
+    )
+
+
+def check_place(title: str, files: Sequence[WantedFile]) -> None:
+    """Raises `TransferError` where the folder for models is gone, or has no room for what is missing.
+
+    A folder whose parent is missing, too, most likely lies on a drive that is not connected.
+    """
+    folder = files[0].target.parents[2]  # above the owner's and the repository's
+    if not folder.is_dir() and not folder.parent.is_dir():
+        raise TransferError(
+            f"The folder for {title}, {folder}, is not there.",
+            f"{folder.parent} is missing, too.",
+            "Connect the drive it is on, or cancel this download and begin it anew.",
+        )
+    check_room(folder, title, missing_bytes(files), 0)
+
+
+def drop(files: Sequence[WantedFile]) -> None:
+    """Remove what has arrived of a model that is not whole. Raises `OSError`."""
+    places = staging(files)
+    for staged in places:
+        for leftover in (part_of(staged), part_of(staged).with_suffix(".part.json")):
+            leftover.unlink(missing_ok=True)
+    if places[0] != files[0].target:
+        for staged in places:
+            staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            places[0].parent.rmdir()
+    for folder in (files[0].target.parent, files[0].target.parent.parent):
+        with suppress(OSError):  # others may lie there
+            folder.rmdir()
+
+
+def part_of(path: Path) -> Path:
+    """Where what has arrived of a file is kept until all is there."""
+    return path.with_name(f"{path.name}.part")
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _gb(count: int) -> str:
+    return f"{count / GB:.1f} GB" if count >= GB // 10 else f"{count / 10**6:.1f} MB"

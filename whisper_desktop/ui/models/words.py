@@ -1,0 +1,60 @@
+"""Sizes, rates and times of models as people say them. No Qt."""
+
+import datetime
+
+from whisper_desktop.app.engine_words import in_gigabytes
+from whisper_desktop.models.speed import Speed
+
+_GB = 1e9
+_SLOW = 950_000  # bytes a second: below that in kB
+
+
+def so_far(done: int, total: int | None) -> str:
+    """How much is there: "1.2 of 2.7 GB", or "1.2 GB" where nobody told the total."""
+    if total is None:
+        return in_gigabytes(done)
+    whole = in_gigabytes(total)
+    return f"{done / _GB:.1f} of {whole}" if whole[0].isdigit() else whole
+
+
+def rate_words(rate: float) -> str:
+    """How fast it comes: "12.3 MB/s"."""
+    return f"{rate / 1e6:.1f} MB/s" if rate >= _SLOW else f"{rate / 1e3:.0f} kB/s"
+
+
+def left_words(seconds: float) -> str:
+    """How long it still takes: "8 s left", "about 3 min left", "about 2 h 10 min left"."""
+    if seconds < 55:
+        return f"{max(1, round(seconds))} s left"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"about {minutes} min left"
+    hours, rest = divmod(10 * round(minutes / 10), 60)
+    if hours >= 48:
+        return "more than two days left"
+    return f"about {hours} h {rest} min left" if rest else f"about {hours} h left"
+
+
+def day_words(moment: float, now: float) -> str:
+    """When something was: "today", "yesterday", "5 days ago", "3 March 2026". Seconds since 1970."""
+    day, today = (datetime.datetime.fromtimestamp(each).date() for each in (moment, now))
+    days = (today - day).days
+    if days <= 0:
+        return "today"
+    if days == 1:
+        return "yesterday"
+    return f"{days} days ago" if days < 30 else f"{day.day} {day:%B %Y}"
+
+
+def speed_range(speed: Speed) -> str:
+    """How fast it answers, as a range until it was measured."""
+    if speed.source == "measured" or speed.answer is None:
+        return speed.words
+    low, high = (f"{each:.0f}" if each >= 9.95 else f"{each:.1f}" for each in (speed.low, speed.high))
+    return f"{low} to {high} tokens/s"
+
+
+def without_name(sentence: str, name: str) -> str:
+    """A sentence about a model where its name stands above it: "Fits in memory with …"."""
+    rest = sentence.removeprefix(f"{name} ")
+    return rest if rest == sentence else rest[:1].upper() + rest[1:]
