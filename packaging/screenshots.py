@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.integration.worlds import closed_port  # noqa: E402
 from tests.models.sparse_gguf import (  # noqa: E402
     EIGHT_BILLION,
     ONE_BILLION,
+    SMALL,
     THREE_BILLION,
     write_sparse,
 )
@@ -53,7 +55,6 @@ def budget(days: int, a_day: float = 60) -> float:
 
 Three days come to about 225 €."""
 
-_DOWNLOAD = 60_000_000  # bytes: of which the hub keeps a checksum, so that no more than that
 _TOO_LITTLE = 1_300_000_000  # bytes of memory, for an engine that needs 1.6 GB
 
 
@@ -137,6 +138,19 @@ def wizard(studio: Studio) -> None:
         studio.window(program, "setup", "wizard-do")
 
 
+def wizard_download(studio: Studio) -> None:
+    """The wizard where a model is fetched and run without any other program."""
+    with studio.app() as program:
+        found = wait_for(
+            "choices", lambda: [text for text in buttons(program, "setup") if "Built-in" in text]
+        )
+        wait_for("facts", lambda: "looking…" not in program.window("setup")["texts"])
+        program.click(f"button {found[0]}", "choice", lambda: True)
+        program.click("button Set it up", "page", lambda: "Download" in buttons(program, "setup"))
+        wait_for("size", lambda: any(" GB, from" in text for text in texts(program, "setup")))
+        studio.window(program, "setup", "wizard-download")
+
+
 def wizard_test(studio: Studio) -> None:
     """The wizard where LM Studio runs: a first answer, and the end."""
     with studio.app() as program:
@@ -155,7 +169,7 @@ def tray(studio: Studio) -> None:
         time.sleep(2)  # the first scan; nothing on the screen tells its end
         program.choose("Down", "Down", "Right", "Down")
         wait_for("submenu", lambda: any("Automatic" in text for text in program.ask("menu")))
-        studio.picture([640, 0, 640, 210], "tray-menu")
+        studio.picture([640, 0, 640, 240], "tray-menu")
         studio.screen.keys("Escape", "Escape")
 
 
@@ -231,24 +245,24 @@ def guide(studio: Studio) -> None:
 
 
 def models(studio: Studio) -> None:
-    """The models window: what is here, what suits, what is on its way, and what a search came to."""
+    """The models window: what is here, what suits, what a search came to, and a download that runs."""
     studio.setup_is_done()
     own, hub = studio.home / "data" / "models", studio.home / "hub"
-    own.mkdir(parents=True)
-    for name, shape in (("Llama-3.2-1B-Instruct", ONE_BILLION), ("Llama-3.2-3B-Instruct", THREE_BILLION)):
-        write_sparse(own / f"{name}-Q4_K_M.gguf", shape)
     theirs = studio.home / ".lmstudio" / "models" / "lmstudio-community" / "Meta-Llama-3.1-8B-Instruct-GGUF"
-    theirs.mkdir(parents=True)
-    write_sparse(theirs / "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", EIGHT_BILLION)
-    repo = hub / "unsloth" / "Llama-3.2-3B-Instruct-GGUF"
-    repo.mkdir(parents=True)
+    repo = hub / "bartowski" / "SmolLM2-135M-Instruct-GGUF"
+    for folder in (own, theirs, repo):
+        folder.mkdir(parents=True)
+    on_disk(write_sparse(own / "Llama-3.2-1B-Instruct-Q4_K_M.gguf", ONE_BILLION))
+    on_disk(write_sparse(own / "Llama-3.2-3B-Instruct-Q4_K_M.gguf", THREE_BILLION))
+    on_disk(write_sparse(theirs / "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", EIGHT_BILLION))
     for quant in ("Q4_K_M", "Q8_0"):
-        model = write_tiny_model(repo / f"Llama-3.2-3B-Instruct-{quant}.gguf")
-        os.truncate(model, _DOWNLOAD)
-    (repo / "repo.json").write_text('{"downloads": 182345, "lastModified": "2026-09-12T00:00:00.000Z"}')
+        write_sparse(repo / f"SmolLM2-135M-Instruct-{quant}.gguf", SMALL)
+    (repo / "repo.json").write_text(
+        '{"downloads": 182345, "lastModified": "2026-09-12T00:00:00.000Z", "gguf": {"total": 135000000}}'
+    )
     studio.env["HOME"] = str(studio.home)
     with start("hub", "--folder", str(hub)) as server:
-        server.set_fault("slow", 25_000_000, on="cdn")
+        server.set_fault("slow", 6_000_000, on="cdn")
         studio.env["HF_ENDPOINT"] = server.url
         with studio.app("--background") as program:
             program.choose("Down", "Down", "Down", "Return")
@@ -260,14 +274,27 @@ def models(studio: Studio) -> None:
             wait_for("choices", lambda: "Why this one" in buttons(program, "models"))
             studio.window(program, "models", "models-recommended")
             studio.screen.keys("shift+Tab", "shift+Tab")
-            studio.screen.write("Llama-3.2-3B")
+            studio.screen.write("SmolLM2")
             studio.screen.keys("Return")
-            wait_for("results", lambda: "See whether it fits" in buttons(program, "models"))
-            program.click(
-                "button See whether it fits", "forms", lambda: "Download" in buttons(program, "models")
-            )
-            wait_for("fit", lambda: sum("to spare" in text for text in texts(program, "models")) > 1)
+            look = "See whether it fits"
+            wait_for("results", lambda: look in buttons(program, "models"))
+            program.click(f"button {look}", "forms", lambda: "Download" in buttons(program, "models"))
+            wait_for("fit", lambda: any("Fits" in text for text in texts(program, "models")))
             studio.window(program, "models", "models-search")
+            program.click(
+                "button Download", "download", lambda: any("%" in text for text in buttons(program, "models"))
+            )
+            close = "Close results"
+            program.click(f"button {close}", "tabs", lambda: close not in buttons(program, "models"))
+            studio.screen.keys("Tab", "Tab", "Right")
+            wait_for("rate", lambda: any(" left" in text for text in texts(program, "models")))
+            studio.window(program, "models", "models-downloads")
+
+
+def on_disk(file: Path) -> None:
+    """Have a sparse file take the room that it says it has."""
+    with file.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def texts(program: Program, kind: str) -> list[str]:
@@ -276,12 +303,18 @@ def texts(program: Program, kind: str) -> list[str]:
     return found
 
 
+def is_active(program: Program, kind: str) -> bool:
+    """Whether the window of this kind stands where it will stay, with the keyboard."""
+    return bool(program.window(kind)["active"])
+
+
 def windows(studio: Studio) -> None:
     """Settings and logs."""
     studio.setup_is_done()
     with studio.app("--background") as program:
         for kind, steps in (("settings", 5), ("logs", 6)):
             program.choose(*["Down"] * steps, "Return")
+            wait_for("active window", partial(is_active, program, kind))
             studio.window(program, kind, kind)
 
 
@@ -298,6 +331,7 @@ def with_server(shots: Callable[[Studio], None], answer: str) -> Callable[[Studi
 
 SHOTS: dict[str, Callable[[Studio], None]] = {
     "wizard": wizard,
+    "wizard-download": wizard_download,
     "wizard-test": with_server(wizard_test, "Hello! I am ready to help."),
     "tray": with_server(tray, ANSWER),
     "chat": with_server(chat, ANSWER),

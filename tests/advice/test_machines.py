@@ -124,6 +124,15 @@ def test_a_computer_of_known_parts_is_certain_by_formula_and_one_of_unknown_part
     guessed = ranked(machines()["old card"]).choices[0]
     assert guessed.confidence is Confidence.GUESSED
     assert any("is a guess" in sentence for sentence in guessed.reasons)
+    assert ", a guess: " in guessed.reasons[1]
+    slow = [why for _, why in ranked(machines()["old card"]).rejected if why.startswith("Fits, but ")]
+    assert slow
+    assert all(why.endswith("(a guess).") for why in slow)
+
+
+def test_several_cards_are_not_called_one() -> None:
+    first = ranked(machines()["two cards"]).choices[0]
+    assert "fits on the graphics cards with" in first.reasons[0]
 
 
 # --- What would change the answer --------------------------------------------------------------------------
@@ -141,6 +150,7 @@ def test_what_would_change_the_answer_does(id_: str) -> None:
         found = _CHANGE.fullmatch(sentence)
         assert found, sentence
         size, what, name = int(found[1]) * GIB, found[2], found[3]
+        assert what != "more memory" or size <= 2 * machine.resources.ram_total_bytes, "hardly possible"
         larger = _with(machine, memory=size) if what == "more memory" else _with(machine, card=size)
         after = rank(larger.resources, (), CATALOGUE)
         gained = {choice.model.id: choice for choice in after.choices}[name]
@@ -172,6 +182,11 @@ def test_for_code_a_model_that_is_made_for_it_with_a_long_context_comes_first() 
     choice, model = best("15", Purpose.CODE)
     assert "code" in model.purposes
     assert choice.fit.context >= 32768
+    for machine in machines().values():
+        ranking = ranked(machine, Purpose.CODE)
+        assert all("code" in choice.model.purposes for choice in ranking.choices)
+        refused = {model.id: sentence for model, sentence in ranking.rejected}
+        assert refused["LFM2.5-1.2B-Instruct"] == "It is not one of those that write programs well."
 
 
 def test_for_long_documents_64k_of_context_is_the_least() -> None:
@@ -186,6 +201,7 @@ def test_for_pictures_only_models_that_see_are_offered_with_room_for_the_part_th
     assert all(choice.model.vision for choice in ranking.choices)
     room = {choice.fit.budget.gpu_bytes for choice in ranking.choices}
     assert room == {ranking.budget.gpu_bytes - 1_000_000_000}
+    assert "and for the part that sees)" in ranking.choices[0].fit.budget.gpu_words
 
 
 def test_for_the_least_memory_a_smaller_model_is_taken_than_for_chat() -> None:

@@ -87,6 +87,18 @@ def test_what_is_wrong_in_a_profile_is_said_by_name_and_with_an_example(
     assert error.title.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "text", ["{ram_gb: 8, gpus: RTX}", "{ram_gb: 8, cpu_features: avx2}", "{ram_gb: 8, gpus: [RTX]}"]
+)
+def test_the_example_for_what_is_wrong_can_be_taken_over(text: str) -> None:
+    example = refusal(text).next_step.split("`")[-2]
+    read_profile(f"ram_gb: 8\n{example}", "box.yaml")
+
+
+def test_a_computer_without_a_name_is_called_by_its_file() -> None:
+    assert read_profile("{ram_gb: 8, name: ''}", "box.yaml").name == "box.yaml"
+
+
 def test_a_file_that_is_far_too_long_is_no_profile() -> None:
     assert "too long" in refusal("ram_gb: 8\n" + "#" * MAX_CHARACTERS).title
 

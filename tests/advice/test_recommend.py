@@ -307,16 +307,134 @@ def test_without_a_program_the_app_s_own_engine_is_offered_beside_the_default() 
     assert len(own) == 1
     assert own[0].model == advice.recommended_models[0]
     assert "no other program" in own[0].reason
+    assert "only a llama.cpp build for the graphics" in own[0].reason
+
+
+@pytest.mark.parametrize(
+    ("here", "takes"),
+    [
+        (replace(machine(16, APPLE_16, os_name="macOS", arch="arm64"), cpu_name="Apple M4"), False),
+        (replace(machine(32), cpu_name="AMD Ryzen 7 7700X", cores_physical=8), False),
+        (replace(machine(16, card("RTX 3060", 12)), cpu_name="AMD Ryzen 5 5600", cores_physical=6), True),
+    ],
+)
+def test_the_app_s_own_engine_is_promised_a_card_only_with_a_build_that_uses_it(
+    here: ResourceInfo, takes: bool
+) -> None:
+    whole = CATALOGUE.find("Qwen3.5-4B")
+    assert whole is not None
+    parts = replace(whole, file="m-00001-of-00002.gguf", ollama=None)
+    only = replace(CATALOGUE, models=(parts,))
+    own = next(
+        other
+        for other in get_recommended_setup(here, [], catalogue=CATALOGUE).alternatives
+        if other.server == "builtin"
+    )
+    assert ("llama.cpp build" in own.reason) is takes
+    headless = get_recommended_setup(replace(here, has_display=False), [], catalogue=only)
+    assert headless.preferred_server == "builtin"
+    assert ("llama.cpp build" in headless.steps[0]) is takes
+    assert any("takes a llama.cpp build" in reason for reason in headless.reasons) is takes
 
 
 def test_a_clearly_better_model_that_needs_another_program_is_pointed_out_once() -> None:
-    advice = get_recommended_setup(machine(24, card("RTX 3080", 10)), [])
+    known = replace(machine(24, card("RTX 3080", 10)), cpu_name="AMD Ryzen 5 5600", cores_physical=6)
+    advice = get_recommended_setup(known, [])
     assert advice.preferred_server == "lm_studio"
     better, *others = advice.alternatives
     assert better.server == "builtin"
     assert better.model not in advice.recommended_models
     assert "as LM Studio cannot" in better.reason
     assert "builtin" not in [other.server for other in others]
+
+
+KNOWN = replace(machine(32, card("RTX 3070", 8)), cpu_name="AMD Ryzen 7 7700X", cores_physical=8)
+
+
+def test_a_model_is_there_only_for_the_program_that_has_it() -> None:
+    empty = server("lm_studio", "LM Studio")
+    ollama = server("ollama", "Ollama", ModelInfo("qwen3.5:2b", loaded=False))
+    here = [
+        (choice.backend, choice.model.id)
+        for choice in rank(KNOWN, [empty, ollama], CATALOGUE).choices
+        if choice.present
+    ]
+    assert here == [("ollama", "Qwen3.5-2B")]
+    other = server("llama_cpp", "llama-server", ModelInfo("Qwen3.5-4B-Q4_K_M.gguf", loaded=True))
+    assert not any(choice.present for choice in rank(KNOWN, [other], CATALOGUE).choices)
+    reasons = get_recommended_setup(KNOWN, [other]).reasons
+    assert reasons[1].startswith("Qwen3.5-4B fits ")
+    assert not any("to download" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("ram", [4, 16])
+def test_a_program_that_runs_with_models_that_do_not_suit_is_not_installed_again(ram: int) -> None:
+    huge = server("ollama", "Ollama", ModelInfo("llama3.3:70b", loaded=False, size_bytes=42_000_000_000))
+    advice = get_recommended_setup(machine(ram), [huge])
+    assert (advice.preferred_server, advice.ready_model) == ("ollama", None)
+    assert advice.reasons[0] == "Ollama is running but none of its models suits chat here."
+    assert advice.steps[0] == f"In a terminal, run `ollama pull {advice.recommended_models[0]}`."
+
+
+def test_beside_a_model_that_is_there_a_clearly_better_one_is_offered_for_the_same_program() -> None:
+    ollama = server("ollama", "Ollama", ModelInfo("qwen3.5:2b", loaded=True))
+    advice = get_recommended_setup(KNOWN, [ollama])
+    assert advice.ready_model == "qwen3.5:2b"
+    better, smaller, *_ = advice.alternatives
+    assert (better.server, better.model) == ("ollama", "qwen3.6:35b")
+    assert better.reason == "Better answers, for 22.1 GB to download."
+    assert smaller.reason.startswith("Smaller and faster: ")
+
+
+def test_a_smaller_model_is_said_to_be_smaller_only_than_one_that_is_known() -> None:
+    stranger = server("ollama", "Ollama", ModelInfo("stranger", loaded=True))
+    offers = {
+        name: next(other.reason for other in advice.alternatives if other.model and "LFM2.5" in other.model)
+        for name, advice in (
+            ("cloud", get_recommended_setup(machine(4), [])),
+            ("stranger", get_recommended_setup(machine(16), [stranger])),
+        )
+    }
+    assert offers["cloud"].startswith("It works offline: ")
+    assert offers["stranger"].startswith("Small and quick: ")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "model", "end"),
+    [
+        (card("RTX 4050 Laptop", 6), "Qwen3.5-4B", "LM Studio suits this computer."),
+        (card("RTX 4060", 8), "Qwen3.5-9B", "usually with models of 7B to 13B."),
+    ],
+)
+def test_the_usual_class_of_models_is_told_only_where_the_model_is_of_it(
+    gpu: GpuInfo, model: str, end: str
+) -> None:
+    advice = get_recommended_setup(replace(KNOWN, gpus=(gpu,), ram_total_bytes=16 * GIB), [])
+    assert advice.recommended_models[0] == model
+    assert advice.reasons[2].endswith(end)
+
+
+def test_where_the_speed_is_a_guess_a_large_download_counts_against_a_model() -> None:
+    here = machine(25, os_name="Linux", display=False)
+    guess = rank(here, [], CATALOGUE).choices
+    assert not guess[0].speed.known
+    assert guess[0].model.file_bytes < 4e9
+    large = next(choice for choice in guess if choice.model.file_bytes > 12e9)
+    sure = rank(here, [], CATALOGUE, figures=replace(figures_for(here, ()), source="measured")).choices
+    known = next(choice for choice in sure if choice.model is large.model)
+    assert known.score - large.score > 0.25 * large.model.file_bytes / 1e9
+
+
+def test_lm_studio_is_not_offered_on_a_system_that_it_does_not_run_on() -> None:
+    advice = get_recommended_setup(machine(32, card("RTX 4090", 24), os_name="FreeBSD"), [])
+    assert advice.preferred_server == "ollama"
+    assert "lm_studio" not in [other.server for other in advice.alternatives]
+
+
+def test_a_limit_on_memory_is_not_called_the_computer_s() -> None:
+    limited = replace(machine(4, os_name="Linux", display=False), container_limit_bytes=4 * GIB)
+    note = get_recommended_setup(limited, []).memory_note
+    assert note == "Programs here may use 4.3 GB of memory, a limit that was set; 2.1 GB of it is free now."
 
 
 def test_a_model_in_several_files_is_not_for_ollama_unless_it_has_a_name_there() -> None:

@@ -1,6 +1,7 @@
 """`machine` and `recommend`: the arithmetic, the ranking, and other computers that a file describes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,21 @@ def test_a_described_computer_is_advised_without_looking_at_this_one(program: Pr
     assert "to spare at" in lines[2]
     assert "tokens/s (" in lines[3]
     assert "For chat, best first" in lines
-    assert any("recommend --all" in line for line in lines)
+    assert lines[-1].endswith("are not offered: the same command with --all")
     assert "free at the moment" not in result.out
+    order = [
+        lines.index(heading)
+        for heading in ("What to do", "More about it", "What else there is", "For chat, best first")
+    ]
+    assert order == sorted(order)
+    assert lines[lines.index("What to do") + 1].startswith("  1. Download LM Studio")
+    # The table says what the sentence says.
+    speed = re.search(r"tokens/s \(([^)]+)\)", lines[3])
+    takes = re.search(r"takes (?:about )?(\d+ s)", lines[3])
+    assert speed
+    assert takes
+    assert speed[1] in lines[-6]
+    assert takes[1] in lines[-6]
 
 
 def test_everything_that_was_looked_at_is_shown_on_request(program: Program) -> None:

@@ -19,7 +19,7 @@ def test_the_builtin_engine_gets_every_flag() -> None:
     assert engine_flags(SPEC, 5000) == [
         *("-m", "/m/a b.gguf", "-a", "a b", "-c", "4096", "--host", "127.0.0.1", "--port", "5000"),
         *("-np", "1", "-t", "2", "-lm", "none", "--sse-ping-interval", "1", "--metrics"),
-        *("--cache-ram", "512", "--no-warmup", "-lv", "4"),
+        *("--cache-ram", "512", "--ctx-checkpoints", "2", "--no-warmup", "-lv", "4"),
     ]  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def test_the_guide_gets_one_thread_and_its_own_context() -> None:
     assert spec.model_path.read_bytes()[:4] == b"GGUF"
 
 
-@pytest.mark.parametrize(("physical", "threads"), [(1, 1), (8, 8), (0, 1)])
-def test_threads_are_physical_cores(physical: int, threads: int) -> None:
+@pytest.mark.parametrize(("physical", "threads"), [(1, 1), (2, 1), (8, 7), (0, 1)])
+def test_threads_are_the_physical_cores_but_one(physical: int, threads: int) -> None:
     machine = ResourceInfo("Linux", "12", "x86_64", "cpu", physical, 16, 2**34, 2**33)
     assert default_threads(machine) == threads

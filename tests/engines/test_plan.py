@@ -398,10 +398,21 @@ def test_on_apple_everything_comes_out_of_one_memory() -> None:
 
 
 def test_without_a_card_that_we_know_the_layers_are_left_to_the_engine() -> None:
-    integrated = GpuInfo("AMD", "Radeon 780M", 16 * GIB, unified=True)
-    for resources in (machine(32), machine(32, integrated)):
+    small = GpuInfo("Intel", "Intel UHD 620", 4 * GIB, unified=True)
+    for resources in (machine(32), machine(32, small)):
         made = plan(EIGHT, resources)
         assert (made.n_gpu_layers, made.expected.gpu_layers) == ("auto", None)
+
+
+def test_graphics_that_share_the_memory_are_planned_for_as_they_are_advised() -> None:
+    shared = GpuInfo("AMD", "Radeon 780M", 16 * GIB, unified=True)
+    made = plan(EIGHT, machine(32, shared))
+    assert (made.n_gpu_layers, made.n_ctx) == (33, 32768)
+    assert "may be used by the graphics processor" in made.reasons[1]
+    unused = plan(EIGHT, machine(32, shared), builtin=True)
+    assert unused.n_gpu_layers == "auto"
+    assert "does not use the Radeon 780M" in unused.reasons[1]
+    assert plan(EIGHT, machine(32, shared, free_gib=7)).n_ctx < 32768, "what is free counts once"
 
 
 def test_the_builtin_engine_is_not_promised_a_card_that_it_cannot_use() -> None:
@@ -448,10 +459,12 @@ def test_mapped_weights_are_left_as_they_are_in_the_file_to_be_shared() -> None:
     assert repacked.expected.weights_bytes == pytest.approx((4685.30 + 3204.00) * MIB, rel=1e-4)
 
 
-def test_one_thread_for_each_physical_core() -> None:
+def test_one_core_is_left_to_everything_else() -> None:
     made = plan(EIGHT, machine(16))
-    assert made.threads == 8
-    assert made.reasons[-1] == "Threads: 8, one for each physical core."
+    assert made.threads == 7
+    assert made.reasons[-1] == (
+        "Threads: 7; one of the 8 cores is left to everything else, or both would crawl."
+    )
 
 
 # --- sizes, against what real engines logged (llama.cpp 0.5.0 and the wheel of b11549, on AVX2) -----------

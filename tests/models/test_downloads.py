@@ -24,7 +24,7 @@ from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer, start
 from whisper_desktop.errors import NetworkBlocked, TransferError
-from whisper_desktop.models.download_files import missing_bytes, part_of
+from whisper_desktop.models.download_files import check_room, missing_bytes, part_of
 from whisper_desktop.models.download_jobs import (
     Job,
     WantedFile,
@@ -34,6 +34,7 @@ from whisper_desktop.models.download_jobs import (
     next_up,
     safe_name,
 )
+from whisper_desktop.models.download_journal import write_jobs
 from whisper_desktop.models.download_programs import Program
 from whisper_desktop.models.downloads import Downloads
 from whisper_desktop.models.hub import Hub
@@ -220,7 +221,8 @@ async def test_any_address_is_fetched_with_its_query_kept_from_view(
         assert "secret" not in repr(job)
         (job,) = await ended(downloads)
     assert job.state == "done"
-    assert files_in(home) == {"127.0.0.1/m/m.gguf": b"small"}
+    folder = f"127.0.0.1_{place.hub.port}/{repo.replace('/', '_')}_resolve_main_m"
+    assert files_in(home) == {f"{folder}/m.gguf": b"small"}
 
 
 async def test_a_token_opens_what_is_gated_and_never_reaches_the_store(
@@ -456,6 +458,28 @@ def test_what_is_on_the_disk_already_does_not_count_as_missing(tmp_path: Path) -
     assert 90_000 < missing_bytes(files) < 100_000
 
 
+def test_a_drive_letter_that_is_gone_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where not even the root of a path has to be there."""
+    monkeypatch.setattr(Path, "exists", lambda _path: False)
+    with pytest.raises(TransferError) as caught:
+        check_room(tmp_path / "gone/models", "m", 1, 0)
+    assert "The system says: No such file or directory." in caught.value.detail
+
+
+async def test_a_full_disk_is_told_and_nobody_is_asked_why(
+    http: Http, place: Place, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads = make(http, home, place)
+    repo = place.offer({"m-Q4_K_M.gguf": b"m" * 5000})
+    added = await downloads.add(parse_source(repo))
+    assert added.target is not None
+    part_of(added.target).mkdir(parents=True)  # so that it cannot be written
+    (place.folder / repo / "repo.json").write_text('{"gated": "auto"}')
+    async with going(downloads):
+        (job,) = await ended(downloads)
+    assert "could not be written to the disk" in job.error
+
+
 async def test_a_drive_that_is_gone_is_not_made_up_for_on_another(
     http: Http, place: Place, tmp_path: Path
 ) -> None:
@@ -646,6 +670,46 @@ async def test_a_journal_that_cannot_be_read_is_an_empty_queue(
     await downloads.aclose()
 
 
+async def test_a_journal_that_may_not_be_read_is_not_written_over(
+    http: Http, place: Place, home: Path
+) -> None:
+    journal = home.parent / "queue.json"
+    journal.mkdir()  # as a disk that fails, it says that it cannot be read
+    downloads = make(http, home, place)
+    with pytest.raises(TransferError, match="The list of downloads cannot be read"):
+        await downloads.open()
+    journal.rmdir()
+    await downloads.open()
+    await downloads.aclose()
+
+
+async def test_a_long_queue_of_large_models_is_remembered(http: Http, place: Place, home: Path) -> None:
+    long = "x" * 1000
+    files = tuple(
+        WantedFile(f"https://h/{long}", home / f"o/r/m-{n:05}-of-00050.gguf", n, "0" * 64)
+        for n in range(1, 51)
+    )
+    jobs = [Job(n, Source("hub", "o/r"), "m", files[0].target, "paused", files=files) for n in range(1, 100)]
+    home.parent.mkdir(exist_ok=True)
+    write_jobs(home.parent / "queue.json", jobs)
+    downloads = make(http, home, place)
+    await downloads.open()
+    assert [len(each.files) for each in downloads.jobs()] == [50] * 99
+    await downloads.aclose()
+
+
+async def test_a_pause_that_is_not_waited_for_is_one(http: Http, place: Place, home: Path) -> None:
+    place.store.set_fault("slow", MIB)
+    async with going(make(http, home, place)) as downloads:
+        first = await downloads.add(parse_source(place.offer({"m-Q4_K_M.gguf": os.urandom(MIB)})))
+        await until(downloads, lambda jobs: jobs[0].progress.done_bytes > 0)
+        pausing = asyncio.create_task(downloads.pause(first.id))
+        await asyncio.sleep(0)
+        pausing.cancel()
+        await asyncio.gather(pausing, return_exceptions=True)
+        assert [each.state for each in downloads.jobs()] == ["paused"]
+
+
 async def test_a_broken_entry_of_the_journal_costs_no_other(http: Http, place: Place, home: Path) -> None:
     downloads = make(http, home, place)
     for name in ("m", "n"):
@@ -757,4 +821,14 @@ def test_folders_of_a_repository_are_left_out_unless_names_would_collide(tmp_pat
         "o/r/n.gguf",
     ]
     alone = file_of_address(tmp_path, "https://[2001:db8::1]:8443/a/b%20c.gguf?x=y")
-    assert alone.target.relative_to(tmp_path).as_posix() == "2001_db8__1/b c/b c.gguf"
+    assert alone.target.relative_to(tmp_path).as_posix() == "[2001_db8__1]_8443/a_b c/b c.gguf"
+    same_name = file_of_address(tmp_path, "https://[2001:db8::1]:8443/other/b%20c.gguf")
+    assert same_name.target != alone.target, "two models are never one file"
+    for url in (
+        "https://x.org/..%2f..%2f.gguf",
+        "https://x.org/%2e%2e/%2e%2e/.gguf",
+        "https://x.org/a%5cb.gguf",
+    ):
+        target = file_of_address(tmp_path, url).target
+        assert target.resolve().is_relative_to(tmp_path / "x.org")
+        assert len(target.relative_to(tmp_path).parts) == 3

@@ -16,7 +16,7 @@ from tests.models.test_shelf import ollama_keeps
 from whisper_desktop.errors import ModelFileError
 from whisper_desktop.models.checksums import Stopped, sha256_of
 from whisper_desktop.models.deletion import delete, frees_bytes
-from whisper_desktop.models.duplicates import Duplicate, find_duplicates, link, tidy
+from whisper_desktop.models.duplicates import Duplicate, find_duplicates, link
 from whisper_desktop.models.places import Place
 from whisper_desktop.models.shelf import Shelf, scan
 from whisper_desktop.models.shelf_cache import ShelfCache
@@ -125,6 +125,42 @@ def test_where_no_link_can_be_made_both_files_stay(home: list[Place], cache: She
     assert sorted(os.listdir(copy.path.parent)) == names
 
 
+def test_a_kept_file_that_changes_while_it_is_linked_is_left_alone(
+    home: list[Place], cache: ShelfCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (duplicate,) = found(home, cache)
+    copy, kept = duplicate.copies[0], duplicate.keep.path
+    content = copy.path.read_bytes()
+    make_link = os.link
+
+    def change_and_link(source: Path, target: Path) -> None:
+        kept.write_bytes(content[::-1])
+        make_link(source, target)
+
+    monkeypatch.setattr(os, "link", change_and_link)
+    with pytest.raises(ModelFileError, match="changed meanwhile"):
+        link(duplicate, copy, cache)
+    assert copy.path.read_bytes() == content
+    assert os.listdir(copy.path.parent).count(".model.gguf.link-new") == 0
+
+
+def test_what_only_a_link_leads_to_is_neither_a_copy_nor_deleted(tmp_path: Path, cache: ShelfCache) -> None:
+    far = write_gguf(tmp_path / "far/model.gguf", weights=LARGE)
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.copy(far, own / "copy.gguf")
+    (own / "link.gguf").symlink_to(far)
+    home = [Place(own, "own")]
+    shelf, duplicates = found(home, cache)
+    assert duplicates == ()
+    linked = shelf.find("link")
+    assert linked is not None
+    assert frees_bytes(linked, shelf) == 0
+    assert delete(linked, shelf, home) == 0
+    assert far.is_file()
+    assert os.listdir(own) == ["copy.gguf"]
+
+
 KILLED_WHILE_LINKING = """
 import os, signal, sys
 from pathlib import Path
@@ -149,7 +185,8 @@ def test_a_kill_in_the_middle_leaves_both_files_and_what_it_left_is_tidied(tmp_p
     assert one.read_bytes() == two.read_bytes() == content
     assert one.stat().st_ino != two.stat().st_ino
     assert len(os.listdir(tmp_path)) == 3, "the killed one left its link"
-    tidy([tmp_path])
+    cache = ShelfCache(None)
+    assert len(find_duplicates(scan([Place(tmp_path, "own")], cache), cache)) == 1
     assert sorted(os.listdir(tmp_path)) == ["one.gguf", "two.gguf"]
 
 
@@ -181,6 +218,50 @@ def test_deleting_ours_frees_what_it_said_and_removes_its_folder(tmp_path: Path,
     expected = frees_bytes(shelf.models[0], shelf)
     assert delete(shelf.models[0], shelf, home) == expected > 1_000_000
     assert os.listdir(own) == []
+
+
+def test_a_model_that_was_used_since_the_shelf_was_looked_at_is_deleted(
+    tmp_path: Path, cache: ShelfCache
+) -> None:
+    path = write_gguf(tmp_path / "model.gguf", weights=LARGE)
+    home = [Place(tmp_path, "own")]
+    before = scan(home, cache).models[0]
+    shelf = scan(home, cache, {str(path): 5.0})
+    assert shelf.models[0] != before
+    assert delete(before, shelf, home) > 1_000_000
+    assert not path.exists()
+
+
+def test_deleting_a_model_takes_what_a_killed_link_left_along(tmp_path: Path, cache: ShelfCache) -> None:
+    path = write_gguf(tmp_path / "own/model.gguf")
+    os.link(path, path.with_name(".model.gguf.link-new"))
+    home = [Place(tmp_path / "own", "own")]
+    shelf = scan(home, cache)
+    delete(shelf.models[0], shelf, home)
+    assert os.listdir(tmp_path / "own") == []
+
+
+def test_what_was_deleted_in_part_is_told_as_such(
+    tmp_path: Path, cache: ShelfCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        write_gguf(tmp_path / f"big-0000{number}-of-00002.gguf")
+    home = [Place(tmp_path, "own")]
+    shelf = scan(home, cache)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if "00002-of" in path.name:
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ModelFileError) as caught:
+        delete(shelf.models[0], shelf, home)
+    assert str(caught.value) == (
+        "big was deleted in part. The system says: Permission denied. "
+        "Delete by hand what is left of it: big-00002-of-00002.gguf."
+    )
 
 
 def test_deleting_one_name_of_a_file_frees_nothing(home: list[Place], cache: ShelfCache) -> None:

@@ -15,6 +15,7 @@ from whisper_desktop.models.fit import (
     MODES,
     Budget,
     Fit,
+    Reserve,
     best_fit,
     budget_for,
     divided,
@@ -419,3 +420,18 @@ def test_what_is_missing_is_told_to_the_byte() -> None:
     assert on_card is not None
     assert on_card.where == "gpu"
     assert on_card.missing_bytes == ModelMemory(shape, LINUX).need(Placement(4096, (33,))).gpu_bytes
+
+
+def test_something_beside_the_model_takes_from_one_card_and_says_so() -> None:
+    reserve, host = Reserve(24 * GIB, "their drivers"), Reserve(32 * GIB, "the system")
+    two = Budget((10 * GIB, 10 * GIB), 20 * GIB, of_gpus=reserve, of_host=host)
+    less = two.beside(GIB, "the part that sees")
+    assert (less.gpus, less.host) == ((9 * GIB, 10 * GIB), 20 * GIB)
+    assert less.gpu_words.endswith("(25.8 GB less 5.4 GB for their drivers, and for the part that sees)")
+    assert less.host_words == two.host_words
+    assert two.beside(0, "nothing") == two
+
+    shared = Budget((10 * GIB,), 12 * GIB, unified=True).beside(GIB, "it")
+    assert (shared.gpus, shared.host) == ((9 * GIB,), 11 * GIB), "one memory"
+    assert Budget((), 4 * GIB).beside(5 * GIB, "it").host == 0
+    assert Budget((0,), 4 * GIB).beside(GIB, "it").host == 3 * GIB, "a card that holds nothing"

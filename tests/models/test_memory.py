@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from whisper_desktop.models.gguf import GgufHeader, Tensor, read_header
 from whisper_desktop.models.gguf_types import TYPES
 from whisper_desktop.models.memory import CacheType, ModelMemory, Part, Placement, kv_cache_bytes
 from whisper_desktop.models.shape import KvGroup, LayerShape, ModelShape, Weights, shape_of
-from whisper_desktop.values import GIB, GpuInfo, Reach, ResourceInfo
+from whisper_desktop.values import GIB, Deadlines, GpuInfo, Reach, ResourceInfo
 from whisper_desktop.wire.http import Http
 
 MIB = 2**20
@@ -383,14 +382,15 @@ def test_mapping_and_quantizing_take_what_they_are_said_to(kind: Kind, context: 
 
 
 @pytest.mark.reference_engine
-async def test_a_real_engine_takes_what_is_predicted(tmp_path: Path, http: Http) -> None:
+async def test_a_real_engine_takes_what_is_predicted(tmp_path: Path, reference_llama_server: Path) -> None:
     model = write_sparse(tmp_path / "small.gguf", SMALL)
     found = shape_of(read_header(model))
     assert found is not None
     resources = replace(await asyncio.to_thread(detect_resources), gpus=())
     predicted = ModelMemory(found, resources).need(Placement(16_384, filled=520)).total
-    binary = Path(os.environ["WHISPER_TEST_LLAMA_SERVER"])
-    engine = make_engine(EngineSpec(model, "small", n_ctx=16_384, binary=binary, threads=1), http=http)
+    http = Http(Deadlines())
+    spec = EngineSpec(model, "small", n_ctx=16_384, binary=reference_llama_server, threads=1)
+    engine = make_engine(spec, http=http)
     try:
         address = await engine.ensure_ready()
         reply = await http.request(
@@ -407,4 +407,5 @@ async def test_a_real_engine_takes_what_is_predicted(tmp_path: Path, http: Http)
         taken = psutil.Process(pid).memory_info().rss
     finally:
         await engine.stop()
+        await http.aclose()
     assert predicted == pytest.approx(taken, rel=0.05)

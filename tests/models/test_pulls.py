@@ -199,6 +199,15 @@ async def test_a_job_that_lm_studio_has_forgotten_is_begun_again(http: Http, ser
     assert "job_of_yesterday" not in jobs
 
 
+async def test_a_lm_studio_that_forgets_every_job_is_not_asked_for_ever(
+    http: Http, servers: ServerFactory
+) -> None:
+    server = servers("lm_studio", "--download-seconds", "9")
+    server.set_fault("not_found_404_model", on="/api/v1/models/download/status")
+    assert "does not behave like LM Studio" in (await not_fetched(http, server.url)).title
+    assert len([each for each in server.requests() if each["method"] == "POST"]) == 3
+
+
 async def test_what_is_there_is_not_fetched(http: Http, servers: ServerFactory) -> None:
     assert await fetched(http, servers("lm_studio", models=["there"]).url, "there") == ([], [])
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.models.gguf_files import write_gguf
 from whisper_desktop import ModelRegistry
-from whisper_desktop.errors import ModelFileError
+from whisper_desktop.errors import ModelFileError, SettingsError
 from whisper_desktop.models.places import Place
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import ModelInfo, ModelType
@@ -94,6 +94,11 @@ def test_a_registered_file_is_local_wherever_it_lies(folder: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("model", "why"),
     [
+        (ModelInfo(7), "It has no id."),  # type: ignore[arg-type]  # as without a type checker
+        (ModelInfo("x", capabilities={"chat"}), "another kind"),  # type: ignore[arg-type]  # so, too
+        (ModelInfo("x", capabilities="chat"), "another kind"),  # type: ignore[arg-type]  # so, too
+        (ModelInfo("x", size_bytes="7 GB"), "another kind"),  # type: ignore[arg-type]  # so, too
+        (ModelInfo("x", type="speech"), "another kind"),  # type: ignore[arg-type]  # so, too
         (ModelInfo(" "), "It has no id."),
         (ModelInfo("x", path=Path("/gone/x.gguf")), "The model file x.gguf is not there."),
         (ModelInfo("x", path=Path(__file__)), "is not a model that can be used"),
@@ -113,16 +118,84 @@ def test_a_damaged_file_of_registered_models_holds_none(folder: Path, damage: st
     assert len(registry.list_models(local_only=True)) == 2
     registry.register_model(ModelInfo("new"))
     assert registry.get_model_info("new") is not None
+    assert (folder / ".registry.json.damaged").read_text() == damage, "a newer version may still read it"
+
+
+def test_the_example_in_the_manual_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from whisper_desktop.models import registry
+
+    assert registry.__doc__ is not None
+    example = registry.__doc__.partition("\n\n")[2].replace("~/models", str(folder))
+    exec(compile(example, "example", "exec"), {})
+    told = capsys.readouterr().out
+    assert f"Tiny-Instruct-Q4_K_M chat {folder / 'Tiny-Instruct-Q4_K_M.gguf'}" in told
+    assert "can be downloaded" in told
+    assert "GiB" in told
+
+
+def test_a_registered_model_is_listed_while_its_file_is_there(folder: Path, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "drive/mine.gguf")
+    registry = ModelRegistry(folder)
+    registry.register_model(ModelInfo("mine", path=path))
+    (tmp_path / "drive").rename(tmp_path / "unplugged")
+    assert registry.get_model_info("mine") is None
+    registry.register_model(ModelInfo("other"))
+    (tmp_path / "unplugged").rename(tmp_path / "drive")
+    assert registry.get_model_info("mine") is not None
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for place in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(SettingsError, match="The model x cannot be registered"):
+            ModelRegistry(place).register_model(ModelInfo("x"))
+        assert ModelRegistry(place).discover_models() == []
+    assert ModelRegistry("~nobody-of-this-name/models").discover_models() == []
+
+
+def test_what_cannot_be_read_is_not_written_over(folder: Path) -> None:
+    (folder / ".registry.json").mkdir()  # as a disk that fails, it says that it cannot be read
+    registry = ModelRegistry(folder)
+    assert len(registry.list_models(local_only=True)) == 2
+    with pytest.raises(SettingsError, match="cannot be registered"):
+        registry.register_model(ModelInfo("x"))
+    assert (folder / ".registry.json").is_dir()
+
+
+def test_a_folder_behind_a_link_is_the_folder(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "again.gguf").symlink_to(folder / "embed.gguf")
+    found = ModelRegistry(tmp_path / "link", places=[Place(tmp_path / "link", "folder")]).discover_models()
+    assert sorted(model.path.name for model in found if model.path) == [
+        "Tiny-Instruct-Q4_K_M.gguf",
+        "embed.gguf",
+    ]
+
+
+def test_an_id_comes_before_the_name_of_a_file(folder: Path, tmp_path: Path) -> None:
+    registry = ModelRegistry(folder, catalogue=())
+    registry.register_model(ModelInfo("a", path=write_gguf(tmp_path / "one/same.gguf")))
+    registry.register_model(ModelInfo("b", path=write_gguf(tmp_path / "two/same.gguf")))
+    assert registry.get_model_info("same") is None, "never a guess"
+    registry.register_model(ModelInfo("same"))
+    assert registry.get_model_info("SAME") == ModelInfo("same")
 
 
 def test_a_damaged_entry_is_left_out_and_the_others_stay(folder: Path) -> None:
     registry = ModelRegistry(folder)
     registry.register_model(ModelInfo("good"))
     kept = json.loads((folder / ".registry.json").read_text())
-    kept["models"] += [7, {"no": "id"}, {"id": "bad", "type": "speech"}]
+    kept["models"] += [
+        7,
+        {"no": "id"},
+        {"id": "bad", "type": "speech"},
+        {"id": 7},
+        {"id": "worse", "remote": 1},
+    ]
     (folder / ".registry.json").write_text(json.dumps(kept))
     assert registry.get_model_info("good") is not None
     assert registry.get_model_info("bad") is None
+    assert {"bad", "worse"}.isdisjoint(model.id for model in registry.list_models())
 
 
 def test_names_are_forgiving_but_never_a_guess(folder: Path) -> None:

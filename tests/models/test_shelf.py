@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.models.gguf_files import write_gguf
-from whisper_desktop.models.places import Place, places
+from whisper_desktop.models.places import Place, Source, places
 from whisper_desktop.models.shelf import Shelf, scan
 from whisper_desktop.models.shelf_cache import ShelfCache
 from whisper_desktop.values import ModelType
+
+SOURCES: tuple[tuple[str, Source], ...] = (("own", "own"), ("studio", "lm_studio"), ("o", "ollama"))
 
 
 def shelf_of(folder: Path, source: str = "own", cache: ShelfCache | None = None) -> Shelf:
@@ -55,6 +57,13 @@ def test_a_broken_pointer_of_lm_studio_does_no_harm(tmp_path: Path, pointer: byt
     assert places(tmp_path / "own", env={}, home=tmp_path) == ()
 
 
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/models", "with\0zero", "x" * 5000])
+def test_a_folder_that_cannot_be_one_costs_no_other(tmp_path: Path, path: str) -> None:
+    (tmp_path / "more").mkdir()
+    found = places(tmp_path / "own", [Path(path), tmp_path / "more"], env={"HF_HOME": path}, home=tmp_path)
+    assert [place.path for place in found] == [tmp_path / "more"]
+
+
 def test_a_model_says_what_it_is(tmp_path: Path) -> None:
     write_gguf(tmp_path / "a/Tiny-3B-Instruct-Q4_K_M.gguf", context=8192)
     write_gguf(tmp_path / "b/base.gguf", chat=False, file_type=7)
@@ -82,6 +91,19 @@ def test_a_projector_belongs_to_the_model_beside_it(tmp_path: Path) -> None:
     assert (llama.projector, llama.type) == (None, ModelType.CHAT)
 
 
+def test_of_several_models_in_a_folder_a_projector_serves_those_it_is_named_for(tmp_path: Path) -> None:
+    for name in ("gemma-3-4b-it-Q4_K_M", "llava-1.5-7b.Q8_0", "Qwen3-8B-Q4_K_M"):
+        write_gguf(tmp_path / f"{name}.gguf")
+    for name in ("mmproj-gemma-3-4b-it-f16", "llava-1.5-7b-mmproj-model-f16"):
+        write_gguf(tmp_path / f"{name}.gguf", architecture="clip")
+    told = {model.name: model.projector and model.projector.stem for model in shelf_of(tmp_path).models}
+    assert told == {
+        "gemma-3-4b-it-Q4_K_M": "mmproj-gemma-3-4b-it-f16",
+        "llava-1.5-7b.Q8_0": "llava-1.5-7b-mmproj-model-f16",
+        "Qwen3-8B-Q4_K_M": None,
+    }
+
+
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     write_gguf(tmp_path / "lora.gguf", kind="adapter")
     assert shelf_of(tmp_path).models == ()
@@ -93,7 +115,66 @@ def test_several_files_are_one_model_and_a_missing_one_is_named(tmp_path: Path) 
     shelf = shelf_of(tmp_path)
     assert [(model.name, model.files) for model in shelf.models] == [("big", tuple(parts))]
     assert shelf.models[0].size_bytes == sum(part.stat().st_size for part in parts)
-    assert shelf.problems == (f"cut is not whole: part 2 and part 3 are not in {tmp_path / 'half'}.",)
+    (problem,) = shelf.problems
+    assert problem.startswith(f"cut is not whole: part 2 and part 3 are not in {tmp_path / 'half'}.")
+
+
+def test_parts_of_two_divisions_and_a_file_of_the_same_name_are_three_models(tmp_path: Path) -> None:
+    for name in ("big", *(f"big-{n:05}-of-{of:05}" for of in (2, 3) for n in range(1, of + 1))):
+        write_gguf(tmp_path / f"{name}.gguf")
+    models = shelf_of(tmp_path).models
+    assert sorted(len(model.files) for model in models) == [1, 2, 3]
+
+
+def test_a_name_that_a_terminal_would_act_on_is_shown_without_that(tmp_path: Path) -> None:
+    for name in (b"red\x1b[31m-Q8_0.gguf", b"not-utf8-\xff.gguf"):
+        write_gguf(tmp_path / "model.gguf").rename(tmp_path / os.fsdecode(name))
+    (tmp_path / "bad\x1b[0m.gguf").write_text("no model")
+    shelf = shelf_of(tmp_path)
+    assert [model.name for model in shelf.models] == ["not-utf8-\ufffd", "red\ufffd[31m-Q8_0"]
+    assert all(model.path.is_file() for model in shelf.models)
+    assert all(text.isprintable() for text in shelf.problems)
+
+
+def test_what_a_header_says_is_shown_without_what_a_terminal_would_act_on(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "model.gguf", architecture="a\x1b[31m")
+    assert shelf_of(tmp_path).models[0].architecture == "a\ufffd[31m"
+
+
+def test_a_place_inside_another_one_keeps_its_models(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "own/mine.gguf")
+    write_gguf(tmp_path / "own/studio/models/theirs.gguf")
+    inside = [Place(tmp_path / "own", "own"), Place(tmp_path / "own/studio/models", "lm_studio")]
+    for places_there in (inside, inside[::-1]):
+        models = scan(places_there, ShelfCache(None)).models
+        assert {(model.name, model.source) for model in models} == {("mine", "own"), ("theirs", "lm_studio")}
+
+
+def test_a_link_into_another_place_leaves_the_model_where_it_is(tmp_path: Path) -> None:
+    theirs = write_gguf(tmp_path / "studio/theirs.gguf")
+    ollama_keeps(tmp_path / "o", "registry.ollama.ai/library/tiny/1b", theirs, "a" * 64)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/a.gguf").symlink_to(theirs)
+    (tmp_path / "own/b.gguf").symlink_to(tmp_path / "o/blobs" / f"sha256-{'a' * 64}")
+    home = [Place(tmp_path / name, source) for name, source in SOURCES]
+    models = scan(home, ShelfCache(None)).models
+    assert [(model.name, model.source) for model in models] == [
+        ("theirs", "lm_studio"),
+        ("tiny:1b", "ollama"),
+    ]
+
+
+def test_a_link_out_of_all_places_is_the_models_file(tmp_path: Path) -> None:
+    far = write_gguf(tmp_path / "far/model.gguf")
+    (tmp_path / "own").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"own/{name}.gguf").symlink_to(far)
+    (model,) = shelf_of(tmp_path / "own").models
+    assert (model.name, model.path, model.size_bytes) == (
+        "a",
+        tmp_path / "own/a.gguf",
+        far.stat().st_size,
+    )
 
 
 def test_what_is_not_whole_or_no_model_is_not_listed(tmp_path: Path) -> None:
@@ -193,8 +274,9 @@ def test_a_place_that_cannot_be_read_is_told_and_what_was_known_of_it_is_kept(tm
     scan(own, ShelfCache(tmp_path / "shelf.json"))
     (tmp_path / "usb").rename(tmp_path / "unplugged")
     shelf = scan(own, ShelfCache(tmp_path / "shelf.json"))
-    assert shelf.problems == (
-        f"{tmp_path / 'usb'} cannot be read. The system says: No such file or directory.",
+    (problem,) = shelf.problems
+    assert problem.startswith(
+        f"{tmp_path / 'usb'} cannot be read. The system says: No such file or directory. See whether its"
     )
     assert json.loads((tmp_path / "shelf.json").read_text())["files"]
 
@@ -207,6 +289,32 @@ def test_what_was_read_is_kept_until_the_file_changes(tmp_path: Path) -> None:
     assert shelf_of(tmp_path / "models", cache=ShelfCache(kept)).models[0].train_ctx == 2048
     write_gguf(model, context=512)
     assert shelf_of(tmp_path / "models", cache=ShelfCache(kept)).models[0].train_ctx == 512
+
+
+def test_a_change_shows_however_the_time_of_the_file_is_set_back(tmp_path: Path) -> None:
+    model, kept = write_gguf(tmp_path / "models/model.gguf", context=1024), tmp_path / "shelf.json"
+    ahead = model.stat().st_mtime_ns + 10**15  # copied from a computer whose clock is fast
+    os.utime(model, ns=(ahead, ahead))
+    assert shelf_of(tmp_path / "models", cache=ShelfCache(kept)).models[0].train_ctx == 1024
+    size, inode = model.stat().st_size, model.stat().st_ino
+    write_gguf(model, context=2048)
+    os.utime(model, ns=(ahead, ahead))
+    assert (model.stat().st_size, model.stat().st_ino) == (size, inode)
+    assert shelf_of(tmp_path / "models", cache=ShelfCache(kept)).models[0].train_ctx == 2048
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("train_ctx", "many"), ("quant", 7), ("type", "speech"), ("new", 1)]
+)
+def test_a_damaged_entry_of_the_cache_is_read_anew(tmp_path: Path, name: str, value: object) -> None:
+    write_gguf(tmp_path / "models/model.gguf")
+    kept = tmp_path / "shelf.json"
+    expected = shelf_of(tmp_path / "models", cache=ShelfCache(kept))
+    told = json.loads(kept.read_text())
+    (entry,) = told["files"].values()
+    entry["facts"][name] = value
+    kept.write_text(json.dumps(told))
+    assert shelf_of(tmp_path / "models", cache=ShelfCache(kept)) == expected
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": {"x": 1}}'])

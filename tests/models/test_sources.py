@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from whisper_desktop.errors import TransferError
 from whisper_desktop.models.hub_answers import HubFile
-from whisper_desktop.models.sources import Source, choose, parse_source
+from whisper_desktop.models.sources import MOST_FILES, Source, choose, parse_source
 
 REPO = "Qwen/Qwen3-4B-GGUF"
 FILE = "Qwen3-4B-Q4_K_M.gguf"
@@ -116,7 +116,16 @@ def test_what_may_be_secret_in_an_address_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [REPO, f"{REPO}/{FILE}", f"{REPO}:Q8_0", "ollama:qwen3:4b", "lmstudio:qwen/qwen3-4b@q8_0"]
+    "text",
+    [
+        REPO,
+        f"{REPO}/{FILE}",
+        f"{REPO}:Q8_0",
+        f"hf.co/{REPO}/tree/v2",
+        f"hf.co/{REPO}/blob/v2/{FILE}",
+        "ollama:qwen3:4b",
+        "lmstudio:qwen/qwen3-4b@q8_0",
+    ],
 )
 def test_a_source_is_written_as_it_is_read(text: str) -> None:
     assert str(parse_source(text)) == text
@@ -212,3 +221,18 @@ def test_several_models_in_one_repository_are_not_guessed() -> None:
 
 def test_a_repository_for_other_programs_is_told() -> None:
     assert "has no GGUF file" in refused(listed("model.safetensors"), Source("hub", REPO)).title
+
+
+def test_a_file_and_a_division_of_it_are_two_models_and_a_file_listed_twice_is_one() -> None:
+    files = listed("m-Q8_0.gguf", "m-Q8_0-00001-of-00001.gguf", "m-Q4_K_M.gguf", "m-Q4_K_M.gguf")
+    assert len(choose(files, Source("hub", REPO)).files) == 1
+    for name in ("m-Q8_0.gguf", "m-Q8_0-00001-of-00001.gguf"):
+        assert [file.path for file in choose(files, Source("hub", REPO, name)).files] == [name]
+
+
+def test_a_model_in_more_files_than_any_has_is_refused() -> None:
+    count = MOST_FILES + 1
+    error = refused(
+        listed(*(f"m-Q8_0-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1))), Source("hub", REPO)
+    )
+    assert error.detail == f"It is divided into {count} files, and no model has more than {MOST_FILES}."

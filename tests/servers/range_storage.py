@@ -9,10 +9,10 @@ Options  --folder DIR   --pace BYTES_PER_S (of all connections together)   --tok
 Faults   POST /__test__/fault: {"mode", "arg", "count", "on"}; `on` is a path (default: /cdn/)
   of the link   expire (403, and every link given out before is expired, too)  gone_410
                 elsewhere:ORIGIN (the link leads there; concerns /files/)
-  of the range  whole_200 (as if it had not been asked for)  shifted (Content-Range of other bytes)  short:N
-                (announces and sends N bytes less)  long:N (chunked, N bytes more)  cut_short:N (announces
-                all, ends regularly N bytes before)  other_version (another ETag each time)
-                unnamed (no ETag)
+  of the range  whole_200 (as if it had not been asked for)  unmeasured (that, and chunked)
+                shifted (Content-Range of other bytes)  short:N (announces and sends N bytes less)
+                long:N (chunked, N bytes more)  cut_short:N (announces all, ends regularly N bytes before)
+                other_version (another ETag each time)  unnamed (no ETag)
   of the bytes  flip:AT[:reset] (the byte at AT is another one; the connection is reset 64 KiB later)
   of the way    drip:AFTER (a byte each 50 ms after AFTER bytes)  reset:AFTER  hang  busy_503  rate_429
 """
@@ -33,7 +33,7 @@ from tests.servers.serving import main
 
 MODES = {
     "elsewhere", "expire", "gone_410", "whole_200", "shifted", "short", "long", "cut_short", "other_version",
-    "unnamed", "flip", "drip", "reset", "hang", "busy_503", "rate_429",
+    "unnamed", "unmeasured", "flip", "drip", "reset", "hang", "busy_503", "rate_429",
 }  # fmt: skip
 
 _BLOCK = 2**18
@@ -148,7 +148,11 @@ class RangeStorage(Service):
             if mode == "unnamed":
                 del headers["ETag"]
             asked = _RANGE.fullmatch(request.headers.get("range", ""))
-            if asked is None or mode == "whole_200" or request.headers.get("if-range", tag) != tag:
+            if (
+                asked is None
+                or mode in ("whole_200", "unmeasured")
+                or request.headers.get("if-range", tag) != tag
+            ):
                 status, start, end = 200, 0, size
             else:
                 status, start, end = 206, int(asked[1]), min(size, int(asked[2]) + 1) if asked[2] else size
@@ -160,7 +164,8 @@ class RangeStorage(Service):
                 off = 1 if mode == "shifted" else 0
                 headers["Content-Range"] = f"bytes {start + off}-{end - 1 + off}/{size}"
             long = mode == "long" and status == 206
-            await reply.head(status, headers, length=None if long or mode == "cut_short" else end - start)
+            unmeasured = long or mode in ("cut_short", "unmeasured")
+            await reply.head(status, headers, length=None if unmeasured else end - start)
             if mode == "cut_short":
                 end -= int(fault.number())
             await self._send(reply, data, start, end, fault)

@@ -195,7 +195,7 @@ def test_a_download_is_told_in_the_menu_and_its_end_too(
 ) -> None:
     folder = tmp_path / "hub" / "org" / "Zebra-GGUF"
     folder.mkdir(parents=True)
-    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(3_000_000))
+    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(1_000_000))
     hub = servers("hub", "--folder", str(tmp_path / "hub"))
     hub.set_fault("slow", 400_000, on="cdn")
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
@@ -230,7 +230,7 @@ def test_what_an_earlier_run_was_downloading_goes_on_at_the_next_start(
 ) -> None:
     folder = tmp_path / "hub" / "org" / "Zebra-GGUF"
     folder.mkdir(parents=True)
-    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(3_000_000))
+    (folder / "zebra-Q4_K_M.gguf").write_bytes(os.urandom(1_000_000))
     hub = servers("hub", "--folder", str(tmp_path / "hub"))
     hub.set_fault("slow", 400_000, on="cdn")
     monkeypatch.setenv("HF_ENDPOINT", hub.url)

@@ -108,6 +108,7 @@ def test_the_stand_in_offers_the_same_entries_as_buttons(qtbot: QtBot) -> None:
         "New chat",
         "Backend",
         "Free memory now",
+        "Models…",
         "Setup…",
         "Settings…",
         "Logs…",

@@ -2,8 +2,8 @@
 
 python -m tests.wire.downloading URL TARGET SHA256 SIZE [CONNECTIONS]
 
-It writes a line with the number of bytes that are there each time somebody is told, and `took S peak N` at the
-end: seconds, and how many bytes of memory it had at most above what it had before the first byte came.
+It writes a line with the number of bytes that are there each time somebody is told, and `took S peak N` at
+the end: seconds, and how many bytes of memory it had at most above what it had before the first byte came.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """What has arrived of a file: which bytes are there, what is noted, and what is believed of that."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from whisper_desktop.errors import TransferError
 from whisper_desktop.wire.bandwidth import Bandwidth
 from whisper_desktop.wire.journal import Bad, Entry, Get, Journal, Put, Source, Synced, in_force, suspects
+from whisper_desktop.wire.kept_notes import keep_note
 from whisper_desktop.wire.part_file import PartFile, remove_part
 from whisper_desktop.wire.progress import Meter, progress
 from whisper_desktop.wire.spans import LEAST, MOST, Plan, Spans
@@ -203,6 +205,48 @@ def test_a_part_that_is_shorter_than_its_journal_says_has_no_more(tmp_path: Path
     again.close()
     remove_part(tmp_path / "a.bin")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_journal_that_cannot_be_read_now_costs_nothing(tmp_path: Path) -> None:
+    part, note = PartFile(tmp_path / "a.bin"), tmp_path / "a.bin.part.json"
+    part.open()
+    part.begin(SOURCE)
+    part.write(0, [b"0123456789"], part.request(0, None, "00000000"))
+    part.have.add(0, 10)
+    part.close()
+    note.rename(tmp_path / "aside")
+    note.symlink_to(note)
+    with pytest.raises(OSError, match="symbolic links"):
+        part.open()
+    part.close()
+    (tmp_path / "aside").replace(note)
+    part.open()
+    assert list(part.have) == [(0, 10)]
+    part.close()
+
+
+@pytest.mark.parametrize("total", [-1, True, "1", 1.5])
+def test_a_journal_of_a_size_that_is_none_is_not_believed(tmp_path: Path, total: object) -> None:
+    head = {"format": 2, "address": "", "validator": "", "total": total, "sha256": ""}
+    (tmp_path / "note").write_text(json.dumps(head))
+    assert Journal(tmp_path / "note").read() == (None, False)
+
+
+def test_a_journal_that_is_larger_than_any_is_not_believed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "note")
+    journal.begin(SOURCE)
+    journal.close()
+    os.truncate(tmp_path / "note", 2**34)
+    assert journal.read() == (None, False)
+
+
+def test_the_notes_of_the_newest_files_are_kept(tmp_path: Path) -> None:
+    note, folder = tmp_path / "note", tmp_path / "notes"
+    note.write_bytes(b"x")
+    for number in range(70):
+        keep_note(note, folder, f"{number:064}")
+        os.utime(folder / f"{number:064}", (number, number))
+    assert sorted(os.listdir(folder)) == [f"{number:064}" for number in range(6, 70)]
 
 
 def test_a_part_belongs_to_one(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.servers.launch import RunningServer, start
 from whisper_desktop.errors import ConsentRequired, NetworkBlocked, ReachError, TransferError
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.address import parse_url
-from whisper_desktop.wire.download_answers import Failure, read_offer, redirected, usable
+from whisper_desktop.wire.download_answers import Changed, Failure, read_offer, redirected, usable
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.journal import Source
 from whisper_desktop.wire.part_file import PartFile
@@ -385,6 +385,13 @@ async def test_a_part_of_a_file_with_another_checksum_is_not_gone_on_with(
     part.close()
     assert await fetch(http, target, url, data=DATA) == DATA
     assert [each["headers"].get("range") for each in forge.asked()] == [None]
+
+
+def test_a_file_that_is_shorter_than_the_part_is_another() -> None:
+    kept = Source("a", '"tag"', None, "")
+    with pytest.raises(Changed):
+        read_offer("h", 416, {"content-range": "bytes */5000"}, 7000, None, kept, same=True)
+    assert read_offer("h", 416, {"content-range": "bytes */7000"}, 7000, None, kept, same=True).total == 7000
 
 
 @pytest.mark.parametrize("known", [True, False])

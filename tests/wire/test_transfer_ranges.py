@@ -121,6 +121,29 @@ def note_of(target: Path) -> Path:
     return target.with_name("a.bin.part.json")
 
 
+def begun(
+    hub: Hub, target: Path, data: bytes, *, total: int | None, address: str = "", sha256: str = ""
+) -> None:
+    """An earlier download that brought `data`, the beginning, from this address or `address`."""
+    status = hub.file.stat()
+    digest = address or hashlib.sha256(hub.url.encode()).hexdigest()
+    part = PartFile(target)
+    part.open()
+    part.begin(Source(digest, f'"{status.st_mtime_ns:x}-{status.st_size:x}"', total, sha256))
+    part.write(0, [data], part.request(0, len(data), "aaaaaaaa"))
+    part.have.add(0, len(data))
+    part.close()
+
+
+def damage(target: Path) -> None:
+    """One byte of it is another now."""
+    with target.open("r+b") as file:
+        file.seek(5 * MIB)
+        (byte,) = file.read(1)
+        file.seek(5 * MIB)
+        file.write(bytes([byte ^ 1]))
+
+
 def kept(target: Path) -> list[tuple[int, int]]:
     """What is there of it, as the next download would find it."""
     part = PartFile(target)
@@ -167,7 +190,8 @@ async def test_without_a_checksum_and_a_version_the_file_comes_in_one_piece(
 async def test_a_server_that_wants_fewer_connections_gets_fewer(
     http: Http, hub: Hub, target: Path, tmp_path: Path
 ) -> None:
-    with start("range_storage", "--folder", str(hub.file.parent), "--most", "1") as server:
+    pace = str(40 * MIB)  # So that one is still being served when the next one asks.
+    with start("range_storage", "--folder", str(hub.file.parent), "--most", "1", "--pace", pace) as server:
         await fetch(http, hub, target, f"{server.url}/files/a.bin")
         reply = await http.request("GET", f"{server.url}/__test__/sent", allowed=Reach.THIS_MACHINE)
         statuses = [each["status"] for each in server.log("response")]
@@ -277,6 +301,56 @@ async def test_a_version_that_changes_with_each_answer_is_never_mixed(
     await fetch(http, hub, target, sha256=None)
 
 
+@pytest.mark.parametrize("first", ["unmeasured", "drip"])
+async def test_an_answer_that_is_all_of_the_file_is_never_taken_for_a_part_of_it(
+    http: Http, hub: Hub, target: Path, first: str
+) -> None:
+    """Others fetch the rest meanwhile, of which nothing is written yet."""
+    later = [{"mode": "whole_200", "count": 1}] if first == "drip" else []
+    hub.server.set_faults({"mode": first, "arg": "0", "count": 1}, *later)
+    await fetch(http, hub, target, sha256=None)
+    assert sum(end - begin for begin, end in hub.ranges()) < 3 * SIZE
+
+
+async def test_a_file_whose_size_was_unknown_ends_where_the_server_says(
+    http: Http, hub: Hub, target: Path
+) -> None:
+    begun(hub, target, hub.data[: 5 * MIB], total=None)
+    hub.server.set_fault("short", 2 * MIB, 1)
+    await fetch(http, hub, target, sha256=None, size=None)
+    assert [begin for begin, _ in hub.ranges()] == [5 * MIB, SIZE - 2 * MIB]
+
+
+async def test_all_of_a_file_from_another_address_is_not_taken_for_this_one_without_a_checksum(
+    http: Http, hub: Hub, target: Path
+) -> None:
+    begun(hub, target, bytes(SIZE), total=SIZE, address="another")
+    await fetch(http, hub, target, sha256=None)
+
+
+async def test_what_stands_behind_the_end_of_a_file_does_not_come_with_it(
+    http: Http, hub: Hub, target: Path
+) -> None:
+    begun(hub, target, hub.data[: 5 * MIB], total=SIZE, sha256=hub.sha256)
+    os.truncate(part_of(target), SIZE + 1000)
+    await fetch(http, hub, target)
+
+
+async def test_a_mirror_whose_address_is_none_does_not_hinder_the_comparison(
+    http: Http, hub: Hub, target: Path
+) -> None:
+    begun(hub, target, bytes(MIB), total=SIZE, address="a mirror", sha256=hub.sha256)
+    await fetch(http, hub, target, hub.url, "no address")
+    assert sum(end - begin for begin, end in hub.ranges()) == SIZE
+
+
+async def test_a_pause_does_not_forget_how_large_the_file_is(http: Http, hub: Hub, target: Path) -> None:
+    hub.server.set_faults({"mode": "reset", "arg": MIB, "count": 1}, {"mode": "busy_503", "count": 8})
+    seen: list[DownloadProgress] = []
+    await fetch(http, hub, target, sha256=None, size=None, on_progress=seen.append)
+    assert {each.total_bytes for each in seen if each.waiting} == {SIZE}
+
+
 # --- verified ---------------------------------------------------------------------------------------------
 
 
@@ -297,6 +371,48 @@ async def test_what_the_disk_lost_is_fetched_again_and_nothing_else(
     assert again[0][1] - again[0][0] < 2 * MIB
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be renamed there")
+async def test_of_a_finished_file_that_the_disk_damaged_only_the_damaged_piece_is_fetched(
+    http: Http, hub: Hub, target: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    await fetch(http, hub, target, notes=notes)
+    hub.asked()
+    for _ in range(2):  # What was mended is noted, too.
+        damage(target)
+        await fetch(http, hub, target, notes=notes)
+        ((begin, end),) = hub.ranges()
+        assert begin <= 5 * MIB < end < begin + 2 * MIB
+
+
+async def test_a_damaged_file_that_has_another_name_is_left_to_that_and_fetched_anew(
+    http: Http, hub: Hub, target: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    await fetch(http, hub, target, notes=notes)
+    os.link(target, tmp_path / "of another program")
+    damage(target)
+    damaged = target.read_bytes()
+    await fetch(http, hub, target, notes=notes)
+    assert (tmp_path / "of another program").read_bytes() == damaged
+
+
+async def test_a_damaged_file_that_cannot_be_mended_now_is_not_in_its_place_and_is_mended_later(
+    http: Http, hub: Hub, target: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    await fetch(http, hub, target, notes=notes)
+    damage(target)
+    hub.server.set_fault("busy_503")
+    with pytest.raises(TransferError, match="is kept"):
+        await fetch(http, hub, target, notes=notes)
+    assert not target.exists()
+    hub.server.set_fault("none")
+    hub.asked()
+    await fetch(http, hub, target, notes=notes)
+    assert len(hub.asked()) == 1
+
+
 async def test_what_came_before_a_break_is_compared_with_what_another_connection_brings(
     http: Http, hub: Hub, target: Path
 ) -> None:
@@ -307,12 +423,7 @@ async def test_what_came_before_a_break_is_compared_with_what_another_connection
 
 
 async def test_what_came_from_another_address_is_compared_first(http: Http, hub: Hub, target: Path) -> None:
-    part = PartFile(target)
-    part.open()
-    part.begin(Source("a mirror", '"a"', SIZE, hub.sha256))
-    part.write(0, [bytes(MIB)], part.request(0, MIB, "aaaaaaaa"))
-    part.have.add(0, MIB)
-    part.close()
+    begun(hub, target, bytes(MIB), total=SIZE, address="a mirror", sha256=hub.sha256)
     await fetch(http, hub, target)
     asked = hub.ranges()
     assert (0, MIB) in asked

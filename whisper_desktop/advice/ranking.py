@@ -14,7 +14,7 @@ from whisper_desktop.advice import sentences
 from whisper_desktop.advice.changes import what_would_change
 from whisper_desktop.advice.judge import Judge, Measured, Way
 from whisper_desktop.advice.purposes import WISHES, Purpose
-from whisper_desktop.advice.runners import name_on
+from whisper_desktop.advice.runners import name_on, needs_build
 from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.models.catalogue import Catalogue, CatalogueModel
 from whisper_desktop.models.fit import Budget, Fit
@@ -118,10 +118,11 @@ def _present(servers: Iterable[ServerInfo], catalogue: Catalogue) -> Iterator[tu
 
 def _choice(way: Way, judge: Judge, *, present: bool) -> Choice:
     model, fit, speed, waiting = way.model, way.fit, way.speed, way.waiting
+    with_build = needs_build(way.backend, fit, judge.situation.graphics)
     told = (
         sentences.fit_sentence(model, fit, present=present),
         sentences.speed_sentence(speed, waiting),
-        sentences.program_sentence(way.backend, judge.programs[0], fit),
+        sentences.program_sentence(way.backend, judge.programs[0], fit, with_build=with_build),
         sentences.quant_sentence(model, fit, speed),
         sentences.thinking_sentence(model, waiting, speed),
         sentences.beside_sentence(WISHES[judge.purpose]),

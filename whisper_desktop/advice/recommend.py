@@ -7,21 +7,22 @@ needs no other program, is offered beside the default: LM Studio and Ollama brin
 own, which serves somebody longer who means to stay with local models.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
+from whisper_desktop.advice.advised import Advised, choices_for
+from whisper_desktop.advice.alternatives import alternatives
 from whisper_desktop.advice.judge import Measured
 from whisper_desktop.advice.purposes import Purpose
 from whisper_desktop.advice.ranking import Choice, Ranking, rank
-from whisper_desktop.advice.runners import PROGRAMS, Situation, can_do, situation_of
+from whisper_desktop.advice.runners import PROGRAMS, Situation, can_do, needs_build, situation_of, title_on
 from whisper_desktop.advice.sentences import fit_sentence, gigabytes, program_name
 from whisper_desktop.advice.steps import SETUP_URLS, links, load_steps, setup_steps
 from whisper_desktop.machine.figures import MachineFigures
-from whisper_desktop.models.catalogue import Catalogue, CatalogueModel, load
+from whisper_desktop.models.catalogue import Catalogue, load
 from whisper_desktop.models.fit import best_fit
 from whisper_desktop.values import (
     IDENTITIES,
-    Alternative,
     ModelInfo,
     Reach,
     ResourceInfo,
@@ -36,42 +37,8 @@ _CLASSICS = {
     "ollama": ("Llama-3.2-3B-Instruct", "Phi-3-mini-4k-instruct", "gemma-2b-it"),
 }
 _USUALLY = {"lm_studio": (7, 13), "ollama": (3, 7)}  # billions of parameters: the classes of the base rule
-_SMALL = 1.8  # billions of parameters, at most
-_CLEARLY_BETTER = 1.0  # points by which another program's model must be ahead to be pointed out
 _OPENROUTER_MODELS = ("openrouter/auto", "meta-llama/llama-3.1-8b-instruct")
 _IDLE_OVERHEAD = 1.2  # a model of unknown shape needs about this times its file, with cache and buffers
-
-
-@dataclass(frozen=True, slots=True)
-class _Advised:
-    """All that the recommendation follows from."""
-
-    situation: Situation
-    servers: tuple[ServerInfo, ...]
-    catalogue: Catalogue
-    ranking: Ranking
-
-    @property
-    def resources(self) -> ResourceInfo:
-        """The computer."""
-        return self.situation.resources
-
-    def ranked(self, held: ModelInfo) -> Choice | None:
-        """The choice that a server's model is; None for one that is not ranked here."""
-        known = self.catalogue.find(held.id)
-        return next((choice for choice in self.ranking.choices if choice.model is known), None)
-
-    def suits(self, held: ModelInfo) -> bool:
-        """Whether a server's model is one for the purpose. Any model is one for a conversation."""
-        purpose = self.ranking.purpose
-        if purpose is Purpose.VISION and "vision" in held.capabilities:
-            return True
-        return purpose is Purpose.CHAT or self.ranked(held) is not None
-
-    def score(self, held: ModelInfo) -> float:
-        """The points of a server's model; below all others where it is not ranked here."""
-        choice = self.ranked(held)
-        return choice.score if choice is not None else float("-inf")
 
 
 def get_recommended_setup(
@@ -93,14 +60,14 @@ def recommended_setup(
     resources: ResourceInfo, servers: Sequence[ServerInfo], catalogue: Catalogue, ranking: Ranking
 ) -> SetupRecommendation:
     """The recommendation that follows from a ranking of this machine and these servers."""
-    advised = _Advised(situation_of(resources), tuple(servers), catalogue, ranking)
+    advised = Advised(situation_of(resources), tuple(servers), catalogue, ranking)
     advice = _choice(advised)
     if advice.ready_model is not None:
         return advice
     return replace(advice, reasons=(*advice.reasons, *_not_used_unasked(servers)))
 
 
-def _choice(advised: _Advised) -> SetupRecommendation:
+def _choice(advised: Advised) -> SetupRecommendation:
     running = _running_choice(advised)
     if running is not None:
         return running
@@ -113,7 +80,7 @@ def _choice(advised: _Advised) -> SetupRecommendation:
 # --- A server that runs ------------------------------------------------------------------------------------
 
 
-def _running_choice(advised: _Advised) -> SetupRecommendation | None:
+def _running_choice(advised: Advised) -> SetupRecommendation | None:
     """The advice to use a server that runs here, with a model it has or, failing that, one to load."""
     ranking = advised.ranking
     here = [
@@ -129,11 +96,15 @@ def _running_choice(advised: _Advised) -> SetupRecommendation | None:
     if ready:
         return _ready_advice(*ready[0], advised)
     for server in here:
-        if server.status is ServerStatus.NO_MODELS:
-            choices = _choices_for(server.id, ranking)
-            if choices:
-                return _load_advice(server, choices, advised)
+        choices = choices_for(server.id, ranking) if _can_be_given_a_model(server) else []
+        if choices:
+            return _load_advice(server, choices, advised)
     return None
+
+
+def _can_be_given_a_model(server: ServerInfo) -> bool:
+    has_others = server.status is ServerStatus.AVAILABLE and server.id in PROGRAMS
+    return has_others or server.status is ServerStatus.NO_MODELS
 
 
 def _not_used_unasked(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
@@ -155,11 +126,15 @@ def _ready_models(server: ServerInfo, ranking: Ranking) -> list[ModelInfo]:
         model
         for model in server.chat_models
         if not model.remote
-        and (model.loaded or model.size_bytes is None or model.size_bytes * _IDLE_OVERHEAD <= ranking.budget.all_bytes)
+        and (
+            model.loaded
+            or model.size_bytes is None
+            or model.size_bytes * _IDLE_OVERHEAD <= ranking.budget.all_bytes
+        )
     ]
 
 
-def _ready_advice(server: ServerInfo, model: ModelInfo, advised: _Advised) -> SetupRecommendation:
+def _ready_advice(server: ServerInfo, model: ModelInfo, advised: Advised) -> SetupRecommendation:
     state = "has it loaded" if model.loaded else "has it on disk"
     others = [entry for entry in _ready_models(server, advised.ranking) if entry.id != model.id]
     choice = advised.ranked(model)
@@ -174,7 +149,7 @@ def _ready_advice(server: ServerInfo, model: ModelInfo, advised: _Advised) -> Se
             *advised.situation.graphics.remarks,
         ),
         steps=(f"Ask something: {server.name} answers with {model.id}.",),
-        alternatives=_alternatives(advised, without=server.id, top=choice),
+        alternatives=alternatives(advised, without=server.id, top=choice),
         ready_model=model.id,
     )
 
@@ -186,30 +161,33 @@ def _reasons_for_ready(choice: Choice | None) -> tuple[str, ...]:
     return fit_sentence(choice.model, choice.fit, present=True), choice.reasons[1]
 
 
-def _load_advice(server: ServerInfo, choices: Sequence[Choice], advised: _Advised) -> SetupRecommendation:
+def _load_advice(server: ServerInfo, choices: Sequence[Choice], advised: Advised) -> SetupRecommendation:
     names = _names(server.id, choices, advised)
+    lacks = "has no model yet"
+    if server.status is ServerStatus.AVAILABLE:
+        lacks = f"none of its models suits {advised.ranking.purpose.words} here"
     return SetupRecommendation(
         preferred_server=server.id,
         recommended_models=names,
         setup_url=SETUP_URLS.get(server.id, server.url),
         memory_note=_memory_note(advised.resources),
         reasons=(
-            f"{server.name} is running but has no model yet.",
+            f"{server.name} is running but {lacks}.",
             *choices[0].reasons[:2],
             *advised.situation.graphics.remarks,
         ),
         steps=load_steps(server.id, server.name, names[0]),
         download_links=links(server.id),
-        alternatives=_alternatives(advised, without=server.id, top=choices[0]),
+        alternatives=alternatives(advised, without=server.id, top=choices[0]),
     )
 
 
 # --- A program to install ----------------------------------------------------------------------------------
 
 
-def _install_advice(advised: _Advised) -> SetupRecommendation:
+def _install_advice(advised: Advised) -> SetupRecommendation:
     top = advised.ranking.choices[0]
-    choices = _choices_for(top.backend, advised.ranking)
+    choices = choices_for(top.backend, advised.ranking)
     names = _names(top.backend, choices, advised)
     return SetupRecommendation(
         preferred_server=top.backend,
@@ -223,21 +201,15 @@ def _install_advice(advised: _Advised) -> SetupRecommendation:
             *advised.situation.graphics.remarks,
             *advised.ranking.changes,
         ),
-        steps=setup_steps(top.backend, names[0]),
+        steps=setup_steps(
+            top.backend, names[0], with_build=needs_build(top.backend, top.fit, advised.situation.graphics)
+        ),
         download_links=links(top.backend),
-        alternatives=_alternatives(advised, without=top.backend, top=top),
+        alternatives=alternatives(advised, without=top.backend, top=top),
     )
 
 
-def _choices_for(program: str, ranking: Ranking) -> list[Choice]:
-    """What this program could run, best first. One that we do not know is taken to place a model as
-    LM Studio does.
-    """
-    known = program if program in PROGRAMS else "lm_studio"
-    return [choice for choice in ranking.choices if can_do(known, choice.model, choice.fit)]
-
-
-def _names(program: str, choices: Sequence[Choice], advised: _Advised) -> tuple[str, ...]:
+def _names(program: str, choices: Sequence[Choice], advised: Advised) -> tuple[str, ...]:
     """The best few by name, then the ones that people ask for by name and that have room here."""
     models = [choice.model for choice in choices[:_MOST_NAMED]]
     for name in _CLASSICS.get(program, ()):
@@ -246,16 +218,11 @@ def _names(program: str, choices: Sequence[Choice], advised: _Advised) -> tuple[
             fit = best_fit(classic.shape, advised.ranking.budget, advised.resources)
             if fit is not None and can_do(program, classic, fit):
                 models.append(classic)
-    return tuple(_title(program, model) for model in models)
-
-
-def _title(program: str, model: CatalogueModel) -> str:
-    """What a person looks for in LM Studio, what Ollama is told to pull."""
-    return model.ollama_name if program == "ollama" else model.id
+    return tuple(title_on(program, model) for model in models)
 
 
 def _base_sentence(top: Choice, situation: Situation) -> str:
-    """Why this program; with the models that it usually runs on such a computer, where this is one of them."""
+    """Why this program, and what it usually runs on such a computer, where this model is one of those."""
     program, card = top.backend, situation.graphics.usable
     memory = f"{gigabytes(situation.resources.ram_total_bytes)} of memory"
     if program not in _USUALLY or (program == "lm_studio" and card is None):
@@ -269,7 +236,7 @@ def _base_sentence(top: Choice, situation: Situation) -> str:
     return f"With {memory} and {has}, {program_name(program)} suits this computer{usual}."
 
 
-def _cloud_advice(advised: _Advised) -> SetupRecommendation:
+def _cloud_advice(advised: Advised) -> SetupRecommendation:
     cloud = next((server for server in advised.servers if server.id == "openrouter"), None)
     has_key = cloud is not None and cloud.status is ServerStatus.AVAILABLE
     return SetupRecommendation(
@@ -285,12 +252,12 @@ def _cloud_advice(advised: _Advised) -> SetupRecommendation:
         ),
         steps=("Ask something: OpenRouter has your key.",) if has_key else setup_steps("openrouter"),
         download_links=() if has_key else links("openrouter"),
-        alternatives=_alternatives(advised, without="openrouter"),
+        alternatives=alternatives(advised, without="openrouter"),
         ready_model=_OPENROUTER_MODELS[0] if has_key else None,
     )
 
 
-def _no_local_sentence(advised: _Advised) -> str:
+def _no_local_sentence(advised: Advised) -> str:
     memory = gigabytes(advised.resources.ram_total_bytes)
     if advised.situation.base == "openrouter":
         return f"{memory} of memory leave no room for a good model beside the system."
@@ -298,52 +265,10 @@ def _no_local_sentence(advised: _Advised) -> str:
     return f"Of the models that we know, none fits into {memory} of memory, is quick and suits {suits}."
 
 
-# --- What else there is ------------------------------------------------------------------------------------
-
-
-def _alternatives(advised: _Advised, *, without: str, top: Choice | None = None) -> tuple[Alternative, ...]:
-    """A better model in another program, a smaller one, other programs, the cloud, and always the guide."""
-    return tuple(_offers(advised, without, top))
-
-
-def _offers(advised: _Advised, without: str, top: Choice | None) -> Iterator[Alternative]:
-    ranking, situation = advised.ranking, advised.situation
-    offered = {without}
-    better = next((choice for choice in ranking.choices if choice.backend != without), None)
-    if top is not None and better is not None and better.score > top.score + _CLEARLY_BETTER:
-        offered.add(better.backend)
-        reason = (
-            f"Better answers, for {gigabytes(better.model.file_bytes)} to download: it can place this model "
-            f"in memory as {program_name(without)} cannot."
-        )
-        yield Alternative(better.backend, _title(better.backend, better.model), reason)
-    small = next(
-        (choice for choice in _choices_for("ollama", ranking) if choice.model.billions <= _SMALL), None
-    )
-    if small is not None and (top is None or small.model.params < top.model.params):
-        what = "Smaller and faster, and it" if top is not None else "It"
-        reason = f"{what} works offline: {gigabytes(small.model.file_bytes)} to download."
-        yield Alternative("ollama", _title("ollama", small.model), reason)
-    if situation.tier >= 8:
-        for program in situation.programs:
-            choices = _choices_for(program, ranking)
-            if choices and program not in offered:
-                yield Alternative(program, _title(program, choices[0].model), _MANNER[program])
-    if without != "openrouter":
-        reason = "The cloud: nothing to download, and prompts leave this computer."
-        yield Alternative("openrouter", None, reason)
-    yield Alternative("guide", None, "A tiny demo model that only knows this app.")
-
-
-_MANNER = {
-    "ollama": "A plain service that is steered from a terminal.",
-    "lm_studio": "An app with windows of its own.",
-    "builtin": "Whisper Desktop runs the model itself: no other program to install.",
-}
-
-
 def _memory_note(resources: ResourceInfo) -> str:
     total, free = gigabytes(resources.ram_total_bytes), gigabytes(resources.ram_available_bytes)
+    if resources.container_limit_bytes is not None:
+        return f"Programs here may use {total} of memory, a limit that was set; {free} of it is free now."
     if resources.ram_available_bytes >= resources.ram_total_bytes:  # one that is only described
         return f"This computer has {total} of memory."
     return f"This computer has {total} of memory, {free} of it free at the moment."

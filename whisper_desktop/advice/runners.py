@@ -20,6 +20,9 @@ PROGRAMS = ("lm_studio", "ollama", "builtin")
 """The programs that run a model of the catalogue on this computer."""
 
 
+_LM_STUDIO_SYSTEMS = ("Windows", "macOS", "Linux")
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """A computer as the base rule sees it. `tier` is 16, 8 or 0; `base` the id of the default program."""
@@ -59,7 +62,8 @@ def situation_of(resources: ResourceInfo) -> Situation:
 
 def _runs_lm_studio(machine: ResourceInfo) -> bool:
     """LM Studio is a desktop app that needs AVX2 on x86 and does not support Intel Macs."""
-    if not machine.has_display or (machine.os_name == "macOS" and machine.arch != "arm64"):
+    intel_mac = machine.os_name == "macOS" and machine.arch != "arm64"
+    if not machine.has_display or machine.os_name not in _LM_STUDIO_SYSTEMS or intel_mac:
         return False
     x86 = machine.arch.lower() in ("x86_64", "amd64")
     return not (x86 and machine.cpu_features and "avx2" not in machine.cpu_features)
@@ -89,6 +93,21 @@ def can_do(program: str, model: CatalogueModel, fit: Fit) -> bool:
     return True
 
 
+def needs_build(program: str, fit: Fit, graphics: GraphicsVerdict) -> bool:
+    """Whether the app's own engine can place a model so only with a llama.cpp build: the one that is built
+    in uses Apple's graphics and no other, and keeps experts with their layers.
+    """
+    if program != "builtin" or not fit.placement.layers_on_gpus:
+        return False
+    apple = graphics.usable is not None and graphics.usable.vendor == "Apple"
+    return fit.mode == "experts" or not apple
+
+
 def name_on(program: str, model: CatalogueModel) -> str:
     """The model's name as that program knows it, or as it is asked to fetch it."""
     return {"ollama": model.ollama_name, "lm_studio": model.lm_studio_name}.get(program, model.id)
+
+
+def title_on(program: str, model: CatalogueModel) -> str:
+    """What a person looks for in LM Studio, what Ollama is told to pull."""
+    return model.ollama_name if program == "ollama" else model.id

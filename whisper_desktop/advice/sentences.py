@@ -8,6 +8,7 @@ from whisper_desktop.models.speed import Speed
 from whisper_desktop.values import IDENTITIES
 
 _PROGRAMS = {"builtin": "the app's own engine"}
+BUILD = "a llama.cpp build for the graphics (`whisper-desktop engine builds install`)"
 _SIZE_OF_Q6 = 6.56 / 4.87  # of the Q4_K_M file of the same model: bits a weight, medians of 50 models
 _ROOM_LEFT = 0.9  # of the budget may be taken by what is only nicer to have
 _FINER_FROM = 30.0  # tokens a second that a finer file should still reach
@@ -106,16 +107,17 @@ def thinking_sentence(model: CatalogueModel, waiting: Waiting, speed: Speed) -> 
     return f"Its thinking stays off: with it an answer would take {duration(thought)}."
 
 
-def program_sentence(backend: str, base: str, fit: Fit) -> str | None:
+def program_sentence(backend: str, base: str, fit: Fit, *, with_build: bool) -> str | None:
     """Why another program than the default one runs it; None where the default one does."""
     if backend == base:
         return None
+    build = f", which takes {BUILD}" if with_build else ""
     if fit.mode == "experts" and base == "lm_studio":
         return (
             "LM Studio cannot be told to keep a model's experts in memory, "
-            f"so {program_name(backend)} runs it."
+            f"so {program_name(backend)} runs it{build}."
         )
-    return f"It would run in {program_name(backend)}."
+    return f"It would run in {program_name(backend)}{build}."
 
 
 def beside_sentence(wish: Wish) -> str | None:
@@ -162,9 +164,10 @@ def too_large(shortfall: Shortfall | None, least_context: int) -> str:
 def too_slow(speed: Speed, waiting: Waiting) -> str:
     """Why a model that fits is not offered."""
     answer = speed.answer or 0.0
+    how = "" if speed.known else " (a guess)"
     if answer < SLOWEST:
-        return f"Fits, but would write only about {tokens_figure(answer)} tokens/s."
-    return f"Fits, but a usual answer would take {duration(waiting.seconds)}."
+        return f"Fits, but would write only about {tokens_figure(answer)} tokens/s{how}."
+    return f"Fits, but a usual answer would take {duration(waiting.seconds)}{how}."
 
 
 def unsuited(model: CatalogueModel, purpose: Purpose, wish: Wish) -> str | None:

@@ -16,9 +16,13 @@ _LINKS = {
 }
 
 
-def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
-    """What to do, in order, to have answers from `server` (an id or alias) with `model`."""
+def setup_steps(server: str, model: str | None = None, *, with_build: bool = False) -> tuple[str, ...]:
+    """What to do, in order, to have answers from `server` (an id or alias) with `model`.
+
+    `with_build`: the app's own engine takes a llama.cpp build for it.
+    """
     which = model or "a model"
+    build = ("Fetch a llama.cpp build for the graphics: `whisper-desktop engine builds install`.",)
     steps = {
         "lm_studio": (
             "Download LM Studio from lmstudio.ai and install it.",
@@ -39,6 +43,7 @@ def setup_steps(server: str, model: str | None = None) -> tuple[str, ...]:
             "Allow the cloud for the conversations that may use it.",
         ),
         "builtin": (
+            *(build if with_build else ()),
             f"Fetch {which} in the Models window, or with `whisper-desktop models pull {model or 'SOURCE'}`.",
             f"Let the app run it: `whisper-desktop models use {model or 'NAME'}`.",
             "Ask something: the engine starts by itself.",

@@ -57,7 +57,7 @@ def print_ranking(ranking: Ranking, *, everything: bool) -> None:
     elif len(ranking.choices) > _MOST_SHOWN or ranking.rejected:
         more = max(0, len(ranking.choices) - _MOST_SHOWN)
         known = f"{more} more, and why" if more else "Why"
-        output.say(f"  {known} {len(ranking.rejected)} are not offered: whisper-desktop recommend --all")
+        output.say(f"  {known} {len(ranking.rejected)} are not offered: the same command with --all")
 
 
 _HEADER = ("  Model", "Program", "Memory", "Context", "Tokens/s", "Answer", "Licence")

@@ -309,6 +309,7 @@ _VALUES: dict[str, tuple[str, Callable[[str, Any], object]]] = {
         (("-fit", "--fit"), ("fit_params", _on_or_off)),
         (("--lora",), ("lora_adapters", _adapters)),
         (("--cache-ram",), ("cache_ram_mib", _whole)),
+        (("--ctx-checkpoints",), ("n_ctx_checkpoints", _at_least(0))),
         (("--sse-ping-interval",), ("sse_ping_interval", _whole)),
         (("-lv", "--verbosity"), ("verbosity", _at_least(0))),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from whisper_desktop.engines import become
 from whisper_desktop.engines.own_options import overriding
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.models.memory import CHECKPOINTS
 
 ENGINE_CHILD = "--engine-child"
 NONCE_VARIABLE = "WHISPER_ENGINE_NONCE"
@@ -72,6 +73,7 @@ def engine_flags(spec: EngineSpec, port: int, known: frozenset[str] | None = Non
     if spec.rpc:
         options.append(["--rpc", ",".join(spec.rpc)])
     options += [["--sse-ping-interval", _SSE_PING_SECONDS], ["--metrics"], ["--cache-ram", _PROMPT_CACHE_MIB]]
+    options.append(["--ctx-checkpoints", str(CHECKPOINTS)])
     options.append(["--no-warmup"])  # it has to write a token before it counts as ready: see `readiness`
     if recent:
         options.append(["-lv", _LOG_SIZES])

@@ -227,9 +227,11 @@ def _reasons(
         yield "Weights: mapped from the file, so that several programs can share them."
     if not start.repack:
         yield "Repacking: off; the weights stay as they are in the file."
-    cores = default_threads(resources)
+    threads, cores = default_threads(resources), resources.cores_physical
     yield (
-        f"Threads: {cores}, one for each physical core." if cores > 1 else "Threads: 1, as there is one core."
+        f"Threads: {threads}; one of the {cores} cores is left to everything else, or both would crawl."
+        if cores > 1
+        else "Threads: 1, as there is one core."
     )
 
 

@@ -42,12 +42,11 @@ def room_of(
     if usable is not None and usable.unified and (usable.vendor == "Apple" or not builtin):
         return Room(free, _now(budget_for(resources), free), usable.total_bytes or 0)
     cards = used_together(resources.gpus)
-    if not cards:
+    unused = cards[0] if cards else usable
+    if unused is None:
         return Room(free, host, note="Graphics card: none was found that layers could be planned for.")
     if builtin:
-        note = (
-            f"Graphics card: the built-in engine does not use the {cards[0].name}; a llama.cpp build would."
-        )
+        note = f"Graphics card: the built-in engine does not use the {unused.name}; a llama.cpp build would."
         return Room(free, host, note=note)
     free_on = _free_on(cards, resources, freed_gpu_bytes)
     gpus = tuple(max(0, size - GPU_MARGIN) for size in free_on)

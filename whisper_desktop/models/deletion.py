@@ -6,19 +6,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.models.duplicates import OTHERS, PROGRAMS
+from whisper_desktop.models.duplicates import OTHERS, PROGRAMS, fresh_link
 from whisper_desktop.models.places import Place
 from whisper_desktop.models.shelf import Shelf, ShelfModel
 from whisper_desktop.models.shelf_cache import FileState
 
 
 def frees_bytes(model: ShelfModel, shelf: Shelf) -> int:
-    """What deleting it gives back: nothing for a file with another name, or that another model needs too."""
+    """What deleting it gives back: nothing for a link, for a file with another name, or that another model
+    needs too.
+    """
     total = 0
     for path in _files(model, shelf):
         with suppress(OSError):
             state = FileState.of(path)
-            total += state.on_disk if state.names == 1 else 0
+            total += state.on_disk if state.names == 1 and not path.is_symlink() else 0
     return total
 
 
@@ -30,7 +32,7 @@ def delete(
     consent: bool = False,
     in_use: Callable[[Path], bool] | None = None,
 ) -> int:
-    """Delete the model's files. Returns the bytes that became free. Blocks.
+    """Delete the model's files, of a link the link alone. Returns the bytes that became free. Blocks.
 
     `consent` says that the person allows it for a file of LM Studio's or Hugging Face's folder; what Ollama
     keeps is deleted by Ollama alone, which would miss it. Raises `ModelFileError`.
@@ -45,14 +47,20 @@ def delete(
     if in_use is not None and any(in_use(path) for path in files):
         raise _refused(model, "An engine uses it right now.", "Stop the engine and try again.")
     freed = frees_bytes(model, shelf)
+    gone: list[Path] = []
     try:
         for path in files:
-            for name in (*_links_to(path, model, places), path):
+            for name in (*_links_to(path, model, places), fresh_link(path), path):
                 name.unlink(missing_ok=True)
+            gone.append(path)
     except OSError as error:
-        raise _refused(
-            model, f"The system says: {error.strerror}.", "See whether its folder is yours."
-        ) from None
+        said = f"The system says: {error.strerror}."
+        if gone:
+            left = ", ".join(path.name for path in files if path not in gone)
+            raise ModelFileError(
+                f"{model.name} was deleted in part.", said, f"Delete by hand what is left of it: {left}."
+            ) from None
+        raise _refused(model, said, "See whether its folder is yours.") from None
     for folder in {path.parent for path in files}:
         _remove_empty(folder, {place.path for place in places})
     return freed
@@ -60,7 +68,9 @@ def delete(
 
 def _files(model: ShelfModel, shelf: Shelf) -> tuple[Path, ...]:
     """Its files that no other model needs: tags may share one, and a projector serves all in its folder."""
-    needed = {path for other in shelf.models if other != model for path in (*other.files, other.projector)}
+    # It may have been used, and so be another value, since the shelf was looked at.
+    others = [other for other in shelf.models if (other.name, other.files) != (model.name, model.files)]
+    needed = {path for other in others for path in (*other.files, other.projector)}
     mine = (*model.files, *((model.projector,) if model.projector is not None else ()))
     return tuple(path for path in mine if path not in needed)
 

@@ -14,7 +14,7 @@ from whisper_desktop.wire.bandwidth import Bandwidth
 from whisper_desktop.wire.endings import to_its_end
 from whisper_desktop.wire.files import sync_folder
 from whisper_desktop.wire.http import Http
-from whisper_desktop.wire.part_file import not_written
+from whisper_desktop.wire.part_file import not_written, remove_part
 from whisper_desktop.wire.progress import DownloadProgress
 from whisper_desktop.wire.transfer import download
 
@@ -151,9 +151,8 @@ def check_place(title: str, files: Sequence[WantedFile]) -> None:
 def drop(files: Sequence[WantedFile]) -> None:
     """Remove what has arrived of a model that is not whole. Raises `OSError`."""
     places = staging(files)
-    for staged in places:
-        for leftover in (part_of(staged), part_of(staged).with_suffix(".part.json")):
-            leftover.unlink(missing_ok=True)
+    for place in {*places, *(file.target for file in files)}:
+        remove_part(place)
     if places[0] != files[0].target:
         for staged in places:
             staged.unlink(missing_ok=True)
@@ -170,7 +169,7 @@ def part_of(path: Path) -> Path:
 
 
 def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
 
 
 def _gb(count: int) -> str:

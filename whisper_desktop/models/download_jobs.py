@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
+from whisper_desktop.models.file_names import part_in, stem_of
 from whisper_desktop.models.hub_answers import LARGEST_FILE, HubFile
 from whisper_desktop.models.sources import Source
 from whisper_desktop.wire.address import parse_url
@@ -24,7 +25,6 @@ NOTHING_YET = DownloadProgress(0, None)
 _LONGEST_NAME = 200  # bytes; file systems take 255, and the name of a part is longer
 _TAIL = 40  # characters that are kept of a long name: "-00001-of-00003.gguf" must stay
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_PART = re.compile(r"-\d{5}-of-\d{5}$")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 
 
@@ -120,15 +120,18 @@ def files_of_repository(
 
 
 def file_of_address(folder: Path, url: str) -> WantedFile:
-    """Where a file of any address is to lie: by its host, and a folder of its own."""
+    """Where a file of any address is to lie: by its host, and a folder of its own. What follows the “?” of an
+    address may be another one each time.
+    """
     address = parse_url(url)
-    name = safe_name(unquote(address.path).rpartition("/")[2])
-    return WantedFile(url, folder / safe_name(address.host) / safe_name(name.rpartition(".")[0]) / name)
+    path = unquote(address.path).strip("/")
+    own = safe_name(stem_of(path).replace("/", "_"))
+    return WantedFile(url, folder / safe_name(address.netloc) / own / safe_name(path.rpartition("/")[2]))
 
 
 def title_of(files: Sequence[WantedFile]) -> str:
     """What a person calls the model in these files."""
-    return _PART.sub("", files[0].target.stem)
+    return part_in(files[0].target.name).stem
 
 
 def staging(files: Sequence[WantedFile]) -> tuple[Path, ...]:

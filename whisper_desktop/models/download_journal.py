@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
-from whisper_desktop.errors import SettingsError
 from whisper_desktop.models.download_files import done_bytes
 from whisper_desktop.models.download_jobs import Job, State, WantedFile, total_size
+from whisper_desktop.models.kept_json import read_json
 from whisper_desktop.models.sources import Kind, Source
-from whisper_desktop.settings.files import read_text, write_text
+from whisper_desktop.settings.files import write_text
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.progress import DownloadProgress
 
 _FORMAT = 1
 _MOST_JOBS = 200
-_MOST_FILES = 200
+_LARGEST = 50_000_000  # bytes: a full queue of models in many parts has a few million
 
 
 def write_jobs(path: Path, jobs: Sequence[Job]) -> None:
@@ -30,12 +30,16 @@ def write_jobs(path: Path, jobs: Sequence[Job]) -> None:
 
 
 def read_jobs(path: Path) -> tuple[Job, ...]:
-    """The jobs that were kept, those that ran as waiting ones. Never raises."""
+    """The jobs that were kept, those that ran as waiting ones; () where they cannot be read."""
     try:
-        value = json.loads(read_text(path) or "{}")
-    except (SettingsError, ValueError, RecursionError):
+        return kept_jobs(path)
+    except OSError:
         return ()
-    told = fields.table(value)
+
+
+def kept_jobs(path: Path) -> tuple[Job, ...]:
+    """The same. Raises `OSError` where they cannot be read, and so are not to be written over."""
+    told = fields.table(read_json(path, _LARGEST))
     listed = told.get("jobs")
     if told.get("format") != _FORMAT or not isinstance(listed, list):
         return ()
@@ -65,7 +69,7 @@ def _job(entry: Mapping[str, object]) -> Job | None:
     source = _source(fields.table(entry.get("source")))
     if number is None or source is None or state is None or not isinstance(listed, list):
         return None
-    files = [_file(fields.table(each)) for each in listed[:_MOST_FILES]]
+    files = [_file(fields.table(each)) for each in listed]
     if None in files or (source.kind in ("hub", "url")) != bool(files):
         return None
     wanted = tuple(file for file in files if file is not None)

@@ -99,8 +99,9 @@ class Worker:
                 )
                 return
             except TransferError as error:
-                disk_failed = isinstance(error.__cause__, OSError)
-                if disk_failed or await answers(self._http, url, self._deadlines):
+                if isinstance(error.__cause__, OSError):
+                    raise  # the disk
+                if await answers(self._http, url, self._deadlines):
                     refusal = await self._refusal(job)
                     if refusal is not None:
                         raise refusal from error

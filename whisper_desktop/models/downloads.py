@@ -26,7 +26,7 @@ from whisper_desktop.models.download_jobs import (
     title_of,
     total_size,
 )
-from whisper_desktop.models.download_journal import read_jobs, write_jobs
+from whisper_desktop.models.download_journal import kept_jobs, write_jobs
 from whisper_desktop.models.download_programs import CAN_PAUSE, Program
 from whisper_desktop.models.download_work import Worker
 from whisper_desktop.models.hub import Hub
@@ -126,10 +126,11 @@ class Downloads:
                 "LM Studio does not let other programs do it.",
                 "Open its list of downloads and pause it there.",
             )
-        await self._stopped(number)
-        if self._job(number).state in ("waiting", "running"):
-            self._set(number, state="paused", progress=still(self._job(number).progress))
-            await self._keep()
+        try:
+            await self._stopped(number)
+        finally:
+            self._tell(tuple(_paused(each) if each.id == number else each for each in self._jobs))
+        await self._keep()
 
     async def resume(self, number: int) -> None:
         """Have a paused or failed job wait for its turn again. Raises `TransferError` without room."""
@@ -244,7 +245,14 @@ class Downloads:
                     "Two of them would get in each other's way.",
                     "Use that one, or try again when it has ended.",
                 )
-            return descriptor, read_jobs(self._journal)
+            return descriptor, kept_jobs(self._journal)
+        except OSError as error:
+            os.close(descriptor)
+            raise TransferError(
+                "The list of downloads cannot be read.",
+                f"The system says: {error.strerror}.",
+                f"See whether {self._journal} may be read; nothing in it was changed.",
+            ) from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -379,6 +387,11 @@ class Downloads:
 
 def _waiting(job: Job) -> Job:
     return replace(job, state="waiting", progress=still(job.progress)) if job.state == "running" else job
+
+
+def _paused(job: Job) -> Job:
+    is_on = job.state in ("waiting", "running")
+    return replace(job, state="paused", progress=still(job.progress)) if is_on else job
 
 
 def _is_here(known: Job, wanted: Job) -> bool:

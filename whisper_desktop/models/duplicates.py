@@ -69,14 +69,15 @@ def find_duplicates(
 
     Only files of one size are read, and wholly only where their beginnings, middles and ends agree. Blocks,
     for minutes on a slow disk; `on_progress` is told the file and the bytes read of it. Files that cannot be
-    read are passed over. Raises `Stopped`.
+    read are passed over, and so are those that only a link leads to. Raises `Stopped`.
     """
+    _tidy({path.parent for model in shelf.models for path in model.files})
     by_size: dict[int, dict[tuple[int, int], Copy]] = {}
     for model in shelf.models:
         for path in model.files:
             with suppress(OSError):
                 state = FileState.of(path)
-                if state.size >= _LEAST:
+                if state.size >= _LEAST and not path.is_symlink():
                     # Names of one file are no copies; with a name of another program's, it is that one's.
                     files, copy = by_size.setdefault(state.size, {}), Copy(path, model)
                     known = files.setdefault((state.device, state.inode), copy)
@@ -150,17 +151,17 @@ def link(
         )
     if in_use is not None and in_use(copy.path):
         raise _refused(copy.path, "An engine uses it right now.", "Stop the engine and try again.")
-    fresh = copy.path.with_name(f".{copy.path.name}{_FRESH}")
+    fresh = fresh_link(copy.path)
     try:
-        before = FileState.of(copy.path)
-        if (before.device, before.inode) == (FileState.of(kept).device, FileState.of(kept).inode):
+        before, as_kept = FileState.of(copy.path), FileState.of(kept)
+        if (before.device, before.inode) == (as_kept.device, as_kept.inode):
             return 0
         if sha256_of(kept, cache) != sha256_of(copy.path, cache):
             raise _refused(copy.path, f"It is not the same as {kept} any more.", "Look for duplicates again.")
         fresh.unlink(missing_ok=True)
         _linked(kept, fresh)
-        # Neither may have changed since they were compared, and what was made must have the right length.
-        if FileState.of(copy.path).key != before.key or fresh.stat().st_size != before.size:
+        # Neither may have changed since they were compared; that it has a name more shows on the kept one.
+        if FileState.of(copy.path).key != before.key or _content(FileState.of(kept)) != _content(as_kept):
             raise _refused(copy.path, "It was changed meanwhile.", "Look for duplicates again.")
         os.replace(fresh, copy.path)
     except OSError as error:
@@ -174,12 +175,21 @@ def link(
     return before.on_disk if before.names == 1 else 0
 
 
-def tidy(folders: Iterable[Path]) -> None:
-    """Remove the links that a killed `link` left beside the files they were to replace."""
+def fresh_link(path: Path) -> Path:
+    """Where the link is made that is to replace this file; a killed `link` leaves it behind."""
+    return path.with_name(f".{path.name}{_FRESH}")
+
+
+def _tidy(folders: Iterable[Path]) -> None:
+    """Remove what killed ones left: it would hold on to the room of what it is a name of."""
     for folder in folders:
         with suppress(OSError):
-            for left in folder.rglob(f".*{_FRESH}"):
+            for left in folder.glob(f".*{_FRESH}"):
                 left.unlink(missing_ok=True)
+
+
+def _content(state: FileState) -> tuple[int, int, int]:
+    return state.size, state.written_ns, state.inode
 
 
 def _linked(kept: Path, fresh: Path) -> None:

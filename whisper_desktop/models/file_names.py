@@ -1,7 +1,6 @@
 """What the name of a model's file tells, wherever the file is. No I/O."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _QUANT = re.compile(
@@ -14,27 +13,21 @@ _GGUF = ".gguf"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which file of a model it is, from 1: llama.cpp names them so (llama_split_path).
+    """Which file of a model it is, from 1, by the rule of llama.cpp for names (llama_split_path).
 
-    `stem` is the path without that and without ".gguf".
+    `stem` is the path without that and without ".gguf"; `count` is 0 where the name tells of no parts.
     """
 
     stem: str
     number: int = 1
-    count: int = 1
+    count: int = 0
 
 
 def part_in(path: str) -> Part:
-    """Which part of a model this is; the only one where the name does not say."""
+    """Which part of a model this is."""
     whole = stem_of(path)
     match = _PART.fullmatch(whole)
     return Part(match["stem"], int(match["number"]), int(match["count"])) if match else Part(whole)
-
-
-def missing_parts(parts: Iterable[Part]) -> list[int]:
-    """The numbers that are not there, of parts of one model."""
-    have = {part.number: part.count for part in parts}
-    return [number for number in range(1, max(have.values()) + 1) if number not in have]
 
 
 def stem_of(path: str) -> str:
@@ -50,6 +43,8 @@ def quant_in(name: str) -> str:
 
 def printable(text: str) -> str:
     """Names may hold anything, also what changes a terminal or cannot be written to one."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 

@@ -53,6 +53,10 @@ _MORE_NODES = frozenset(
 _KEPT_FREE = (
     32 * 2**20
 )  # bytes: the largest block that glibc may keep in its heap, DEFAULT_MMAP_THRESHOLD_MAX
+CHECKPOINTS = 2
+"""How often a server of ours keeps the states of a slot, to go back in a conversation: llama-server's own 32
+would take gigabytes for some models.
+"""
 _CHECKPOINT_PAST = 4  # tokens: llama-server keeps its last checkpoint of a prompt this far before its end
 
 _GRAPHICS_LIBRARY = 300_000_000  # bytes of RAM that CUDA, ROCm or Vulkan take in the process: not measured
@@ -147,7 +151,7 @@ class Placement:
     load_mode: LoadMode = "none"
     repack: bool = True
     filled: int | None = None
-    checkpoints: int = 2
+    checkpoints: int = CHECKPOINTS
 
     @property
     def layers_on_gpus(self) -> int:
@@ -172,6 +176,8 @@ class ModelMemory:
             self._repacked(layer.weights) + self._repacked(layer.experts) for layer in shape.layers
         )
         self._state = sum(layer.state_bytes for layer in shape.layers)
+        self._groups = shape.kv_groups
+        self._cache_sums: dict[tuple[int, CacheType], tuple[int, ...]] = {}
         self._table = shape.table if shape.table.size_bytes else shape.embedding
         self.program_bytes = (BUILTIN if builtin else LLAMA_SERVER).of(shape)
         self._operand = _HALF_OPERAND if _has_halves(shape) else _OPERAND
@@ -212,7 +218,7 @@ class ModelMemory:
             weights += self._experts[max(end, experts_from)] - self._experts[max(at, experts_from)]
             if card == last:
                 weights += shape.output.size_bytes + (self._table.size_bytes if shape.tied else 0)
-            cache = sum(caches[at:end])
+            cache = (caches[end] - caches[at]) * placement.parallel
             parts.append(Part(weights, 0, cache, compute if count else 0))
             at = end
         on_host = total_on < shape.all_layers or experts_from > first
@@ -222,7 +228,7 @@ class ModelMemory:
             host=Part(
                 host,
                 copies if mapped else 0,
-                sum(caches[:first]),
+                caches[first] * placement.parallel,
                 compute if on_host else little,
                 self.program_bytes
                 + library
@@ -234,17 +240,20 @@ class ModelMemory:
             ),
         )
 
-    def _caches(self, placement: Placement) -> list[int]:
-        """KV cache and recurrent state of each layer, for all slots."""
-        element = _ELEMENT[placement.cache_type]
-        sizes = {
-            group: kv_cache_bytes((group,), placement.n_ctx, bytes_per_element=element)
-            for group in set(self.shape.kv_groups)
-        }
-        return [
-            placement.parallel * (layer.state_bytes + (sizes[layer.cache] if layer.cache is not None else 0))
-            for layer in self.shape.layers
-        ]
+    def _caches(self, placement: Placement) -> tuple[int, ...]:
+        """KV cache and recurrent state of the first n layers, for each n from 0, of one slot."""
+        key = placement.n_ctx, placement.cache_type
+        if key not in self._cache_sums:
+            element = _ELEMENT[placement.cache_type]
+            sizes: dict[KvGroup | None, int] = {
+                group: kv_cache_bytes((group,), placement.n_ctx, bytes_per_element=element)
+                for group in set(self._groups)
+            }
+            sizes[None] = 0
+            self._cache_sums[key] = _sums(
+                layer.state_bytes + sizes[layer.cache] for layer in self.shape.layers
+            )
+        return self._cache_sums[key]
 
     def _checkpoints(self, placement: Placement) -> int:
         """What the server keeps to return to (server-context.cpp): of each checkpoint the recurrent states,
@@ -252,7 +261,7 @@ class ModelMemory:
         prompt before it left are in the server's cache of prompts: the app's own question at the start.
         """
         state = self._state
-        near = [group for group in self.shape.kv_groups if group.window is not None]
+        near = [group for group in self._groups if group.window is not None]
         read = placement.n_ctx if placement.filled is None else min(placement.filled, placement.n_ctx)
         total = 0
         for number in range(placement.checkpoints):
@@ -268,7 +277,7 @@ class ModelMemory:
         """The compute buffer of a device that has layers, and the host's when it has none."""
         shape, batch = self.shape, min(_BATCH, placement.n_ctx)
         width = shape.width
-        heads = max((group.k_dim for group in shape.kv_groups), default=0) * shape.heads
+        heads = max((group.k_dim for group in self._groups), default=0) * shape.heads
         recurs = any(layer.state_bytes for layer in shape.layers)
         # While a feed-forward layer works, its input, its normalized input and the residual are alive, and so
         # is the place that the attention's result has left. The built-in engine is of another version, whose
@@ -287,8 +296,8 @@ class ModelMemory:
             phases.append(shape.recurrent_width + 3 * width + 2 * older + states // (_FLOAT * batch))
         if shape.per_layer_width:
             phases.append(4 * shape.per_layer_width + 3 * width)
-        windows = {group.window for group in shape.kv_groups if group.window}
-        everywhere = any(group.window is None for group in shape.kv_groups)
+        windows = {group.window for group in self._groups if group.window}
+        everywhere = any(group.window is None for group in self._groups)
         read = placement.n_ctx if placement.filled is None else min(placement.filled, placement.n_ctx)
         cells = _padded(read) * everywhere + sum(
             min(_padded(read), _window_cells(window, placement.n_ctx)) for window in windows
@@ -321,7 +330,7 @@ class ModelMemory:
         operand, in the type that goes with the matrix (ggml-cpu.c).
         """
         shape = self.shape
-        heads = max((group.k_dim for group in shape.kv_groups), default=0) * shape.heads
+        heads = max((group.k_dim for group in self._groups), default=0) * shape.heads
         inner = shape.experts_used * shape.expert_feed_forward
         return round(_BATCH * self._operand * max(shape.feed_forward, shape.width, heads, inner))
 

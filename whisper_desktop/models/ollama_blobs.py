@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.models.kept_json import read_json
@@ -41,36 +42,36 @@ def ollama_models(root: Path) -> tuple[OllamaModel, ...]:
     manifests = root / "manifests"
     if not manifests.exists():
         return ()
-    models = (_model(path, manifests, root / "blobs") for path in _files(manifests))
+    blobs = os.path.join(root, "blobs")
+    models = (_model(path, names, blobs) for path, names in _files(manifests))
     return tuple(model for model in models if model is not None)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The manifests, each at the depth where they belong. Links are not followed."""
+def _files(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The manifests, where they belong, with the names on the way there. Links are not followed."""
     left = _MOST_MANIFESTS
-    waiting = [(folder, 0)]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(os.fspath(folder), ())]
     while waiting:
-        at, depth = waiting.pop()
+        at, names = waiting.pop()
         try:
             with os.scandir(at) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                found = sorted(islice(entries, left), key=lambda entry: entry.name)
         except OSError:
-            if not depth:
+            if not names:
                 raise
             continue
+        left -= len(found)
         for entry in found:
-            if left == 0:
-                return
-            left -= 1
-            if depth < _DEPTH - 1 and entry.is_dir(follow_symlinks=False):
-                waiting.append((Path(entry.path), depth + 1))
-            elif depth == _DEPTH - 1 and entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+            way = (*names, entry.name)
+            if len(way) < _DEPTH and entry.is_dir(follow_symlinks=False):
+                waiting.append((entry.path, way))
+            elif len(way) == _DEPTH and entry.is_file(follow_symlinks=False):
+                yield entry.path, way
 
 
-def _model(manifest: Path, root: Path, blobs: Path) -> OllamaModel | None:
+def _model(manifest: str, names: tuple[str, ...], blobs: str) -> OllamaModel | None:
     try:
-        told = read_json(manifest, _LARGEST_MANIFEST)
+        told = read_json(Path(manifest), _LARGEST_MANIFEST)
     except OSError:
         return None
     listed = told.get("layers") if isinstance(told, dict) else None
@@ -80,24 +81,23 @@ def _model(manifest: Path, root: Path, blobs: Path) -> OllamaModel | None:
         return None
     projector = _blob(layers, _PROJECTOR, blobs)
     path, digest = weights
-    return OllamaModel(_name(manifest.relative_to(root)), path, digest, projector[0] if projector else None)
+    return OllamaModel(_name(*names), path, digest, projector[0] if projector else None)
 
 
-def _blob(layers: list[dict[str, object]], kind: str, blobs: Path) -> tuple[Path, str] | None:
+def _blob(layers: list[dict[str, object]], kind: str, blobs: str) -> tuple[Path, str] | None:
     for layer in layers:
         match = _DIGEST.fullmatch(str(layer.get("digest", "")))
         if layer.get("mediaType") != kind or match is None:
             continue
         for name in (f"sha256-{match[1]}", f"sha256:{match[1]}"):  # the second is that of old versions
-            path = blobs / name
-            if path.is_file():
-                return path, match[1]
+            path = os.path.join(blobs, name)
+            if os.path.isfile(path):
+                return Path(path), match[1]
     return None
 
 
-def _name(path: Path) -> str:
+def _name(registry: str, namespace: str, model: str, tag: str) -> str:
     """What `ollama run` takes: the registry and the namespace only where they are not Ollama's own."""
-    registry, namespace, model, tag = path.parts
     if registry != _REGISTRY:
         return f"{registry}/{namespace}/{model}:{tag}"
     return f"{model}:{tag}" if namespace == _LIBRARY else f"{namespace}/{model}:{tag}"

@@ -24,6 +24,7 @@ _MOST_LAYERS = 200
 _LARGEST_LINE = 100_000  # bytes; a line has some 200
 _CHECKING = 30  # times the usual silence: checking 70 GB on a slow disk takes minutes, and nothing is said
 _LOST = 5  # looks at a job in a row that may fail before it is given up
+_BEGUN = 3  # times that a job is begun which LM Studio forgets
 _POLL = 4  # times `loading_poll`
 _JOB_STATES = ("downloading", "paused", "completed", "failed", "already_downloaded")
 
@@ -165,7 +166,7 @@ async def fetch_in_lm_studio(
     """
     ask = _Asking(http, program, model)
     meter: Meter | None = None
-    before = lost = 0
+    before = lost = begun = 0
     now = progress(0, None)
     while True:
         try:
@@ -178,6 +179,8 @@ async def fetch_in_lm_studio(
             await asyncio.sleep(deadlines.loading_poll * _POLL)
             continue
         except _Forgotten:
+            if begun == _BEGUN:
+                raise not_it(program) from None
             job = ""  # LM Studio was restarted; it goes on with what it has
             continue
         lost = 0
@@ -194,6 +197,7 @@ async def fetch_in_lm_studio(
             if named is None:
                 raise not_it(program)
             job = named
+            begun += 1
             await on_job(job)
         done = fields.count(told.get("downloaded_bytes")) or 0
         if meter is None:

@@ -3,22 +3,26 @@
 from whisper_desktop import ModelRegistry
 
 registry = ModelRegistry("~/models")
-registry.discover_models()
-for model in registry.list_models(local_only=True):
-    print(model.id, model.path)
-print(registry.get_model_info("guide").memory_requirement_gb)
+for model in registry.discover_models():
+    print(model.id, model.type, model.path)
+for model in registry.list_models(model_type="vision"):
+    print(model.id, "is here" if model.path else "can be downloaded")
+if (model := registry.get_model_info("Qwen3-8B")) is not None:
+    print(f"It needs {model.memory_requirement_gb:.1f} GiB.")
 """
 
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from whisper_desktop.errors import ModelFileError
+from whisper_desktop.errors import ModelFileError, SettingsError
 from whisper_desktop.models.catalogue import CatalogueModel, load
 from whisper_desktop.models.gguf import read_header
+from whisper_desktop.models.kept_json import read_json
 from whisper_desktop.models.memory import ModelMemory, Placement
 from whisper_desktop.models.places import Place
 from whisper_desktop.models.shape import ModelShape, shape_of
@@ -30,18 +34,33 @@ from whisper_desktop.values import GIB, ModelInfo, ModelType, ResourceInfo
 _FILE = ".registry.json"
 _CACHE = ".shelf.json"
 _VERSION = 1
-_LARGEST = 5_000_000  # bytes of the file with registered models
+_LARGEST = 50_000_000  # bytes of the file with registered models
 _PATIENCE = 5.0  # seconds for another process that registers at the same time
 _CONTEXT = 4096  # tokens that the memory requirement is told for
-_NEVER_KEPT = ("price", "loaded")  # what is true of a server at a moment
+_NUMBER, _TEXT = (int, float, type(None)), (str, type(None))
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "id": (str,),
+    "context_length": _NUMBER,
+    "max_context_length": _NUMBER,
+    "size_bytes": _NUMBER,
+    "remote": (bool,),
+    "capabilities": (list,),
+    "quantization": _TEXT,
+    "parameter_size": _TEXT,
+    "type": _TEXT,
+    "path": _TEXT,
+    "memory_requirement_gb": _NUMBER,
+}
+"""What is kept of a `ModelInfo`, as JSON has it: not what is true of a server at a moment."""
 
 
 class ModelRegistry:
     """Which models there are. What was found and registered is kept in `models_dir` for the next time.
 
-    `places` are further folders to look into, `resources` the computer whose processor counts (None: one of
-    this kind with the usual instruction sets). Its methods block for as long as the disk takes; a registry is
-    for one thread at a time, and several processes may have one each.
+    `places` are further folders to look into: `models.places.places` finds those of other programs.
+    `resources` are the computer whose processor counts (None: one of this kind with the usual instruction
+    sets). Its methods block for as long as the disk takes; a registry is for one thread at a time, and
+    several processes may have one each.
     """
 
     def __init__(
@@ -52,8 +71,9 @@ class ModelRegistry:
         resources: ResourceInfo | None = None,
         catalogue: Iterable[CatalogueModel] | None = None,
     ) -> None:
-        self._dir = Path(models_dir).expanduser().absolute()
-        self._places = (Place(self._dir, "own"), *places)
+        self._dir = _real(models_dir)
+        further = (replace(place, path=_real(place.path)) for place in places)
+        self._places = (Place(self._dir, "own"), *further)
         self._resources = resources or _usual()
         self._catalogue = catalogue
         self._local: dict[str, ModelInfo] | None = None
@@ -66,8 +86,8 @@ class ModelRegistry:
         A folder that is not there yet has none. What was read of a file before is not read again while its
         size and the time of its last change are the same.
         """
-        places = [place for place in self._places if place.path.is_dir()]
-        shelf = scan(places, ShelfCache(self._dir / _CACHE if self._dir.is_dir() else None))
+        places = [place for place in self._places if os.path.isdir(place.path)]
+        shelf = scan(places, ShelfCache(self._dir / _CACHE if os.path.isdir(self._dir) else None))
         self.problems = shelf.problems
         self._local = {}
         for model in shelf.models:
@@ -79,20 +99,37 @@ class ModelRegistry:
     def register_model(self, model: ModelInfo) -> None:
         """Add a model, or replace the one of the same id, for this and every later registry of this folder.
 
-        Raises `ModelFileError` where it has no id or a `path` without a model, `SettingsError` where the
-        folder cannot be written.
+        One with a `path` is listed while its file is there. Raises `ModelFileError` where it has no id, a
+        value of the wrong kind, or a `path` without a model; `SettingsError` where the folder cannot be
+        written.
         """
-        if not model.id.strip():
+        if not isinstance(model.id, str) or not model.id.strip():
             raise ModelFileError("The model cannot be registered.", "It has no id.", "Give it a name.")
         if model.path is not None:
-            path = Path(model.path).expanduser().absolute()
+            path = Path(os.path.expanduser(model.path)).absolute()
             read_header(path, tensors=False)
             model = replace(model, path=path, size_bytes=model.size_bytes or path.stat().st_size)
-        self._dir.mkdir(parents=True, exist_ok=True)
-        with locked(self._dir, _PATIENCE):
-            models = self._registered() | {model.id: model}
-            kept = {"version": _VERSION, "models": [_kept(each) for each in models.values()]}
-            write_text(self._dir / _FILE, json.dumps(kept, indent=1))
+        try:
+            kept = _kept(model)
+            fine = _read(json.loads(json.dumps(kept))) is not None
+        except (TypeError, ValueError):
+            fine = False
+        if not fine:
+            raise ModelFileError(
+                f"The model {model.id} cannot be registered.",
+                "One of its values is of another kind than `ModelInfo` says.",
+                "Look through what it was made with.",
+            )
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            with locked(self._dir, _PATIENCE):
+                self._add(model.id, kept)
+        except OSError as error:
+            raise SettingsError(
+                f"The model {model.id} cannot be registered.",
+                f"The system says: {error.strerror}.",
+                f"See whether {self._dir} is a folder that can be read and written.",
+            ) from error
 
     def list_models(
         self, *, local_only: bool = False, model_type: ModelType | str | None = None
@@ -130,7 +167,7 @@ class ModelRegistry:
         if self._local is None:
             self.discover_models()
         local, registered = self._local or {}, self._registered()
-        found = {**local, **registered}
+        found = {**local, **registered}  # a registered one is what the program says it is
         have = {model.path.name.casefold() for model in found.values() if model.path is not None}
         for entry in self._entries():
             if entry.id not in found and entry.file.casefold() not in have:
@@ -141,14 +178,22 @@ class ModelRegistry:
         return load() if self._catalogue is None else self._catalogue
 
     def _registered(self) -> dict[str, ModelInfo]:
+        """Those whose files are there: a drive may come back."""
         try:
-            with (self._dir / _FILE).open("rb") as file:
-                told = json.loads(file.read(_LARGEST))
-            entries = told["models"] if told["version"] == _VERSION else []
-            models = [model for entry in entries if (model := _read(entry)) is not None]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            models = map(_read, (_entries(read_json(self._dir / _FILE, _LARGEST)) or {}).values())
+        except OSError:
             return {}
-        return {model.id: model for model in models}
+        there = (model for model in models if model and (model.path is None or os.path.isfile(model.path)))
+        return {model.id: model for model in there}
+
+    def _add(self, name: str, kept: Mapping[str, Any]) -> None:
+        """Raises `OSError` or `SettingsError`."""
+        file = self._dir / _FILE
+        entries = _entries(read_json(file, _LARGEST))
+        if entries is None and file.exists():  # damaged, or of a newer version: whoever can may still read it
+            os.replace(file, file.with_name(f"{file.name}.damaged"))
+        models = [*((entries or {}) | {name: kept}).values()]
+        write_text(file, json.dumps({"version": _VERSION, "models": models}, indent=1))
 
     def _shape(self, model: ModelInfo) -> ModelShape | None:
         if model.path is None:
@@ -163,6 +208,10 @@ class ModelRegistry:
             return None
         context = min(_CONTEXT, shape.train_ctx or _CONTEXT)
         return ModelMemory(shape, self._resources).need(Placement(context)).total / GIB
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(os.path.expanduser(path)))
 
 
 def _info(model: ShelfModel) -> ModelInfo:
@@ -205,14 +254,15 @@ _ABILITIES: Mapping[ModelType, tuple[str, ...]] = {
 
 
 def _named(name: str, models: Mapping[str, ModelInfo]) -> ModelInfo | None:
+    """By its id, else by its file, else by how either begins; the last two only where that is one model."""
     wanted = name.strip().casefold().removesuffix(".gguf")
-    begins = []
-    for model in models.values():
-        if wanted in _names(model):
-            return model
-        if wanted and any(each.startswith(f"{wanted}-") for each in _names(model)):
-            begins.append(model)
-    return begins[0] if len(begins) == 1 else None
+    by_id = [model for model in models.values() if model.id.casefold().removesuffix(".gguf") == wanted]
+    if by_id or not wanted:
+        return by_id[0] if by_id else None
+    by_name = [model for model in models.values() if wanted in _names(model)]
+    begins = [model for model in models.values() if any(x.startswith(f"{wanted}-") for x in _names(model))]
+    found = by_name or begins
+    return found[0] if len(found) == 1 else None
 
 
 def _names(model: ModelInfo) -> Iterator[str]:
@@ -223,22 +273,38 @@ def _names(model: ModelInfo) -> Iterator[str]:
 
 
 def _kept(model: ModelInfo) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(model).items() if name not in _NEVER_KEPT}
+    told = {name: value for name, value in asdict(model).items() if name in _KINDS}
     return {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+
+
+def _entries(told: object) -> dict[str, Mapping[str, Any]] | None:
+    """What was kept of each model, by its id; None where that is nothing we wrote."""
+    listed = told.get("models") if isinstance(told, dict) and told.get("version") == _VERSION else None
+    if not isinstance(listed, list):
+        return None
+    return {
+        entry["id"]: entry
+        for entry in listed
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"].strip()
+    }
 
 
 def _read(told: Mapping[str, Any]) -> ModelInfo | None:
     """What was kept of one model; None where the entry is damaged."""
-    known = {each.name for each in fields(ModelInfo)} - set(_NEVER_KEPT)
+    values = {name: value for name, value in told.items() if name in _KINDS}
+    if not all(isinstance(value, _KINDS[name]) for name, value in values.items()):
+        return None
+    abilities = values.get("capabilities", [])
+    if not all(isinstance(each, str) for each in abilities):
+        return None
     try:
-        values = {name: value for name, value in told.items() if name in known}
         return replace(
             ModelInfo(**values),
-            capabilities=tuple(values.get("capabilities", ())),
+            capabilities=tuple(abilities),
             type=ModelType(values["type"]) if values.get("type") else None,
             path=Path(values["path"]) if values.get("path") else None,
         )
-    except (AttributeError, TypeError, ValueError):
+    except (TypeError, ValueError):
         return None
 
 

@@ -19,7 +19,6 @@ from whisper_desktop.errors import ModelFileError
 from whisper_desktop.models.facts import FileFacts
 from whisper_desktop.models.file_names import (
     is_projector,
-    missing_parts,
     part_in,
     printable,
     projects_for,
@@ -32,6 +31,7 @@ from whisper_desktop.values import ModelType
 
 _DEPTH = 8  # folders below a place
 _MOST_ENTRIES = 200_000  # of folders, in all: a person may name a whole disk
+_MOST_NAMED = 3  # parts in one sentence
 _REPOSITORY = re.compile(r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)")
 
 
@@ -84,7 +84,10 @@ class Shelf:
 
 
 def scan(places: Sequence[Place], cache: ShelfCache, used: Mapping[str, float] | None = None) -> Shelf:
-    """What is in `places`; `used` tells when a file was used last. Blocks, and writes the cache."""
+    """What is in `places`, whose paths are real ones; `used` tells when a file was used last.
+
+    Blocks, and writes the cache.
+    """
     return _Scan(cache, used or {}).run(places)
 
 
@@ -103,7 +106,7 @@ class _Scan:
         self._used = used
         self._models: list[ShelfModel] = []
         self._problems: list[str] = []
-        self._seen: set[Path] = set()
+        self._seen: set[str] = set()
         self._unread = False
         self._blocks: dict[tuple[int, int], int] = {}
         self._paths: list[Path] = []
@@ -148,21 +151,18 @@ class _Scan:
     def _folder(self, place: Place) -> None:
         for folder, entries in self._walk(place.path):
             found = (self._file(entry, place) for entry in entries)
-            self._models_in(Path(folder), [file for file in found if file is not None], place)
+            self._models_in(folder, [file for file in found if file is not None], place)
 
     def _file(self, entry: os.DirEntry[str], place: Place) -> _Found | None:
         """The file of an entry; None where that is on the list already, or is to be listed elsewhere."""
-        path = real = Path(entry.path)
+        path = real = entry.path
         if entry.is_symlink():
-            try:
-                real = path.resolve()
-            except (OSError, RuntimeError):  # a loop of links
-                return None
-            home = self._home_of(real)
+            real = os.path.realpath(path)
+            home = self._home_of(Path(real))
             if home is not None and home != place:
                 return None
             path = real if home is not None else path
-        found = self._state(path, entry.name) if real not in self._seen else None
+        found = self._state(Path(path), entry.name) if real not in self._seen else None
         self._seen.add(real)
         return found
 
@@ -172,8 +172,8 @@ class _Scan:
         return max(around, key=lambda place: len(place.path.parts), default=None)
 
     def _walk(self, root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-        """The folders below `root` with their files that may be models. Links to folders are not followed, and
-        other places come in their turn.
+        """The folders below `root` with their files that may be models. Links to folders are not followed,
+        and other places come in their turn.
         """
         waiting = [(os.fspath(root), 0)]
         others = {os.fspath(place.path) for place in self._places if place.path != root}
@@ -202,17 +202,17 @@ class _Scan:
             if files:
                 yield at, files
 
-    def _models_in(self, folder: Path, files: Sequence[_Found], place: Place) -> None:
+    def _models_in(self, folder: str, files: Sequence[_Found], place: Place) -> None:
         projectors = [found for found in files if is_projector(found.shown)]
         for found in projectors:
             self._count(found)
         groups = _groups(found for found in files if found not in projectors)
-        for stem, parts in groups:
-            if missing := _missing(parts):
+        for stem, parts, missing in groups:
+            if missing:
                 verb = "is" if len(missing) == 1 else "are"
                 self._problems.append(
-                    f"{printable(stem)} is not whole: {_list(missing)} {verb} not in "
-                    f"{printable(os.fspath(folder))}. Download the model again; what is there is kept."
+                    f"{printable(stem)} is not whole: {_named(missing)} {verb} not in "
+                    f"{printable(folder)}. Download the model again; what is there is kept."
                 )
                 continue
             fitting = (
@@ -270,29 +270,32 @@ class _Scan:
         self._blocks[(found.state.device, found.state.inode)] = found.state.on_disk
 
 
-def _groups(files: Iterable[_Found]) -> list[tuple[str, list[_Found]]]:
-    """The files that make up one model, in their order, and its name."""
-    groups: dict[tuple[str, int], list[_Found]] = {}
+def _groups(files: Iterable[_Found]) -> list[tuple[str, list[_Found], list[int]]]:
+    """The files that make up one model, in order, with its name and the first parts that are missing."""
+    groups: dict[tuple[str, int], dict[int, _Found]] = {}
     for found in sorted(files, key=lambda each: each.shown):
         part = part_in(found.shown)
-        groups.setdefault((part.stem, part.count), []).append(found)
-    return [(stem, parts) for (stem, _), parts in groups.items()]
+        groups.setdefault((part.stem, part.count), {})[part.number] = found
+    return [
+        (
+            stem,
+            list(parts.values()),
+            list(islice((number for number in range(1, count + 1) if number not in parts), _MOST_NAMED + 1)),
+        )
+        for (stem, count), parts in groups.items()
+    ]
 
 
-def _missing(parts: Sequence[_Found]) -> list[str]:
-    """Which parts of a model are not there, as words; [] where all are."""
-    gone = missing_parts(part_in(part.shown) for part in parts)
-    return [f"part {number}" for number in gone[:3]] + (["more"] if len(gone) > 3 else [])
-
-
-def _list(words: Sequence[str]) -> str:
+def _named(parts: Sequence[int]) -> str:
+    """A few of these parts of a model, as words."""
+    words = [f"part {number}" for number in parts[:_MOST_NAMED]] + ["more"] * (len(parts) > _MOST_NAMED)
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _called(stem: str, folder: Path, place: Place) -> str:
+def _called(stem: str, folder: str, place: Place) -> str:
     """What its program calls it: Hugging Face by its repository, the others by the file."""
     if place.source == "hugging_face":
-        for part in folder.relative_to(place.path).parts:
+        for part in Path(folder).relative_to(place.path).parts:
             if match := _REPOSITORY.fullmatch(part):
                 return f"{match['owner']}/{match['name']}/{stem}"
     return stem

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from whisper_desktop.errors import ModelFileError, SettingsError
 from whisper_desktop.models.facts import FileFacts, facts_of
@@ -24,7 +23,9 @@ from whisper_desktop.values import ModelType
 _VERSION = 1
 _MOST_FILES = 20_000
 _LARGEST = 20_000_000  # bytes
-_FACTS: Mapping[str, type | UnionType] = get_type_hints(FileFacts)
+_FACTS: Mapping[str, tuple[type, ...]] = {
+    name: get_args(kind) or (kind,) for name, kind in get_type_hints(FileFacts).items()
+}
 
 
 @dataclass(frozen=True, slots=True)

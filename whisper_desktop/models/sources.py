@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from urllib.parse import unquote
 
 from whisper_desktop.errors import SettingsError, TransferError
-from whisper_desktop.models.file_names import quant_in
+from whisper_desktop.models.file_names import is_projector, part_in, quant_in, stem_of
 from whisper_desktop.models.hub_answers import HubFile, is_path, is_repo
 from whisper_desktop.values import Reach
 from whisper_desktop.wire.address import parse_url
@@ -20,6 +20,9 @@ EXAMPLES = (
     "qwen3-4b, Qwen/Qwen3-4B-GGUF:Q4_K_M, hf.co/Qwen/Qwen3-4B-GGUF, https://…/model.gguf, ollama:qwen3:4b, "
     "lmstudio:qwen/qwen3-4b"
 )
+
+MOST_FILES = 200
+"""Of one model: those of a trillion parameters have about 50."""
 
 _LONGEST = 4000
 _MOST_NAMED = 6  # names in one sentence
@@ -35,8 +38,6 @@ _KEY = re.compile(r"\w[\w.-]{0,99}(?:/\w[\w.-]{0,99}){0,3}", re.ASCII)
 _TAG = re.compile(_KEY.pattern + r"(?::\w[\w.-]{0,99})?", re.ASCII)
 _QUANT = re.compile(r"[A-Za-z0-9][\w.-]{0,39}", re.ASCII)
 _REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-_PROJECTOR = re.compile(r"(?:^|[-_.])mmproj(?:[-_.]|$)", re.IGNORECASE)
 _NO_MODEL = re.compile(r"(?:^|[-_.])imatrix(?:[-_.]|$)", re.IGNORECASE)
 _BITS = re.compile(r"(?:UD-)?(?:I?Q|TQ|MXFP|NVFP|BF|F)(\d{1,2})")
 _Q4 = (
@@ -69,6 +70,9 @@ class Source:
                 return f"lmstudio:{self.name}" + (f"@{self.quant}" if self.quant else "")
             case "url":
                 return self.name.partition("?")[0]
+        if self.revision != "main" and not self.quant:
+            kind = f"blob/{self.revision}/{self.file}" if self.file else f"tree/{self.revision}"
+            return f"hf.co/{self.name}/{kind}"
         return self.name + (f"/{self.file}" if self.file else f":{self.quant}" if self.quant else "")
 
     def __repr__(self) -> str:
@@ -241,10 +245,10 @@ def choose(files: Sequence[HubFile], source: Source) -> Chosen:
             "It is for other programs; models that run here are GGUF files.",
             "Look for a repository with such files: `whisper-desktop models search NAME`.",
         )
-    projectors = tuple(sorted((each for each in models if _is(_PROJECTOR, each)), key=_projector_order))
+    projectors = tuple(sorted((each for each in models if is_projector(each.path)), key=_projector_order))
     if source.file:
         return _named(models, source, projectors)
-    sets = _sets(each for each in models if not _is(_PROJECTOR, each) and not _is(_NO_MODEL, each))
+    sets = _sets(each for each in models if each not in projectors and not _is_no_model(each))
     quants = sorted({_quant(each[0]) for each in sets}, key=_preference)
     wanted = source.quant.upper()
     if wanted and wanted not in quants and f"UD-{wanted}" in quants:
@@ -285,32 +289,34 @@ def _named(models: Sequence[HubFile], source: Source, projectors: tuple[HubFile,
 
 def _sets(files: Iterable[HubFile]) -> list[list[HubFile]]:
     """The files, those that are parts of one model together and in their order."""
-    sets: dict[str, list[HubFile]] = {}
-    for file in sorted(files, key=lambda each: each.path):
-        part = _PART.fullmatch(file.path)
-        sets.setdefault(f"{part['stem']}-of-{part['count']}" if part else file.path, []).append(file)
+    sets: dict[tuple[str, int], list[HubFile]] = {}
+    for path, file in sorted({each.path: each for each in files}.items()):
+        part = part_in(path)
+        sets.setdefault((part.stem, part.count), []).append(file)
     return list(sets.values())
 
 
 def _whole(files: Sequence[HubFile], source: Source) -> tuple[HubFile, ...]:
-    """The same files. Raises `TransferError` where parts are missing."""
-    part = _PART.fullmatch(files[0].path)
-    if part is not None and [_number(each) for each in files] != list(range(1, int(part["count"]) + 1)):
+    """The same files. Raises `TransferError` where parts are missing, or there are too many."""
+    parts = [part_in(file.path) for file in files]
+    count = parts[0].count or 1
+    if [part.number for part in parts] != list(range(1, count + 1)):
         raise TransferError(
-            f"{part['stem']} is not whole in {source.name}.",
-            f"It should have {int(part['count'])} parts, and {len(files)} are there.",
+            f"{parts[0].stem} is not whole in {source.name}.",
+            f"It should have {count} parts, and {len(files)} are there.",
             "Choose another file, or try again later: perhaps it is still being uploaded.",
+        )
+    if count > MOST_FILES:
+        raise TransferError(
+            f"{parts[0].stem} cannot be downloaded.",
+            f"It is divided into {count} files, and no model has more than {MOST_FILES}.",
+            "Choose another file of the same model.",
         )
     return tuple(files)
 
 
-def _number(file: HubFile) -> int:
-    part = _PART.fullmatch(file.path)
-    return int(part["number"]) if part else 0
-
-
-def _is(what: re.Pattern[str], file: HubFile) -> bool:
-    return what.search(file.path.rpartition("/")[2][: -len(".gguf")]) is not None
+def _is_no_model(file: HubFile) -> bool:
+    return _NO_MODEL.search(stem_of(file.path.rpartition("/")[2])) is not None
 
 
 def _quant(file: HubFile) -> str:

@@ -190,7 +190,9 @@ def _beyond(
         raise Changed
     offer = Offer(start, start, total, _validator(headers))
     _check_version(where, offer, kept, same=same)
-    if total is None or total > start:
+    if same and total is not None and total < start:
+        raise Changed(total)
+    if total != start:
         raise _not_asked_for(where)
     return offer
 

@@ -23,6 +23,7 @@ from whisper_desktop.wire.spans import Spans
 
 _LONGEST_HEAD = 10_000
 _LONGEST_LINE = 100
+_LARGEST = 2**26  # Bytes of a whole note: what a file of 1 TB needs.
 _FORMAT = 2
 _TAIL = 2**20  # Bytes before the end of a request that broke off.
 _LINE = re.compile(
@@ -95,18 +96,22 @@ class Journal:
         self.lines = 0
 
     def read(self) -> tuple[Source | None, bool]:
-        """The source, and whether pieces are noted: older versions noted none, and left no gaps."""
+        """The source, and whether pieces are noted: older versions noted none, and left no gaps.
+
+        Raises `OSError` for a note that is there and cannot be read now.
+        """
         try:
             with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size > _LARGEST:
+                    return None, False
                 value = json.loads(file.readline(_LONGEST_HEAD))
             noted = value.pop("format", None) == _FORMAT
             source = Source(**{each.name: value[each.name] for each in fields(Source)})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None, False
         texts = (source.address, source.validator, source.sha256)
-        if not all(isinstance(text, str) for text in texts) or type(source.total) not in (int, type(None)):
-            return None, False
-        return source, noted
+        is_size = source.total is None or (type(source.total) is int and source.total >= 0)
+        return (source, noted) if is_size and all(isinstance(text, str) for text in texts) else (None, False)
 
     def entries(self) -> Iterator[Entry]:
         """What happened, up to the first line that cannot be read. Raises `OSError`."""

@@ -234,7 +234,7 @@ class Lanes:
             total = self._agreed(offer, kept)
             if kept is None:
                 await self._begin(offer, total, span, divisible=offer.divisible and "range" not in headers)
-            elif offer.whole and self._part.size:
+            elif offer.whole and (span.start or self._part.size):
                 why = f"{where} sent all of the file instead of a part."
                 raise Failure(why, TRY_AGAIN, passing=True, unfit=True)
             elif offer.end is not None and 0 < offer.end - span.start < min(span.left, _LEAST_GIVEN):
@@ -243,6 +243,8 @@ class Lanes:
             elif offer.end == span.start:  # The file ends where the part ends.
                 self.total = self._plan.total = total
                 return
+            elif self.total is None:
+                self.total = self._plan.total = total
             self.where = where
             if not self._answered.is_set():
                 self._answered.set()
@@ -274,7 +276,11 @@ class Lanes:
 
     async def _taken(self, span: Span, reply: StreamReply, offer: Offer) -> None:
         """The body goes to the disk. Raises `Failure` unless all of the span came, and not more."""
-        where, most = reply.address.netloc, span.end if offer.end is None else offer.end
+        if span.end is None:
+            span.end = self.total  # Known by now, perhaps.
+        where, most = reply.address.netloc, offer.end
+        if most is None:
+            most = self.total if offer.whole else span.end
         if span.end is not None and most is not None:
             span.end = min(span.end, most)  # Less than was asked for is missing again afterwards.
         way = hashlib.sha256(f"{reply.address.origin} {offer.validator}".encode()).hexdigest()[:8]
@@ -303,10 +309,10 @@ class Lanes:
             await writer.finish()
         if too_much:
             raise await self._too_much(where, span, whole=offer.whole)
+        if span.left or (span.end is None and most is not None and span.position < most):
+            raise cut(where)
         if span.end is None:
             self.total = self._plan.total = span.position
-        elif span.left:
-            raise cut(where)
 
     async def _too_much(self, where: str, span: Span, *, whole: bool) -> Failure:
         """Nothing is kept of an answer that says one thing and brings another."""
@@ -315,6 +321,7 @@ class Lanes:
             return Failure(
                 f"{where} sends more than {size_words(span.position)}, which is too much.", TRY_AGAIN
             )
+        self._part.have.remove(span.start, span.position)
         await in_thread(self._part.drop, span.start, span.position)
         why = f"{where} sent more of the file than was asked for."
         return Failure(why, TRY_AGAIN, passing=True, unfit=True)

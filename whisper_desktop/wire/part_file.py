@@ -1,12 +1,13 @@
 """What has arrived of a file that is being downloaded: `.part` beside its place, and its journal.
 
 Everything here blocks. Several threads may write at once; all else is called by one at a time, but for
-`stop`, which may come from any. `have` is changed by whoever called, on its own thread.
+`stop`, which may come from any.
 """
 
 import errno
 import hashlib
 import os
+import shutil
 import sys
 import threading
 import zlib
@@ -19,6 +20,7 @@ from typing import IO
 from whisper_desktop.errors import TransferError
 from whisper_desktop.wire.files import read_at, sync_data, sync_folder, try_lock, write_at
 from whisper_desktop.wire.journal import Bad, Entry, Get, Journal, Put, Source, Synced, in_force, suspects
+from whisper_desktop.wire.kept_notes import keep_note
 from whisper_desktop.wire.spans import Spans
 
 _CHUNK = 2**20
@@ -28,8 +30,9 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 class PartFile:
     """The part of the file at `target`, locked against every other download while it is open.
 
-    `have` is what is there, `source` where it comes from; None where nothing can be resumed. `unsynced` is
-    how many bytes a power cut may take. `revision` is another one after something was taken back.
+    `have` is what is there; whoever writes or drops a range changes it too, so that one thread alone does.
+    `source` is where it comes from; None where nothing can be resumed. `unsynced` is how many bytes a power
+    cut may take. `revision` is another one after something was taken back.
     """
 
     def __init__(self, target: Path) -> None:
@@ -42,8 +45,10 @@ class PartFile:
         self._journal = Journal(_note(target))
         self._file: IO[bytes]
         self._is_open = False
+        self._is_known = False
         self._requests = 0
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # The system lets one at a time; others would wait for it busily.
         self._stop = threading.Event()
 
     def open(self) -> None:
@@ -74,21 +79,51 @@ class PartFile:
         self.source, noted = self._journal.read() if size else (None, False)
         if self.source is not None:
             self._take_up(self.source, size, noted=noted)
+        self._is_known = True
 
     @property
     def size(self) -> int:
         """How many bytes are there."""
         return self.have.size
 
+    def placed(self) -> int | None:
+        """The size of the file that is in its place already, if any."""
+        return self.target.stat().st_size if self.target.is_file() else None
+
     def is_done(self, sha256: str) -> bool:
-        """Whether the file is in its place already, with this checksum. False after `stop`."""
-        if not self.target.is_file():
-            return False
+        """Whether the file that is in its place has this checksum. False after `stop`. Raises `OSError`."""
         digest = hashlib.sha256()
         with self.target.open("rb", buffering=0) as file:
             while not self._stop.is_set() and (chunk := file.read(_CHUNK)):
                 digest.update(chunk)
         return digest.hexdigest() == sha256
+
+    def take_back(self, note: Path, sha256: str) -> bool:
+        """Make the file that is in its place the part, by the note that was kept of it. Raises `OSError`.
+
+        False where there is none, where something has arrived already, or where the file has other names,
+        which may be those of other programs.
+        """
+        source, noted = Journal(note).read()
+        if self.size or source is None or not noted or source.sha256 != sha256:
+            return False
+        if sys.platform == "win32":  # What is open, and so locked, cannot be renamed there.
+            return False
+        if self.target.is_symlink() or self.target.stat().st_nlink > 1:
+            return False
+        file = self.target.open("r+b", 0)
+        try:
+            if not try_lock(file.fileno()):
+                return False
+            shutil.copyfile(note, _note(self.target))
+            os.replace(self.target, self._path)
+            # Only now: whoever waits for the lock sees that what it opened is no part any more.
+            self._file, file = file, self._file
+        finally:
+            file.close()
+        self.source = source
+        self._take_up(source, self._file.seek(0, os.SEEK_END), noted=True)
+        return True
 
     def begin(self, source: Source) -> None:
         """From the first byte: what was there is dropped, and what comes now is from this `source`."""
@@ -110,11 +145,12 @@ class PartFile:
             crc = zlib.crc32(piece, crc)
             length += len(piece)
         at = start
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                written = write_at(self._file.fileno(), at, rest)
-                rest, at = rest[written:], at + written
+        with self._writing:
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    written = write_at(self._file.fileno(), at, rest)
+                    rest, at = rest[written:], at + written
         with self._lock:
             self._journal.append(Put(start, length, crc, request))
             self.unsynced += length
@@ -135,11 +171,10 @@ class PartFile:
             os.close(journal)
 
     def drop(self, start: int, end: int) -> None:
-        """These bytes are missing again. Raises `OSError`."""
+        """These bytes count as missing from now on. Raises `OSError`."""
         with self._lock:
             self._journal.append(Bad(start, end - start))
             self.revision += 1
-        self.have.remove(start, end)
 
     def read(self, start: int, length: int) -> bytes:
         """What the disk has there. Raises `OSError`."""
@@ -166,10 +201,17 @@ class PartFile:
                 self._file.truncate(0)
             self.unsynced = 0
             self.revision += 1
-        self.have.remove(0, self.have.end)
+        self.have = Spans()
 
-    def commit(self) -> None:
-        """All of it is there: to its place, in one step that a power cut does not halve. Raises `OSError`."""
+    def commit(self, notes: Path | None = None) -> None:
+        """All of it is there: to its place, in one step that a power cut does not halve. Raises `OSError`.
+
+        Its note is kept in the folder `notes`, where it has a checksum.
+        """
+        if notes is not None and self.source is not None and self.source.sha256:
+            keep_note(_note(self.target), notes, self.source.sha256)
+        if self._file.seek(0, os.SEEK_END) > self.have.end:  # Nobody looked at what stands behind it.
+            self._file.truncate(self.have.end)
         os.fsync(self._file.fileno())
         if sys.platform == "win32":  # What is open cannot be renamed there.
             self._file.close()
@@ -187,7 +229,7 @@ class PartFile:
         self._journal.close()
         if sys.platform == "win32":
             self._file.close()
-        if not self.size:
+        if self._is_known and not self.size:
             with suppress(OSError):
                 self._journal.drop()
                 self._path.unlink()
@@ -214,6 +256,7 @@ class PartFile:
                         unsure.popleft()
                         sure += 1
         for start, end in self._differing(list(unsure)):
+            self.have.remove(start, end)
             self.drop(start, end)
         self.have.remove(size, self.have.end)
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from whisper_desktop.errors import ReachError, TransferError
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.bandwidth import Bandwidth
-from whisper_desktop.wire.download_answers import TRY_AGAIN, Changed, Failure, usable
+from whisper_desktop.wire.download_answers import TRY_AGAIN, Changed, Failure, may_resume, usable
 from whisper_desktop.wire.endings import to_the_end
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.keeping import Keeper
+from whisper_desktop.wire.kept_notes import kept_note
 from whisper_desktop.wire.lanes import Lanes, Link
 from whisper_desktop.wire.part_file import PartFile, not_written
 from whisper_desktop.wire.progress import DownloadProgress, Meter, progress
@@ -41,6 +42,7 @@ _MOST_TRIES = 6
 _MOST_UNFIT = 3  # Bad answers to requests for a part, after which the whole is asked for.
 _MOST_LOSSES = 3  # Times that a disk may lose something of one file.
 _NOTICED = 2**28  # Bytes whose checksum takes so long that somebody wonders.
+_CHECKING = "Its checksum is computed."
 _COMPARED = 4 * 2**20
 _AGAIN = "a9a19a19"  # The way of what was fetched a second time.
 
@@ -59,6 +61,7 @@ async def download(
     key: str | None = None,
     connections: int = CONNECTIONS,
     bandwidth: Bandwidth | None = None,
+    notes: Path | None = None,
 ) -> Path:
     """Bring a file here: from the first of `urls` that gives it, to `target`, which is returned.
 
@@ -67,7 +70,9 @@ async def download(
     known; more than `limit` bytes are never taken. A `target` that has this checksum already is left alone
     and nothing is asked; without a checksum it is replaced. `on_progress` is called about ten times a second.
     `key` is a bearer token for the origins of `urls`, and `connections` are used at once where the file is
-    large and the server divides it; `bandwidth` may be shared with other downloads.
+    large and the server divides it; `bandwidth` may be shared with other downloads. `notes` is a folder where
+    the checksums of the pieces are kept: of a `target` that the disk has damaged since, only what is damaged
+    is fetched then, and until that is there nothing is in its place.
 
     Raises `TransferError`, or `ReachError` where every address is farther away than `allowed`.
     """
@@ -77,18 +82,19 @@ async def download(
     try:
         try:
             await in_thread(part.open, on_cancel=part.stop)
-            if not wanted.sha256 or not await in_thread(part.is_done, wanted.sha256, on_cancel=part.stop):
-                going = _Download(
-                    http,
-                    wanted,
-                    part,
-                    allowed,
-                    deadlines,
-                    on_progress,
-                    key,
-                    connections,
-                    bandwidth or Bandwidth(),
-                )
+            going = _Download(
+                http,
+                wanted,
+                part,
+                allowed,
+                deadlines,
+                on_progress,
+                key,
+                connections,
+                bandwidth or Bandwidth(),
+                notes,
+            )
+            if not await going.is_done():
                 await going.run(urls)
         finally:
             await in_thread(part.close)
@@ -113,6 +119,7 @@ class _Download:
         key: str | None,
         connections: int,
         bandwidth: Bandwidth,
+        notes: Path | None,
     ) -> None:
         self._http = http
         self._wanted = wanted
@@ -123,12 +130,28 @@ class _Download:
         self._key = key
         self._connections = connections
         self._bandwidth = bandwidth
+        self._notes = notes
         self._hash = FrontHash(part)
         self._meter = Meter()
         self._owner = ""
         self._unfit = 0
         self._losses = 0
         self._compared = False
+
+    async def is_done(self) -> bool:
+        """Whether the right file is in its place already. One that was right once is taken back."""
+        part, wanted = self._part, self._wanted
+        size = await in_thread(part.placed) if wanted.sha256 else None
+        if size is None:
+            return False
+        if wanted.size in (None, size):
+            if size > _NOTICED:
+                self._tell(0, size, waiting=_CHECKING)
+            if await in_thread(part.is_done, wanted.sha256, on_cancel=part.stop):
+                return True
+        if self._notes is not None:
+            await in_thread(part.take_back, kept_note(self._notes, wanted.sha256), wanted.sha256)
+        return False
 
     async def run(self, urls: Sequence[str]) -> None:
         """Ask the addresses in their order, again and again while it makes sense."""
@@ -143,7 +166,7 @@ class _Download:
             for url in tuple(left):
                 try:
                     await self._once(url, urls)
-                    await in_thread(self._part.commit)
+                    await in_thread(self._part.commit, self._notes)
                     return
                 except (Failure, ReachError) as failure:
                     failures[url] = failure
@@ -170,8 +193,8 @@ class _Download:
         total = await self._made_ready()
         resumed = self._part.size > 0
         while True:
-            if total is None or self._part.have.front < total:
-                await in_thread(self._wanted.check_room, self._wanted.size, self._part)
+            if total is None or not self._is_whole(total, link):
+                await in_thread(self._wanted.check_room, total, self._part)
                 total = await self._fetched(link)
             if await self._is_right(total):
                 return
@@ -194,6 +217,12 @@ class _Download:
             await in_thread(part.discard)
             return wanted.size
         return total
+
+    def _is_whole(self, total: int, link: Link) -> bool:
+        """Whether all is there, and of this file."""
+        source, sha256 = self._part.source, self._wanted.sha256
+        mine = not total or (source is not None and may_resume(source, link.digest, sha256))
+        return mine and self._part.have.front >= total
 
     async def _fetched(self, link: Link) -> int:
         """Fetch what is missing. Returns the size of the whole."""
@@ -234,7 +263,7 @@ class _Download:
             return True
         self._hash.resume()
         if total - self._hash.done > _NOTICED:
-            self._tell(total, total, waiting="Its checksum is computed.")
+            self._tell(total, total, waiting=_CHECKING)
         await in_thread(self._hash.advance, total, on_cancel=self._hash.stop)
         return self._hash.done == total and self._hash.sha256 == self._wanted.sha256
 
@@ -245,6 +274,7 @@ class _Download:
         if not lost or self._losses > _MOST_LOSSES:
             return False
         for start, end in lost:
+            self._part.have.remove(start, end)
             await in_thread(self._part.drop, start, end)
         return True
 
@@ -258,6 +288,7 @@ class _Download:
             if found is None:
                 break
             if found != await in_thread(part.read, start, end - start):
+                part.have.remove(start, end)
                 await in_thread(part.drop, start, end)
                 number = await in_thread(part.request, start, end, _AGAIN)
                 await in_thread(part.write, start, [found], number)
@@ -268,7 +299,6 @@ class _Download:
     async def _again(self, others: Sequence[str], start: int, end: int) -> bytes | None:
         """This range from the first of `others` that gives it."""
         for url in others:
-            key = self._key_for(url)
             try:
                 reply = await fetch_range(
                     self._http,
@@ -276,7 +306,7 @@ class _Download:
                     start,
                     end - start,
                     allowed=self._allowed,
-                    key=key,
+                    key=self._key_for(url),
                     deadlines=self._deadlines,
                 )
             except (Failure, ReachError):
@@ -297,7 +327,9 @@ class _Download:
         asked = min(failure.wait for failure in passing)
         seconds = max(asked, self._deadlines.retry_pause * 2 ** max(0, tries - 1))
         why = f"{passing[0].detail} It is tried again in {max(1, round(seconds))} s."
-        self._tell(self._part.size, self._wanted.size, waiting=why)
+        kept = self._part.source
+        total = self._wanted.size if kept is None else kept.total
+        self._tell(self._part.size, total, waiting=why)
         await asyncio.sleep(seconds)
 
     def _tell_of(self, lanes: Lanes) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.engines.tiny_model import write_tiny_model
 from tests.integration.worlds import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.ui.desktop.screen import ROOT, Program, Screen, missing_tools, wait_for
@@ -88,6 +89,33 @@ def test_the_backend_is_switched_by_the_menu_and_remembered(screen: Screen, know
         program.choose("Down", "Down", "Right", "Down", "Down", "Return")
         wait_for("choice", lambda: choices(known_home).get("llm", {}).get("backend") == "ollama")
         wait_for("name in the window", lambda: "Ollama" in program.window("chat")["buttons"])
+
+
+def test_a_model_is_found_and_downloaded_and_the_download_outlives_its_window(
+    screen: Screen, known_home: Path, servers: ServerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "hub" / "org" / "Zebra-GGUF"
+    repo.mkdir(parents=True)
+    write_tiny_model(repo / "zebra-Q4_K_M.gguf")
+    hub = servers("hub", "--folder", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with Program(screen, known_home, "--background") as program:
+        program.choose("Down", "Down", "Down", "Return")  # New chat, Backend, Models
+        wait_for("active window", lambda: program.window("models")["active"])
+        source = "org/Zebra-GGUF/zebra-Q4_K_M.gguf"
+        screen.write(source)
+        screen.keys("Return")
+        wait_for("result", lambda: source in program.window("models")["texts"])
+        wait_for("fit", lambda: any("Fits in" in text for text in program.window("models")["texts"]))
+        hub.set_fault("slow", 50_000, on="cdn")  # two seconds
+        program.click(
+            "button Download", "download", lambda: "Download" not in program.window("models")["buttons"]
+        )
+        screen.keys("alt+F4")
+        wait_for("closed window", lambda: not kinds(program))
+        arrived = known_home / "data" / "models" / "org" / "Zebra-GGUF" / "zebra-Q4_K_M.gguf"
+        wait_for("file", arrived.is_file)
+        assert arrived.read_bytes() == (repo / "zebra-Q4_K_M.gguf").read_bytes()
 
 
 def test_quit_in_the_menu_ends_everything(screen: Screen, known_home: Path) -> None:

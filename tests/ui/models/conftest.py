@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,10 @@ from whisper_desktop.app import App
 from whisper_desktop.settings.paths import model_cache_dir
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.models.window import ModelsWindow
+from whisper_desktop.values import Deadlines
+
+QUICK = replace(Deadlines(), retry_pause=0.002, breaker_far=0.02, breaker_far_most=0.05)
+"""With what fails tried again at once."""
 
 
 @dataclass
@@ -72,7 +76,7 @@ def opened(bridge: Bridge, shown: Shown, qtbot: QtBot) -> Opener:
 @pytest.fixture
 def window(opened: Opener, world: World, hub: Hub) -> ModelsWindow:
     """The window of an app that knows the hub, and where no model is."""
-    return opened(world())
+    return opened(world(deadlines=QUICK))
 
 
 def words(widget: QWidget) -> str:

@@ -106,6 +106,7 @@ def test_rates_and_sizes_have_their_units() -> None:
     assert rate_words(12_340_000) == "12.3 MB/s"
     assert rate_words(48_000) == "48 kB/s"
     assert so_far(1_200_000_000, 2_700_000_000) == "1.2 of 2.7 GB"
+    assert so_far(40_000_000, 68_000_000) == "40 of 68 MB"
     assert so_far(1_200_000_000, None) == "1.2 GB"
 
 

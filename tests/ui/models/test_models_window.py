@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from tests.engines.tiny_model import write_tiny_model
 from tests.ui.conftest import WAIT, World
 from tests.ui.models.conftest import Hub, Opener, words
+from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.models.downloads_page import JobCard
 from whisper_desktop.ui.models.search_page import ResultCard
 from whisper_desktop.ui.models.window import ModelsWindow
@@ -103,6 +104,8 @@ def test_thinking_better_of_it_deletes_nothing(
     assert box is not None
     QTest.keyClick(box, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: asked(window) is None, timeout=WAIT)
+    window.shelf.verify.click()  # what has been begun before is over when this is
+    qtbot.waitUntil(lambda: "structure" in window.shelf.remark.text, timeout=WAIT)
     assert file.exists()
     assert names(window) == ["mine-Q4_K_M"]
 
@@ -259,7 +262,7 @@ def slow(window: ModelsWindow, hub: Hub, qtbot: QtBot) -> JobCard:
     """A download that takes a while."""
     folder = hub.offer("org/Slow-GGUF", "slow-Q4_K_M.gguf")
     with (folder / "slow-Q4_K_M.gguf").open("ab") as file:
-        file.write(os.urandom(3_000_000))
+        file.write(os.urandom(1_000_000))
     hub.server.set_fault("slow", 400_000, on="cdn")
     (card,) = found(window, "org/Slow-GGUF/slow-Q4_K_M.gguf", qtbot)
     card.getting.button.click()
@@ -288,6 +291,22 @@ def test_a_paused_download_stands_still_and_goes_on(
     qtbot.waitUntil(lambda: slow.buttons["use"].isVisibleTo(slow), timeout=WAIT)
 
 
+def test_what_was_paused_in_an_earlier_run_goes_on_when_it_is_asked_to(
+    window: ModelsWindow, slow: JobCard, hub: Hub, opened: Opener, world: World, bridge: Bridge, qtbot: QtBot
+) -> None:
+    slow.buttons["pause"].click()
+    qtbot.waitUntil(lambda: slow.status.text.startswith("paused"), timeout=WAIT)
+    window.close()
+    world.wait(bridge.run(world.started[0].stop()))
+    hub.server.set_fault()
+    again = opened(world())
+    qtbot.waitUntil(lambda: len(again.downloads.cards) == 1, timeout=WAIT)
+    (card,) = again.downloads.cards.values()
+    assert card.status.text.startswith("paused"), "nobody asked it to go on"
+    card.buttons["resume"].click()
+    qtbot.waitUntil(lambda: card.buttons["use"].isVisibleTo(card), timeout=WAIT)
+
+
 def test_a_cancelled_download_keeps_or_removes_what_has_arrived_as_the_person_says(
     window: ModelsWindow, slow: JobCard, own_folder: Path, qtbot: QtBot
 ) -> None:
@@ -295,7 +314,8 @@ def test_a_cancelled_download_keeps_or_removes_what_has_arrived_as_the_person_sa
     qtbot.waitUntil(lambda: asked(window) is not None, timeout=WAIT)
     press(window, "Remove it")
     qtbot.waitUntil(lambda: not window.downloads.cards, timeout=WAIT)
-    assert window.downloads.remark.text == "What had arrived is removed."
+    said = "What had arrived is removed."
+    qtbot.waitUntil(lambda: window.downloads.remark.text == said, timeout=WAIT)
     assert not [file for file in own_folder.rglob("*") if file.is_file()]
 
 

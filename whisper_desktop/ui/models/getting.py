@@ -45,14 +45,14 @@ class Getting(Remark):
         """Show how far the download is; None where it is off the list."""
         if job == self._job:
             return
-        if job is not None and job.state == "failed" and (self._job is None or self._job.state != "failed"):
+        before, now = (each.state if each is not None else None for each in (self._job, job))
+        if job is not None and now == "failed":
             self.say(job.error, "bad")
-        if job is None and self._job is not None and self._job.state != "done":
+        elif now != before and (before == "failed" or now in ("done", None)):
             self.say("")
         self._job = job
-        if job is not None and job.state == "done":
+        if job is not None and now == "done":
             self._here = job.target
-            self.say("")
         self._show()
 
     def _show(self) -> None:

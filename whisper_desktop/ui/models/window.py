@@ -77,6 +77,7 @@ class ModelsWindow(AppWindow):
     def _leave_results(self) -> None:
         self._stack.setCurrentWidget(self.tabs)
         self.search.clear()
+        self.search.setFocus()
 
     async def _follow(self) -> None:
         """Show the downloads as they go on; they are the core's, and do not end with this window."""
@@ -95,6 +96,6 @@ class ModelsWindow(AppWindow):
             self.tabs.indexOf(self.downloads), f"Downloads ({todo})" if todo else "Downloads"
         )
         done = frozenset(job.id for job in jobs if not job.is_open)
-        if done - self._done and self._done is not None:
+        if done - self._done:
             self.spawn(self.shelf.look())
         self._done = done

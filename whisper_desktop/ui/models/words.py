@@ -5,16 +5,17 @@ import datetime
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.models.speed import Speed
 
-_GB = 1e9
+_GB, _MB = 1e9, 1e6
 _SLOW = 950_000  # bytes a second: below that in kB
 
 
 def so_far(done: int, total: int | None) -> str:
-    """How much is there: "1.2 of 2.7 GB", or "1.2 GB" where nobody told the total."""
+    """How much is there: "1.2 of 2.7 GB", "40 of 68 MB", or "1.2 GB" where nobody told the total."""
     if total is None:
         return in_gigabytes(done)
-    whole = in_gigabytes(total)
-    return f"{done / _GB:.1f} of {whole}" if whole[0].isdigit() else whole
+    if total < _GB:
+        return f"{done / _MB:.0f} of {total / _MB:.0f} MB"
+    return f"{done / _GB:.1f} of {total / _GB:.1f} GB"
 
 
 def rate_words(rate: float) -> str:

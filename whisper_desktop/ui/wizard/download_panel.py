@@ -39,6 +39,9 @@ class DownloadPanel(QWidget):
         self.bar.setRange(0, FULL)
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("How far the download is")
+        keeps = self.bar.sizePolicy()
+        keeps.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(keeps)
         row.addWidget(self.button)
         row.addWidget(self.bar, 1)
         column.addLayout(row)
@@ -68,8 +71,8 @@ class DownloadPanel(QWidget):
 
     def tell_size(self, size: int | None) -> None:
         """Say how much there is to fetch, in bytes, once that is known."""
-        amount = f", {in_gigabytes(size)}" if size else ""
+        amount = f", {in_gigabytes(size)}," if size else ""
         self._words.setText(
             f"Whisper Desktop fetches {self._model}{amount} from Hugging Face and runs it itself: no other "
-            "program has to be installed. It stays on this computer."
+            "program has to be installed. What you write stays on this computer."
         )

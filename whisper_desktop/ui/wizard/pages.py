@@ -121,9 +121,11 @@ class DoPage(FlowPage):
         return self._model.isVisibleTo(self) and self.wanted_model is None
 
     def take_focus(self) -> None:
-        """Where a key is wanted, it can be typed at once."""
+        """Where a key is wanted, it can be typed at once; where a download is, Enter begins it."""
         if self._key.isVisibleTo(self):
             self._key.field.setFocus()
+        elif self.download.isVisibleTo(self):
+            self.download.button.setFocus()
 
     def tell_key(self, sentence: str, *, ok: bool) -> None:
         """Say where the key went, or why it was not kept."""
