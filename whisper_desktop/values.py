@@ -209,7 +209,7 @@ class ModelType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model as a server, or the registry, lists it. `context_length` is the loaded instance's where known.
+    """One model as a server, or the registry, lists it. `context_length` is the loaded instance's, if known.
 
     `remote` is True for a model that does not run on the machine that lists it (an Ollama cloud model, an
     LM Link device). `capabilities` use "completion", "vision", "tools", "embedding", "reasoning".

@@ -138,6 +138,22 @@ def test_a_name_that_nothing_has_comes_with_those_close_to_it(world: World) -> N
 # --- search -----------------------------------------------------------------------------------------------
 
 
+def test_a_name_of_any_length_and_form_is_only_a_name(world: World) -> None:
+    for name in ("x" * 3000, "two words", "$(id)"):
+        told = run_here(world.program, "models", "fit", name)
+        assert told.code == 1
+        assert f"is called {name[:100]}." in told.err
+    assert "`whisper-desktop models search '$(id)'`" in told.err
+
+
+def test_a_mistake_in_the_person_s_own_models_is_said_where_one_is_missed(world: World) -> None:
+    own = world.program.home / "config" / "models.yaml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("- id: mine\n  repo: 3\n")
+    for command in ("search", "fit"):
+        assert "models.yaml" in run_here(world.program, "models", command, "mine-own").err
+
+
 def test_a_search_shows_what_we_know_and_what_the_hub_has(world: World) -> None:
     world.offer("finder/qwen3-special", downloads=4321, gated="manual")
     told = run_here(world.program, "models", "search", "qwen3").out
@@ -225,6 +241,15 @@ def test_the_catalogue_s_checksum_counts_where_nobody_else_tells_one(world: Worl
     assert run_here(world.program, "models", "verify", "known-Q4_K_M").code == 1
 
 
+def test_a_file_that_lies_anywhere_is_checked_too(world: World, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "far" / "a way.gguf")
+    told = run_here(world.program, "models", "verify", str(path))
+    assert told.code == 0
+    assert told.out.startswith("a way is whole as far as its structure tells.")
+    os.truncate(path, 90_000)
+    assert run_here(world.program, "models", "verify", str(path)).code == 1
+
+
 # --- use --------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +275,25 @@ def test_a_model_is_used_where_it_lies(world: World, whose: str, tmp_path: Path)
     assert ("* The app's own engine runs it." in listed) == (whose != "file")
     assert (f"The app's own engine runs {path}." in listed) == (whose == "file")
     assert str(path) in run_here(world.program, "models", "list", "--paths").out
+
+
+def test_a_model_that_is_not_here_yet_comes_with_the_command_that_fetches_it(world: World) -> None:
+    for command in ("use", "verify", "remove"):
+        told = run_here(world.program, "models", command, "qwen3-0.6b")
+        assert told.code == 1
+        assert "Qwen3-0.6B is not on this computer yet." in told.err
+        assert "`whisper-desktop models pull Qwen3-0.6B`" in told.err
+
+
+def test_a_model_of_ollama_is_found_without_its_usual_tag(world: World) -> None:
+    blob = world.ollama("llama9:latest")
+    assert run_here(world.program, "models", "use", "llama9", "--json").json["path"] == str(blob)
+    assert run_here(world.program, "models", "fit", "llama9", "--json").json["path"] == str(blob)
+
+
+def test_a_blob_is_called_by_the_title_in_its_header(world: World, tmp_path: Path) -> None:
+    blob = write_model(tmp_path / ("sha256-" + "0" * 64), name="Tiny 1B")
+    assert run_here(world.program, "models", "use", str(blob), "--json").json["model"] == "Tiny 1B"
 
 
 def test_what_cannot_answer_is_not_used(world: World) -> None:

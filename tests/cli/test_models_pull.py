@@ -33,6 +33,28 @@ def test_a_model_is_fetched_checked_and_used(world: World) -> None:
     assert checked["files"][0]["expected_by"] == "the place it was downloaded from"
 
 
+def test_the_command_to_use_it_names_this_one_also_among_several_of_its_name(world: World) -> None:
+    world.offer("puller/left")
+    world.offer("puller/right")
+    told = run_here(world.program, "models", "pull", "puller/left", "puller/right").out
+    for repo in ("puller/left", "puller/right"):
+        here = _here(world, repo)
+        assert f"models use {here}" in told
+        assert run_here(world.program, "models", "use", str(here)).code == 0
+
+
+def test_what_is_no_model_is_said_to_be_none(world: World) -> None:
+    world.offer("puller/page").write_bytes(b"<html>" * 1000)
+    told = run_here(world.program, "models", "pull", "puller/page")
+    assert told.code == 1
+    assert "m-Q4_K_M was fetched, but it is no model" in told.err
+    assert "does not begin like a GGUF file" in told.err
+    assert "models use" not in told.out
+    again = run_here(world.program, "models", "pull", "puller/page", "--json")
+    assert again.code == 1
+    assert "no model" in again.json["downloads"][0]["error"]
+
+
 def test_asked_for_again_it_is_not_fetched_again(world: World) -> None:
     world.offer("puller/again")
     run_here(world.program, "models", "pull", "puller/again")

@@ -308,6 +308,32 @@ async def test_a_file_that_is_there_with_the_right_checksum_is_not_fetched(
     assert files_in(home)[f"{other}/m-Q4_K_M.gguf"] == data
 
 
+async def test_of_a_finished_file_that_was_damaged_only_the_damaged_pieces_are_fetched(
+    http: Http, place: Place, home: Path
+) -> None:
+    data = os.urandom(12 * MIB)
+    repo = place.offer({"m-Q4_K_M.gguf": data})
+    async with going(make(http, home, place)) as downloads:
+        job = await downloads.add(parse_source(repo))
+        await ended(downloads)
+        with (home / repo / "m-Q4_K_M.gguf").open("rb+") as file:
+            file.seek(7 * MIB)
+            file.write(b"rotten")
+        seen = place.sent()
+        await downloads.cancel(job.id)
+        await downloads.add(parse_source(repo))
+        assert (await ended(downloads))[0].state == "done"
+    assert files_in(home)[f"{repo}/m-Q4_K_M.gguf"] == data
+    asked = [span(request["headers"]["range"]) for request in place.store.requests()[seen:]]
+    assert 0 < sum(asked) <= 2 * MIB
+
+
+def span(header: str) -> int:
+    """How many bytes a Range asks for."""
+    first, last = header.removeprefix("bytes=").split("-")
+    return int(last) - int(first) + 1
+
+
 async def test_what_arrives_with_another_checksum_never_appears(http: Http, place: Place, home: Path) -> None:
     repo = place.offer({"m-Q4_K_M.gguf": os.urandom(5000)})
     place.store.set_fault("other_bytes")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from whisper_desktop.app.model_check import Verdict
     from whisper_desktop.app.model_fit import Estimate, Subject
     from whisper_desktop.app.model_named import Naming
+    from whisper_desktop.machine.figures import MachineFigures
     from whisper_desktop.models.catalogue import Catalogue, CatalogueModel
     from whisper_desktop.models.catalogue_search import Candidate
     from whisper_desktop.models.download_jobs import Job
@@ -106,12 +107,11 @@ class ModelHost:
 
     async def model(self, name: str) -> "ShelfModel":
         """The model of this name on this computer. Raises `ModelFileError` where there is none."""
-        from whisper_desktop.app.model_named import held_copy
+        from whisper_desktop.app.engine_words import in_gigabytes
+        from whisper_desktop.app.model_named import held_model
 
-        shelf = await self.shelf()
-        found = shelf.find(name)
-        if found is None and (entry := (await self.catalogue()).find(name)) is not None:
-            found = held_copy(shelf, entry)
+        shelf, catalogue = await self.shelf(), await self.catalogue()
+        found = held_model(shelf, catalogue, name)
         if found is not None:
             alike = {each.path for each in shelf.models if each.name.casefold() == name.strip().casefold()}
             if len(alike) > 1:
@@ -122,12 +122,45 @@ class ModelHost:
                     "Name the one you mean by its file.",
                 )
             return found
+        if (entry := catalogue.find(name)) is not None and entry.repo:
+            raise ModelFileError(
+                f"{entry.id} is not on this computer yet.",
+                f"It is {in_gigabytes(entry.file_bytes)} to download.",
+                f"Fetch it: `whisper-desktop models pull {entry.id}`.",
+            )
         near = get_close_matches(name, [model.name for model in shelf.models], 3, 0.4)
         raise ModelFileError(
             f"No model on this computer is called {name[:200]}.",
             f"There is {', '.join(near)}." if near else "",
             "See what there is: `whisper-desktop models list`.",
         )
+
+    async def model_or_file(self, name: str) -> "ShelfModel":
+        """The same; also of a GGUF file that lies in none of our folders. Raises `ModelFileError`."""
+        from whisper_desktop.app.model_named import looks_local
+        from whisper_desktop.models.facts import facts_of
+        from whisper_desktop.models.naming import name_of
+        from whisper_desktop.models.shelf import ShelfModel
+
+        shelf = await self.shelf()
+        if shelf.find(name) is not None or not looks_local(name):
+            return await self.model(name)
+
+        def work() -> "ShelfModel":
+            path = Path(name).expanduser().resolve()
+            if (held := shelf.find(str(path))) is not None:
+                return held
+            facts = facts_of(path)
+            if not facts.is_model:
+                raise ModelFileError(
+                    f"{path.name} cannot answer.",
+                    "It belongs to a model, and is none itself.",
+                    "Choose the file of the model.",
+                )
+            size = path.stat().st_size
+            return ShelfModel(name_of(path), (path,), size, size, "folder", facts.type, facts.quant)
+
+        return await self._in_thread(work)
 
     async def duplicates(
         self,
@@ -207,7 +240,7 @@ class ModelHost:
         from whisper_desktop.app.model_check import check
         from whisper_desktop.models.download_journal import read_jobs
 
-        model, catalogue = await self.model(name), await self.catalogue()
+        model, catalogue = await self.model_or_file(name), await self.catalogue()
         ended, journal = stop or threading.Event(), self._room.journal()
         verdict = await self._in_thread(
             lambda: check(model, read_jobs(journal), catalogue, stop=ended, on_progress=on_progress), ended
@@ -224,7 +257,7 @@ class ModelHost:
         from whisper_desktop.models.gguf import read_header
         from whisper_desktop.settings import Layer
 
-        model = await self._named_or_file(name)
+        model = await self.model_or_file(name)
         if model.type is ModelType.EMBEDDING:
             raise ModelFileError(
                 f"{model.name} cannot answer.",
@@ -270,6 +303,14 @@ class ModelHost:
     async def rank(self, purpose: "Purpose | None" = None) -> "Ranking":
         """The models of the catalogue for this computer, best first. Looks for servers as well."""
         return (await self.advise(purpose))[1]
+
+    async def figures(self) -> "MachineFigures":
+        """How fast this computer is: as measured here, else by the tables."""
+        from whisper_desktop.models.graphics import judge_graphics
+
+        resources = await self._resources()
+        gpus = judge_graphics(resources).gpus
+        return await self._in_thread(lambda: self._room.measured().figures(resources, gpus))
 
     async def advise(self, purpose: "Purpose | None" = None) -> "tuple[SetupRecommendation, Ranking]":
         """What to use here, and the ranking that it follows from; both know what was measured here."""
@@ -442,31 +483,6 @@ class ModelHost:
         used = ours | {path.resolve() for path in elsewhere}
         # A model in several files is known to its engine by the first.
         return lambda path: path.resolve() in used
-
-    async def _named_or_file(self, name: str) -> "ShelfModel":
-        from whisper_desktop.app.model_named import looks_local
-        from whisper_desktop.models.facts import facts_of
-        from whisper_desktop.models.shelf import ShelfModel
-
-        shelf = await self.shelf()
-        if shelf.find(name) is not None or not looks_local(name):
-            return await self.model(name)
-
-        def work() -> "ShelfModel":
-            path = Path(name).expanduser().resolve()
-            if (held := shelf.find(str(path))) is not None:
-                return held
-            facts = facts_of(path)
-            if not facts.is_model:
-                raise ModelFileError(
-                    f"{path.name} cannot answer.",
-                    "It belongs to a model, and is none itself.",
-                    "Choose the file of the model.",
-                )
-            size = path.stat().st_size
-            return ShelfModel(path.stem, (path,), size, size, "folder", facts.type, facts.quant)
-
-        return await self._in_thread(work)
 
     async def _naming(self) -> "Naming":
         from whisper_desktop.app.model_named import Naming

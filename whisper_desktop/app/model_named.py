@@ -5,6 +5,7 @@ itself: the first megabytes are fetched for its header, never the weights.
 """
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -79,9 +80,7 @@ class Naming:
 
     def _here(self, name: str) -> tuple[str, Path] | None:
         """The name and the file of a model on this computer."""
-        held = self._shelf.find(name)
-        if held is None and (entry := self._catalogue.find(name)) is not None:
-            held = held_copy(self._shelf, entry)
+        held = held_model(self._shelf, self._catalogue, name)
         return None if held is None else (held.name, held.path)
 
     async def _of_file(self, name: str, path: Path) -> Subject:
@@ -140,6 +139,16 @@ def in_hub(catalogue: Catalogue) -> Callable[[str], CatalogueModel | None]:
     return find
 
 
+def held_model(shelf: Shelf, catalogue: Catalogue, name: str) -> ShelfModel | None:
+    """The model on this computer that a name means: its own, with Ollama's `:latest` left out, or the one
+    that the catalogue has for its file.
+    """
+    found = shelf.find(name) or shelf.find(f"{name.strip()}:latest")
+    if found is None and (entry := catalogue.find(name)) is not None:
+        found = held_copy(shelf, entry)
+    return found
+
+
 def held_copy(shelf: Shelf, entry: CatalogueModel) -> ShelfModel | None:
     """The model on this computer that is this entry's file, by its name or its checksum, and its size."""
     name = entry.file.rpartition("/")[2].casefold()
@@ -164,11 +173,13 @@ def unknown(name: str, catalogue: Catalogue, shelf: Shelf | None = None) -> Mode
     near = [names[each] for each in names if wanted in each] or [
         names[each] for each in get_close_matches(wanted, list(names), _MOST_NAMED, 0.5)
     ]
+    said = [f"There is {', '.join(near[:_MOST_NAMED])}."] if near else []
+    said += catalogue.problems[:1]  # it may be one of the person's own, whose entry has a mistake
     where = "on this computer or in the catalogue" if shelf is not None else "in the catalogue"
     return ModelFileError(
         f"No model {where} is called {name[:100]}.",
-        f"There is {', '.join(near[:_MOST_NAMED])}." if near else "",
-        f"Look for it: `whisper-desktop models search {name[:100]}`.",
+        " ".join(said),
+        f"Look for it: `whisper-desktop models search {shlex.quote(name[:100])}`.",
     )
 
 
@@ -176,7 +187,12 @@ def looks_local(name: str) -> bool:
     """Whether it is written like a place on this computer, or is one."""
     if "://" in name:
         return False
-    return name.startswith(("/", "~", ".")) or "\\" in name or Path(name).is_file()
+    if name.startswith(("/", "~", ".")) or "\\" in name:
+        return True
+    try:
+        return Path(name).is_file()
+    except OSError:  # longer than any name can be
+        return False
 
 
 def _is_file_of(name: str, entry: CatalogueModel) -> bool:

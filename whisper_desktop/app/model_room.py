@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import Deadlines
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ class ModelRoom:
         return LastUsed(data_dir(self.env) / FILE)
 
     def measured(self) -> "MeasuredStore":
-        """How fast models were here."""
+        """How fast models were here; nothing where no folder of ours can be used."""
         from whisper_desktop.models.measured import FILE, MeasuredStore
         from whisper_desktop.settings.paths import data_dir
 
-        return MeasuredStore(data_dir(self.env) / FILE)
+        try:
+            return MeasuredStore(data_dir(self.env) / FILE)
+        except SettingsError:
+            return MeasuredStore(None)
 
     def binary(self) -> Path | None:
         """The llama-server that runs models; None for the built-in engine."""
@@ -111,6 +115,7 @@ class ModelRoom:
             programs=self.programs(),
             at_once=settings.downloads.at_once,
             bandwidth=Bandwidth(bytes_a_second(settings.downloads.most_mb_per_second)),
+            connections=settings.downloads.connections,
             deadlines=self.deadlines,
             on_done=on_done,
         )

@@ -1,6 +1,5 @@
 """The commands that only look: `detect`, `machine`, `recommend`."""
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import click
 from whisper_desktop.advice import (
     Purpose,
     Ranking,
-    measured_in,
     model_title,
     rank,
     read_profile,
@@ -24,11 +22,11 @@ from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.ranking_words import arithmetic_shape, print_arithmetic, print_ranking, ranking_shape
 from whisper_desktop.cli.running import json_option, run, with_app
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.models.catalogue import OWN_FILE, Catalogue, load
 from whisper_desktop.models.fit import budget_for
 from whisper_desktop.models.graphics import judge_graphics
-from whisper_desktop.models.measured import FILE, MeasuredStore
-from whisper_desktop.settings.paths import config_dir, data_dir
+from whisper_desktop.settings.paths import config_dir
 from whisper_desktop.values import (
     IDENTITIES,
     ModelInfo,
@@ -69,9 +67,9 @@ def machine(as_json: bool) -> None:
 
     Memory, processor and graphics, who told us, and what of it a model may use.
     """
-    look = with_app(lambda app: app.resources())
-    resources = run(look, as_json=as_json, words="Looking at this computer…")
-    budget, figures = budget_for(resources), _store().figures(resources, judge_graphics(resources).gpus)
+    look = with_app(_looked_at)
+    resources, figures = run(look, as_json=as_json, words="Looking at this computer…")
+    budget = budget_for(resources)
     if as_json:
         output.emit_json(shapes.machine_shape(resources) | arithmetic_shape(budget, figures))
         return
@@ -121,6 +119,12 @@ def recommend(purpose: str, profile: Path | None, everything: bool, as_json: boo
         output.note(f"Note: {remark}")
 
 
+async def _looked_at(app: App) -> tuple[ResourceInfo, MachineFigures]:
+    """This computer, and how fast it is: by the tables where nothing was measured, or nothing can be kept."""
+    resources = await app.resources()
+    return resources, await app.models.figures()
+
+
 @dataclass(frozen=True, slots=True)
 class _Advised:
     """`profile` is the name of the computer that a file describes, None is this one. `notes` are about the
@@ -134,14 +138,8 @@ class _Advised:
 
 
 async def _advise_here(app: App, purpose: Purpose) -> _Advised:
-    resources, servers = await asyncio.gather(app.resources(), app.scan())
-    store = _store()
-    figures = store.figures(resources, judge_graphics(resources).gpus)
-    known = measured_in(store, resources)
-    catalogue = load(config_dir() / OWN_FILE)
-    ranking = rank(resources, servers, catalogue, purpose=purpose, figures=figures, measured=known)
-    advice = recommended_setup(resources, servers, catalogue, ranking)
-    return _Advised(advice, ranking, _notes_on(catalogue))
+    advice, ranking = await app.models.advise(purpose)
+    return _Advised(advice, ranking, _notes_on(await app.models.catalogue()))
 
 
 async def _advise_profile(file: Path, purpose: Purpose) -> _Advised:
@@ -161,10 +159,6 @@ async def _advise_profile(file: Path, purpose: Purpose) -> _Advised:
 def _notes_on(catalogue: Catalogue) -> list[str]:
     age = catalogue.age_sentence(datetime.now(UTC).date())
     return [*catalogue.problems, *filter(None, [age])]
-
-
-def _store() -> MeasuredStore:
-    return MeasuredStore(data_dir() / FILE)
 
 
 def print_machine(resources: ResourceInfo) -> None:

@@ -1,11 +1,13 @@
 """`models pull`: fetches models, and shows how far that is."""
 
 import asyncio
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -36,13 +38,13 @@ def pull(sources: tuple[str, ...], as_json: bool) -> None:
     done, refused = run(with_app(lambda app: _pulled(app, sources, as_json=as_json)), as_json=as_json)
     if as_json:
         output.emit_json(_shape(done, refused))
-    if refused or any(job.state != "done" for job in done):
+    if refused or not all(each.is_well for each in done):
         raise Failed
 
 
 async def _pulled(
     app: App, sources: Sequence[str], *, as_json: bool
-) -> "tuple[tuple[Job, ...], tuple[tuple[str, WhisperError], ...]]":
+) -> "tuple[tuple[_Ended, ...], tuple[tuple[str, WhisperError], ...]]":
     """The jobs as they ended, and the sources that could not be queued, each with the reason."""
     models = app.models
     await models.downloads.open()
@@ -67,11 +69,45 @@ async def _pulled(
         await _kept(models, numbers)
         raise
     shown.end()
-    ended = tuple(job for job in models.downloads.jobs() if job.id in numbers)
+    ended = [await _ended(models, job) for job in models.downloads.jobs() if job.id in numbers]
     if not as_json:
-        for job in ended:
-            _say(job)
-    return ended, refused
+        for each in ended:
+            _say(each)
+    return tuple(ended), refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A job that has ended. `use` is what `models use` takes for it, "" where there is nothing to use;
+    `problem` says what is wrong with what was fetched.
+    """
+
+    job: "Job"
+    use: str = ""
+    problem: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return self.job.state == "done" and not self.problem
+
+
+async def _ended(models: "ModelHost", job: "Job") -> _Ended:
+    from whisper_desktop.models.facts import facts_of
+
+    if job.state != "done" or job.target is None:
+        return _Ended(job)
+    try:
+        if not (await asyncio.to_thread(facts_of, job.target)).is_model:
+            return _Ended(job)
+    except ModelFileError as error:
+        return _Ended(
+            job, problem=f"{job.title} was fetched, but it is no model: {job.target}. {error.detail}"
+        )
+    try:
+        by_name = (await models.model(job.title)).path.samefile(job.target)
+    except (ModelFileError, OSError):  # there are several of this name
+        by_name = False
+    return _Ended(job, job.title if by_name else str(job.target))
 
 
 async def _queued(
@@ -117,13 +153,18 @@ async def _kept(models: "ModelHost", numbers: Iterable[int]) -> None:
         output.note(f"What has arrived is kept. To go on: {_COMMAND} {names}")
 
 
-def _say(job: "Job") -> None:
+def _say(ended: _Ended) -> None:
+    job = ended.job
     if job.state == "failed":
         output.note(job.error)
-        output.note(f"  What has arrived is kept. To try again: {_COMMAND} {job.source}")
+        output.note(f"  To try again: {_COMMAND} {job.source}")
+    elif ended.problem:
+        output.note(ended.problem)
+        output.note("  Delete that file, and choose another one.")
     elif job.target is not None:
         output.say(f"{job.title} is here: {job.target}")
-        output.say(f"  To use it in this app: whisper-desktop models use {job.title}")
+        if ended.use:
+            output.say(f"  To use it in this app: whisper-desktop models use {shlex.quote(ended.use)}")
     else:
         output.say(
             f"{job.title} is there: {'Ollama' if job.source.kind == 'ollama' else 'LM Studio'} has it."
@@ -167,22 +208,24 @@ class _Shown:
             self._drawn = 0
 
 
-def _shape(jobs: "Iterable[Job]", refused: "Iterable[tuple[str, WhisperError]]") -> dict[str, object]:
-    """`models pull --json`. `state` is done or failed; `refused` are sources that could not be queued."""
+def _shape(done: "Iterable[_Ended]", refused: "Iterable[tuple[str, WhisperError]]") -> dict[str, object]:
+    """`models pull --json`. `state` is done or failed; `error` may also be of what was fetched and is no model;
+    `refused` are sources that could not be queued.
+    """
     from whisper_desktop.cli import shapes
 
     return {
         "downloads": [
             {
-                "source": str(job.source),
-                "name": job.title,
-                "state": job.state,
-                "path": str(job.target) if job.target is not None else None,
-                "size_bytes": job.progress.total_bytes,
-                "error": job.error or None,
-                "note": job.note or None,
+                "source": str(each.job.source),
+                "name": each.job.title,
+                "state": each.job.state,
+                "path": str(each.job.target) if each.job.target is not None else None,
+                "size_bytes": each.job.progress.total_bytes,
+                "error": each.job.error or each.problem or None,
+                "note": each.job.note or None,
             }
-            for job in jobs
+            for each in done
         ],
         "refused": [{"source": text, **shapes.error_shape(error)} for text, error in refused],
     }

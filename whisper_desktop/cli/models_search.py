@@ -50,6 +50,8 @@ def search(text: str, limit: int, as_json: bool) -> None:
         output.emit_json(_shape(found))
     else:
         _print(found, text)
+        for problem in catalogue.problems:
+            output.note(f"Note: {problem}")
         if age := catalogue.age_sentence(datetime.date.today()):
             output.note(f"Note: {age}")
     if found.problem and not found.known:

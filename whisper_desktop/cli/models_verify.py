@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def verify(name: str, as_json: bool) -> None:
     """Check that a model's files are intact.
 
-    By the SHA-256 that the download, the catalogue, Ollama or Hugging Face tells; where nobody tells one, by
+    NAME is one from `models list`, or a GGUF file. By the SHA-256 that the download, the catalogue, Ollama or Hugging Face tells; where nobody tells one, by
     the structure of the file. Exit code 1 says that it is damaged.
     """
     with output.progress(f"Looking at {name}…") as waiting:
@@ -36,7 +36,7 @@ def verify(name: str, as_json: bool) -> None:
 
 
 async def _verified(app: App, name: str, say: Callable[[str], None]) -> "Verdict":
-    model = await app.models.model(name)
+    model = await app.models.model_or_file(name)
     loop = asyncio.get_running_loop()
 
     def told(done: int) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import BackendError, ReachError, TransferError
@@ -21,12 +22,24 @@ from whisper_desktop.wire.transfer import download
 _BLOCK = 512  # bytes in the unit of `st_blocks`
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What downloads go through: how fast they may be together, and how many connections one of them opens.
+
+    `notes` is the folder that keeps notes of finished files, by which damaged pieces alone are fetched again.
+    """
+
+    bandwidth: Bandwidth
+    connections: int = 4
+    notes: Path | None = None
+
+
 async def fetch(
     http: Http,
     files: Sequence[WantedFile],
     *,
     key: str | None,
-    bandwidth: Bandwidth,
+    line: Line,
     deadlines: Deadlines,
     on_progress: Callable[[DownloadProgress], None],
 ) -> None:
@@ -48,7 +61,9 @@ async def fetch(
             limit=file.limit,
             deadlines=deadlines,
             key=key,
-            bandwidth=bandwidth,
+            bandwidth=line.bandwidth,
+            connections=line.connections,
+            notes=line.notes,
             on_progress=_as_part(on_progress, before, total),
         )
         before += (await asyncio.to_thread(place.stat)).st_size

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from whisper_desktop.errors import TransferError
-from whisper_desktop.models.download_files import answers, check_place, fetch
+from whisper_desktop.models.download_files import Line, answers, check_place, fetch
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.models.download_programs import NAMES, Program
 from whisper_desktop.models.hub import Hub
@@ -13,7 +13,6 @@ from whisper_desktop.models.pulls import fetch_in_lm_studio, pull
 from whisper_desktop.models.sources import Source
 from whisper_desktop.values import Deadlines
 from whisper_desktop.wire.address import parse_url
-from whisper_desktop.wire.bandwidth import Bandwidth
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.progress import DownloadProgress
 
@@ -30,13 +29,13 @@ class Worker:
         http: Http,
         hub: Hub,
         programs: Mapping[str, Program],
-        bandwidth: Bandwidth,
+        line: Line,
         deadlines: Deadlines,
     ) -> None:
         self._http = http
         self._hub = hub
         self._programs = dict(programs)
-        self._bandwidth = bandwidth
+        self._line = line
         self._deadlines = deadlines
 
     async def do(self, job: Job, tell: Tell, remember: Callable[[str], Awaitable[None]]) -> None:
@@ -93,7 +92,7 @@ class Worker:
                     self._http,
                     job.files,
                     key=key,
-                    bandwidth=self._bandwidth,
+                    line=self._line,
                     deadlines=self._deadlines,
                     on_progress=told,
                 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whisper_desktop.errors import SettingsError, TransferError, WhisperError
-from whisper_desktop.models.download_files import check_room, drop, missing_bytes
+from whisper_desktop.models.download_files import Line, check_room, drop, missing_bytes
 from whisper_desktop.models.download_jobs import (
     Job,
     WantedFile,
@@ -41,6 +41,7 @@ from whisper_desktop.wire.progress import DownloadProgress
 
 log = logging.getLogger(__name__)
 
+_NOTES = "download-notes"  # a folder beside the journal
 _MOST_DONE = 30  # finished jobs that are remembered
 _MOST_OPEN = 100
 
@@ -49,8 +50,9 @@ class Downloads:
     """Fetches models into `folder`, and remembers in the file `journal` what there is to do.
 
     `programs` are Ollama and LM Studio by their ids, where they may be asked. `on_done` is told of each job
-    that has ended well. `bandwidth` may be changed at any time, as may `at_once`. A journal is used by one
-    object at a time, which belongs to the event loop that first uses it.
+    that has ended well. `bandwidth` may be changed at any time, as may `at_once`; `connections` is how many
+    one download opens. A journal is used by one object at a time, which belongs to the event loop that first
+    uses it.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Downloads:
         programs: Mapping[str, Program] | None = None,
         at_once: int = 1,
         bandwidth: Bandwidth | None = None,
+        connections: int = 4,
         deadlines: Deadlines = Deadlines(),
         on_done: Callable[[Job], None] = lambda _job: None,
     ) -> None:
         self.bandwidth = bandwidth or Bandwidth()
-        self._worker = Worker(http, hub, programs or {}, self.bandwidth, deadlines)
+        line = Line(self.bandwidth, connections, journal.with_name(_NOTES))
+        self._worker = Worker(http, hub, programs or {}, line, deadlines)
         self._folder = folder
         self._journal = journal
         self._hub = hub

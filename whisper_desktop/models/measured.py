@@ -69,14 +69,15 @@ F = TypeVar("F", MachineFigures, GpuFigures)
 
 
 class MeasuredStore:
-    """The file at `path`. Safe with several processes and threads; it may block on the disk.
+    """The file at `path` (None: nothing is kept). Safe with several processes and threads; it may block on
+    the disk.
 
     Nothing here raises for what the disk or the file does: without it, speeds are predicted. `notice` is a
     sentence for the person when the file had to be set aside, "" otherwise.
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.time, deadlines: Deadlines = _DEADLINES
+        self, path: Path | None, *, clock: Callable[[], float] = time.time, deadlines: Deadlines = _DEADLINES
     ) -> None:
         self.notice = ""
         self._path = path
@@ -188,6 +189,8 @@ class MeasuredStore:
         return self._seen[1]
 
     def _mark(self) -> tuple[int, ...] | None:
+        if self._path is None:
+            return None
         try:
             found = self._path.stat()
         except OSError:
@@ -195,12 +198,16 @@ class MeasuredStore:
         return (found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _read(self) -> _Contents:
+        if self._path is None:
+            return _NOTHING
         try:
             return _parsed(_bytes_of(self._path))
         except (OSError, _Newer, _Damaged):
             return _NOTHING
 
     def _change(self, change: Callable[[_Contents], _Contents]) -> None:
+        if self._path is None:
+            return
         with suppress(SettingsError, OSError, _Newer):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self._path.parent, self._deadlines.settings_lock):
@@ -208,12 +215,12 @@ class MeasuredStore:
                     now = _parsed(_bytes_of(self._path))
                 except _Damaged:
                     now = _NOTHING
-                    self._put_aside()
+                    self._put_aside(self._path)
                 write_text(self._path, _written(change(now)))
 
-    def _put_aside(self) -> None:
-        aside = self._path.with_name(f"{self._path.name}.damaged")
-        os.replace(self._path, aside)
+    def _put_aside(self, path: Path) -> None:
+        aside = path.with_name(f"{path.name}.damaged")
+        os.replace(path, aside)
         self.notice = (
             f"The record of measured speeds was damaged. It is kept as {aside.name}, and measuring begins "
             "anew."
