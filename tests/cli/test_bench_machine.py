@@ -57,7 +57,7 @@ def benchmark(*, disturbed: bool) -> Benchmark:
 def test_a_person_reads_what_was_measured_beside_what_was_predicted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show(benchmark(disturbed=False))
+    show(benchmark(disturbed=False), kept=True)
     told = capsys.readouterr().out
     assert "Measured in 61 s" in told
     assert "31.5 GB/s" in told
@@ -70,11 +70,19 @@ def test_a_person_reads_what_was_measured_beside_what_was_predicted(
 
 
 def test_it_is_said_when_something_disturbed_it_too_much(capsys: pytest.CaptureFixture[str]) -> None:
-    show(benchmark(disturbed=True))
+    show(benchmark(disturbed=True), kept=False)
     told = capsys.readouterr().out
     assert "1.2 processor cores" in told
     assert "this is not kept" in told
     assert "The advice goes by" not in told
+
+
+def test_it_is_said_when_it_cannot_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    show(benchmark(disturbed=False), kept=False)
+    told = capsys.readouterr()
+    assert "31.5 GB/s" in told.out
+    assert f"{FILE}, so the advice does not go by it" in told.err
+    assert "The advice goes by this" not in told.out
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:

@@ -48,7 +48,7 @@ def test_what_is_no_model_is_said_to_be_none(world: World) -> None:
     told = run_here(world.program, "models", "pull", "puller/page")
     assert told.code == 1
     assert "m-Q4_K_M was fetched, but it is no model" in told.err
-    assert "does not begin like a GGUF file" in told.err
+    assert "It is a web page, not a model." in told.err
     assert "models use" not in told.out
     again = run_here(world.program, "models", "pull", "puller/page", "--json")
     assert again.code == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from whisper_desktop.machine.figures import figures_for
+from whisper_desktop.machine.figures import MachineFigures, figures_for
 from whisper_desktop.models.measured import FILE, MeasuredStore, machine_key, model_key
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
@@ -91,6 +91,7 @@ def test_a_prompt_and_an_answer_count_by_themselves(store: MeasuredStore) -> Non
 @pytest.mark.parametrize("nonsense", [0.0, -1.0, float("nan"), float("inf"), 1e9])
 def test_a_speed_that_nothing_has_is_not_kept(store: MeasuredStore, nonsense: float) -> None:
     tell(store, nonsense, prompt=nonsense, predicted=nonsense)
+    assert store._path is not None
     assert not store._path.exists()
     tell(store, 10.0)
     tell(store, nonsense)
@@ -143,7 +144,7 @@ def test_measured_figures_take_the_place_of_those_from_tables(store: MeasuredSto
     assert store.figures(here) == table
     card = replace(table.gpus[0], bandwidth=900e9, efficiency=1.0, source="measured")
     measured = replace(table, host_bandwidth=33e9, source="measured", gpus=(card, table.gpus[1]))
-    store.save_calibration(machine_key(here), measured)
+    assert store.save_calibration(machine_key(here), measured)
     assert store.figures(here) == measured
     kept = store.calibration(machine_key(here))
     assert kept is not None
@@ -222,6 +223,7 @@ def test_where_nothing_can_be_written_nothing_is_raised(tmp_path: Path) -> None:
     store = MeasuredStore(tmp_path / "folder" / FILE)
     tell(store, 10.0)
     assert store.look_up(MODEL, MACHINE) is None
+    assert not store.save_calibration(MACHINE, MachineFigures(1e9, 1e9, source="measured", layer_s=0.0))
 
 
 def test_what_another_process_wrote_is_seen(store: MeasuredStore) -> None:

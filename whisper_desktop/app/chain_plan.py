@@ -257,7 +257,9 @@ def _service(backend: str, wishes: ChainWishes, model: str | None) -> BackendCon
 
 
 def _builtin(wishes: ChainWishes) -> BackendConfig:
-    model = wishes.builtin_model.stem if wishes.builtin_model else None
+    from whisper_desktop.models.naming import name_of
+
+    model = name_of(wishes.builtin_model) if wishes.builtin_model else None
     return _plain("builtin", "", model, Reach.THIS_MACHINE)
 
 

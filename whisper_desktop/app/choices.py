@@ -126,7 +126,9 @@ def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | N
     words = "asleep" if state == "asleep" else state_words(own)
     if own is not None and own.memory_bytes:
         words += f" · {in_gigabytes(own.memory_bytes)} in use"
-    return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (model.stem,))
+    from whisper_desktop.models.naming import name_of
+
+    return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (name_of(model),))
 
 
 def _of_service(identity: Identity, key: bool, allowed: bool, chosen: str | None) -> BackendChoice:

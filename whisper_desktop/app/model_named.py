@@ -17,6 +17,7 @@ from whisper_desktop.models.catalogue import Catalogue, CatalogueModel
 from whisper_desktop.models.file_names import quant_in
 from whisper_desktop.models.gguf import GgufHeader, read_header
 from whisper_desktop.models.hub import Hub
+from whisper_desktop.models.naming import name_of
 from whisper_desktop.models.remote_header import RemoteHeader, read_remote_header
 from whisper_desktop.models.shape import shape_of
 from whisper_desktop.models.shelf import Shelf, ShelfModel
@@ -65,7 +66,7 @@ class Naming:
             return await self._of_entry(known)
         if looks_local(name):
             path = await asyncio.to_thread(lambda: Path(name).expanduser().absolute())
-            return await self._of_file(path.name, path)
+            return await self._of_file(await asyncio.to_thread(name_of, path), path)
         if is_bare(name):
             raise unknown(name, self._catalogue, self._shelf)
         source = parse_source(name, find=in_hub(self._catalogue), endpoint=self._endpoint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whisper_desktop.cli import output
-from whisper_desktop.cli.running import json_option, of_owner, run
+from whisper_desktop.cli.running import Failed, json_option, of_owner, run
 from whisper_desktop.control import RemoteCore
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import Deadlines
@@ -34,14 +34,17 @@ def machine(layers: int | None, limit: float, as_json: bool) -> None:
     comes of it is kept, and the advice goes by it from then on.
     """
     with output.progress("Looking at the computer…") as waiting:
-        done = run(_measured(layers, limit, waiting.say), as_json=as_json)
+        done, kept = run(_measured(layers, limit, waiting.say), as_json=as_json)
     if as_json:
-        output.emit_json(_shape(done))
+        output.emit_json(_shape(done, kept))
     else:
-        show(done)
+        show(done, kept)
+    if not kept and not done.disturbed:
+        raise Failed
 
 
-async def _measured(layers: int | None, limit: float, say: Callable[[str], None]) -> "Benchmark":
+async def _measured(layers: int | None, limit: float, say: Callable[[str], None]) -> "tuple[Benchmark, bool]":
+    """What was measured, and whether it is kept."""
     from whisper_desktop.engines import find_binary
     from whisper_desktop.engines.bench import Bench
     from whisper_desktop.machine import detect_resources
@@ -81,14 +84,15 @@ async def _measured(layers: int | None, limit: float, say: Callable[[str], None]
         ) from None
     finally:
         await http.aclose()
-    if not done.disturbed:
-        await asyncio.to_thread(store.save_calibration, machine_key(resources), done.figures)
+    kept = not done.disturbed and await asyncio.to_thread(
+        store.save_calibration, machine_key(resources), done.figures
+    )
     if store.notice:
         output.note(store.notice)
-    return done
+    return done, kept
 
 
-def show(done: "Benchmark") -> None:
+def show(done: "Benchmark", kept: bool) -> None:
     """Print what came of it, for a person."""
     for sentence in done.warnings:
         output.say(sentence)
@@ -120,8 +124,14 @@ def show(done: "Benchmark") -> None:
     output.say(f"Best on the whole: {done.threads} thread{'s' if done.threads > 1 else ''}.")
     if done.disturbed:
         output.say("Something else kept the computer busy, so this is not kept. Try again when it is quiet.")
-    else:
+    elif kept:
         output.say("The advice goes by this from now on.")
+    else:
+        from whisper_desktop.models.measured import FILE
+        from whisper_desktop.settings.paths import data_dir
+
+        output.note(f"This could not be kept in {data_dir() / FILE}, so the advice does not go by it.")
+        output.note("  See whether there is room, and who may write there; then measure again.")
 
 
 def _figures(figures: "MachineFigures") -> dict[str, str]:
@@ -143,7 +153,7 @@ def _rate(rate: "Rate | None") -> str:
     return f"{rate.median:.1f} (within {rate.spread:.0%})" if rate.runs else f"below {rate.median:.1f}"
 
 
-def _shape(done: "Benchmark") -> dict[str, object]:
+def _shape(done: "Benchmark", kept: bool) -> dict[str, object]:
     """`bench machine --json`. Rates are a second; bandwidths in bytes, arithmetic in operations."""
     figures = done.figures
     return {
@@ -179,7 +189,7 @@ def _shape(done: "Benchmark") -> dict[str, object]:
         "trials": [_timing(each) for each in done.trials],
         "threads": done.threads,
         "warnings": list(done.warnings),
-        "kept": not done.disturbed,
+        "kept": kept,
     }
 
 

@@ -86,7 +86,7 @@ def _say(planned: "Planned", needs: "Needs | None") -> None:
     spec, made = planned.spec, planned.plan
     expected = spec.expected or made.expected
     program = "the built-in engine" if spec.binary is None else str(spec.binary)
-    output.say(f"{spec.model_path.name} on {program}")
+    output.say(f"{spec.alias} on {program}")
     for name, value in _choices(planned).items():
         output.say(f"  {name}: {value}")
     sizes = [

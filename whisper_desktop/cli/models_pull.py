@@ -209,8 +209,8 @@ class _Shown:
 
 
 def _shape(done: "Iterable[_Ended]", refused: "Iterable[tuple[str, WhisperError]]") -> dict[str, object]:
-    """`models pull --json`. `state` is done or failed; `error` may also be of what was fetched and is no model;
-    `refused` are sources that could not be queued.
+    """`models pull --json`. `state` is done or failed; `error` also tells of what was fetched and is no
+    model; `refused` are sources that could not be queued.
     """
     from whisper_desktop.cli import shapes
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def verify(name: str, as_json: bool) -> None:
     """Check that a model's files are intact.
 
-    NAME is one from `models list`, or a GGUF file. By the SHA-256 that the download, the catalogue, Ollama or Hugging Face tells; where nobody tells one, by
-    the structure of the file. Exit code 1 says that it is damaged.
+    NAME is one from `models list`, or a GGUF file. It is compared by the SHA-256 that the download, the
+    catalogue, Ollama or Hugging Face tells; where nobody tells one, by the structure of the file. Exit code 1
+    says that it is damaged.
     """
     with output.progress(f"Looking at {name}…") as waiting:
         verdict = run(with_app(lambda app: _verified(app, name, waiting.say)), as_json=as_json)

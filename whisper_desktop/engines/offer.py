@@ -10,6 +10,7 @@ from whisper_desktop.engines.plan import Plan, Wishes, plan
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.models.gguf import GgufHeader
+from whisper_desktop.models.naming import name_of
 from whisper_desktop.values import (
     IDENTITIES,
     EngineState,
@@ -55,7 +56,7 @@ def _offer(model: Path | None, state: EngineState) -> tuple[ServerStatus, tuple[
         size = model.stat().st_size
     except OSError:
         return ServerStatus.NO_MODELS, (), f"Its model file is not there: {model}."
-    info = ModelInfo(model.stem, loaded=state is EngineState.READY, size_bytes=size)
+    info = ModelInfo(name_of(model), loaded=state is EngineState.READY, size_bytes=size)
     if state in (EngineState.STARTING, EngineState.BACKING_OFF):
         return ServerStatus.LOADING, (info,), _SAID[state]
     return ServerStatus.AVAILABLE, (info,), _SAID.get(state, "It is off and starts with the first question.")
@@ -119,7 +120,7 @@ def planned_for(
     made = follow(Wishes(given.n_ctx, given.n_gpu_layers, given.cache_type), binary is None)
     spec = EngineSpec(
         model_path=model.absolute(),
-        alias=model.stem,
+        alias=name_of(model),
         n_ctx=made.n_ctx,
         n_gpu_layers=made.n_gpu_layers,
         threads=made.threads,

@@ -154,8 +154,11 @@ class MeasuredStore:
         """What `bench machine` measured: `gpus` are only those that were measured. None: nothing was."""
         return self._contents().machines.get(machine)
 
-    def save_calibration(self, machine: str, figures: MachineFigures) -> None:
-        """Keep what was measured in the place of what was there; figures from tables are left out."""
+    def save_calibration(self, machine: str, figures: MachineFigures) -> bool:
+        """Keep what was measured in the place of what was there; figures from tables are left out.
+
+        False where it could not be kept.
+        """
         measured = tuple(gpu for gpu in figures.gpus if gpu.source == "measured")
 
         def put(now: _Contents) -> _Contents:
@@ -163,7 +166,7 @@ class MeasuredStore:
             kept = dict(list(others.items())[-(_MOST_MACHINES - 1) :])
             return replace(now, machines={**kept, machine: replace(figures, gpus=measured)})
 
-        self._change(put)
+        return self._change(put)
 
     def figures(self, resources: ResourceInfo, gpus: Sequence[GpuInfo] | None = None) -> MachineFigures:
         """The figures of this computer, measured where they were and from the tables otherwise.
@@ -205,9 +208,9 @@ class MeasuredStore:
         except (OSError, _Newer, _Damaged):
             return _NOTHING
 
-    def _change(self, change: Callable[[_Contents], _Contents]) -> None:
+    def _change(self, change: Callable[[_Contents], _Contents]) -> bool:
         if self._path is None:
-            return
+            return False
         with suppress(SettingsError, OSError, _Newer):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self._path.parent, self._deadlines.settings_lock):
@@ -217,6 +220,8 @@ class MeasuredStore:
                     now = _NOTHING
                     self._put_aside(self._path)
                 write_text(self._path, _written(change(now)))
+                return True
+        return False
 
     def _put_aside(self, path: Path) -> None:
         aside = path.with_name(f"{path.name}.damaged")

@@ -1,4 +1,4 @@
-"""What the model in a file is called: by the file, or by its header where the file is named by its content."""
+"""What the model in a file is called: by its file, or by its header where the content names the file."""
 
 import re
 from functools import lru_cache

@@ -31,6 +31,8 @@ from whisper_desktop.models.shelf_cache import ShelfCache
 from whisper_desktop.settings.files import locked, write_text
 from whisper_desktop.values import GIB, ModelInfo, ModelType, ResourceInfo
 
+__all__ = ["ModelRegistry"]
+
 _FILE = ".registry.json"
 _CACHE = ".shelf.json"
 _VERSION = 1

@@ -17,7 +17,7 @@ from whisper_desktop.wire.key_shapes import holds_a_key
 Kind = Literal["hub", "url", "ollama", "lm_studio"]
 
 EXAMPLES = (
-    "qwen3-4b, Qwen/Qwen3-4B-GGUF:Q4_K_M, hf.co/Qwen/Qwen3-4B-GGUF, https://…/model.gguf, ollama:qwen3:4b, "
+    "qwen3.5-4b, Qwen/Qwen3-4B-GGUF:Q4_K_M, hf.co/Qwen/Qwen3-4B-GGUF, https://…/model.gguf, ollama:qwen3:4b, "
     "lmstudio:qwen/qwen3-4b"
 )
 
