@@ -18,7 +18,7 @@ def test_a_plan_says_what_would_be_started_and_starts_nothing(tiny: Program, mod
     assert (planned["experts_on_host"], planned["tensor_split"]) == (0, [])
     assert planned["reasons"]
     told = tiny.run("engine", "plan", str(model)).out
-    assert "tiny.gguf on " in told
+    assert "tiny on " in told
     assert "context: 256 tokens" in told
     assert not list((tiny.home / "run").glob("engine-*.json"))
 
