@@ -96,7 +96,7 @@ def test_numbers_that_the_person_set_are_obeyed(tiny_model: Path) -> None:
     )
     spec = engine_for(tiny_model, read_header(tiny_model), llm, machine(16))
     assert (spec.n_ctx, spec.n_gpu_layers, spec.binary) == (999, 3, Path("/opt/llama-server"))
-    assert (spec.id, spec.threads, spec.port) == ("builtin", 4, None)
+    assert (spec.id, spec.threads, spec.port) == ("builtin", 3, None)
 
 
 def test_automatic_is_bounded_by_what_it_may_take(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

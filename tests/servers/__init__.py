@@ -19,6 +19,7 @@ By hand: `python -m tests.servers.lm_studio --port 1234 --stay` (without --stay 
 
 Servers             own options (chat under /v1 unless said otherwise)
 lm_studio           --jit on|off  --load-seconds S  --version 0.3.4 (no native API)  --greeting-needs-key
+                    --downloads complete|pause|fail
                     --old-errors  --download-seconds S.  `ttl` of a request is obeyed, /models/load makes `:2`
 ollama              --load-seconds S (also when num_ctx changes)  --pull-error TEXT  --pull-delay S
                     --no-tag-capabilities.  keep_alive is obeyed; /api/ps tells the last request's context

@@ -89,7 +89,7 @@ def test_one_server_with_a_slot_for_each_where_processes_do_not_fit() -> None:
         Form.SLOTS,
         1,
         5,
-        2,
+        1,
     )
     assert [each.slot for each in plan.roles] == [0, 1, 2, 3, 4]
     assert "5 processes need" in " ".join(plan.reasons)
