@@ -24,7 +24,7 @@ from tests.ports import closed_port
 from tests.servers.fixtures import ServerFactory
 from tests.servers.launch import RunningServer, start
 from whisper_desktop.errors import NetworkBlocked, TransferError
-from whisper_desktop.models.download_files import check_room, missing_bytes, part_of
+from whisper_desktop.models.download_files import check_room, missing_bytes
 from whisper_desktop.models.download_jobs import (
     Job,
     WantedFile,
@@ -42,6 +42,7 @@ from whisper_desktop.models.hub_answers import HubFile
 from whisper_desktop.models.sources import Source, parse_source
 from whisper_desktop.values import Deadlines
 from whisper_desktop.wire.http import Http
+from whisper_desktop.wire.part_file import part_of
 
 MIB = 2**20
 QUICK = replace(

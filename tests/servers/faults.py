@@ -200,3 +200,23 @@ class FaultSwitch:
                     fault.count -= 1
                 return fault
         return None
+
+
+def read_faults(value: object, kind: type[Fault]) -> list[Fault]:
+    """Faults of this kind, from one JSON object or a list of them. Raises ValueError."""
+    faults: list[Fault] = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            raise ValueError("a fault is an object with mode, arg, count, on")
+        if item.get("mode") in (None, "none"):
+            continue
+        count, arg = item.get("count"), item.get("arg")
+        faults.append(
+            kind(
+                str(item["mode"]),
+                "" if arg is None else str(arg),
+                None if count is None else int(count),
+                str(item.get("on") or ""),
+            )
+        )
+    return faults

@@ -46,7 +46,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tests.servers.base import Service
-from tests.servers.faults import OF_THE_PROCESS, Fault, FaultSwitch
+from tests.servers.faults import OF_THE_PROCESS, Fault, FaultSwitch, read_faults
 from tests.servers.http_wire import Reply, Request, serve_connection
 from tests.servers.reactions import HTML_PAGE, Response, json_response
 from tests.servers.release_storage import send_file
@@ -95,26 +95,6 @@ class HubFault(Fault):
 
 
 HEALTHY = HubFault("slow", "0")
-
-
-def read_faults(value: object) -> list[Fault]:
-    """One object or a list. Raises ValueError."""
-    faults: list[Fault] = []
-    for item in value if isinstance(value, list) else [value]:
-        if not isinstance(item, dict):
-            raise ValueError("a fault is an object with mode, arg, count, on")
-        if item.get("mode") in (None, "none"):
-            continue
-        count, arg = item.get("count"), item.get("arg")
-        faults.append(
-            HubFault(
-                str(item["mode"]),
-                "" if arg is None else str(arg),
-                None if count is None else int(count),
-                str(item.get("on") or ""),
-            )
-        )
-    return faults
 
 
 class Refusal(Exception):
@@ -174,7 +154,7 @@ class Hub(Service):
         parser.add_argument("--other-token", default="hf_other")
         parser.add_argument("--page-size", type=int, default=MOST_PER_PAGE, metavar="N")
         parser.add_argument("--large", type=int, default=1000, metavar="N")
-        parser.add_argument("--fault", type=lambda text: read_faults(json.loads(text)), default=[])
+        parser.add_argument("--fault", type=lambda text: read_faults(json.loads(text), HubFault), default=[])
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves HTTP requests until either side has had enough."""
@@ -205,7 +185,7 @@ class Hub(Service):
             if request.target == "/__test__/log":
                 return json_response(self.log.events)
             if request.target == "/__test__/fault":
-                self._faults = FaultSwitch(read_faults(request.json()))
+                self._faults = FaultSwitch(read_faults(request.json(), HubFault))
                 self.outages = self._faults.outages()
                 self.outages_changed.set()
                 return json_response({"faults": len(self._faults.faults)})

@@ -47,7 +47,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tests.servers.base import Service
-from tests.servers.faults import OF_THE_PROCESS, Fault, FaultSwitch
+from tests.servers.faults import OF_THE_PROCESS, Fault, FaultSwitch, read_faults
 from tests.servers.http_wire import Reply, Request, serve_connection
 from tests.servers.reactions import HTML_PAGE, Response, json_response
 from tests.servers.release_storage import send_file, storage_error
@@ -85,26 +85,6 @@ class ReleaseFault(Fault):
 
 
 HEALTHY = ReleaseFault("slow", "0")
-
-
-def read_faults(value: object) -> list[Fault]:
-    """One object or a list. Raises ValueError."""
-    faults: list[Fault] = []
-    for item in value if isinstance(value, list) else [value]:
-        if not isinstance(item, dict):
-            raise ValueError("a fault is an object with mode, arg, count, on")
-        if item.get("mode") in (None, "none"):
-            continue
-        count, arg = item.get("count"), item.get("arg")
-        faults.append(
-            ReleaseFault(
-                str(item["mode"]),
-                "" if arg is None else str(arg),
-                None if count is None else int(count),
-                str(item.get("on") or ""),
-            )
-        )
-    return faults
 
 
 @dataclass(frozen=True)
@@ -162,7 +142,9 @@ class ReleaseServer(Service):
         parser.add_argument("--url-lifetime", type=float, default=300, metavar="S")
         parser.add_argument("--rate-limit", type=int, default=60, metavar="N")
         parser.add_argument("--no-digests", action="store_true")
-        parser.add_argument("--fault", type=lambda text: read_faults(json.loads(text)), default=[])
+        parser.add_argument(
+            "--fault", type=lambda text: read_faults(json.loads(text), ReleaseFault), default=[]
+        )
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves HTTP requests until either side has had enough."""
@@ -190,7 +172,7 @@ class ReleaseServer(Service):
             if request.target == "/__test__/log":
                 return json_response(self.log.events)
             if request.target == "/__test__/fault":
-                self._faults = FaultSwitch(read_faults(request.json()))
+                self._faults = FaultSwitch(read_faults(request.json(), ReleaseFault))
                 self.outages = self._faults.outages()
                 self.outages_changed.set()
                 return json_response({"faults": len(self._faults.faults)})

@@ -15,7 +15,7 @@ from whisper_desktop.wire.bandwidth import Bandwidth
 from whisper_desktop.wire.endings import to_its_end
 from whisper_desktop.wire.files import sync_folder
 from whisper_desktop.wire.http import Http
-from whisper_desktop.wire.part_file import not_written, remove_part
+from whisper_desktop.wire.part_file import not_written, part_of, remove_part
 from whisper_desktop.wire.progress import DownloadProgress
 from whisper_desktop.wire.transfer import download
 
@@ -176,11 +176,6 @@ def drop(files: Sequence[WantedFile]) -> None:
     for folder in (files[0].target.parent, files[0].target.parent.parent):
         with suppress(OSError):  # others may lie there
             folder.rmdir()
-
-
-def part_of(path: Path) -> Path:
-    """Where what has arrived of a file is kept until all is there."""
-    return path.with_name(f"{path.name}.part")
 
 
 def _existing(folder: Path) -> Path:

@@ -41,7 +41,7 @@ class PartFile:
         self.source: Source | None = None
         self.unsynced = 0
         self.revision = 0
-        self._path = _part(target)
+        self._path = part_of(target)
         self._journal = Journal(_note(target))
         self._file: IO[bytes]
         self._is_open = False
@@ -280,7 +280,7 @@ class PartFile:
 def remove_part(target: Path) -> None:
     """What has arrived of this file and is not to be gone on with. Raises `OSError`."""
     _note(target).unlink(missing_ok=True)
-    _part(target).unlink(missing_ok=True)
+    part_of(target).unlink(missing_ok=True)
 
 
 def not_written(error: OSError, path: Path) -> TransferError:
@@ -298,7 +298,8 @@ def not_written(error: OSError, path: Path) -> TransferError:
     )
 
 
-def _part(target: Path) -> Path:
+def part_of(target: Path) -> Path:
+    """Where what has arrived of `target` is kept until all is there."""
     return target.with_name(f"{target.name}.part")
 
 
