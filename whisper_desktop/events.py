@@ -47,12 +47,31 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class WindowRequested:
-    """Another start, or a command, asks for a window: "chat", "setup", "logs" or "settings"."""
+    """Another start, or a command, asks for a window: "chat", "ask", "models", "setup", "logs", "settings".
+
+    `value` goes with it: the id of a conversation for "chat", the text to begin with for "ask".
+    """
 
     window: str
+    value: str = ""
 
 
-Event = ServersChanged | EngineChanged | BackendChosen | AnswerState | Notice | WindowRequested
+@dataclass(frozen=True, slots=True)
+class ConversationsChanged:
+    """Conversations were made, named, moved or deleted; `ids` are those, none of them means: look at all."""
+
+    ids: tuple[str, ...] = ()
+
+
+Event = (
+    ServersChanged
+    | EngineChanged
+    | BackendChosen
+    | AnswerState
+    | Notice
+    | WindowRequested
+    | ConversationsChanged
+)
 E = TypeVar("E")
 
 

@@ -10,7 +10,8 @@ from whisper_desktop.chat.provenance import (
     who_line,
     why_line,
 )
-from whisper_desktop.chat.session import Session, Turn, TurnState
+from whisper_desktop.chat.records import TurnState
+from whisper_desktop.chat.session import Session, Turn
 from whisper_desktop.chat.under_way import WAITING, failed_line, tool_call_line, waiting_line, with_time
 
 __all__ = [

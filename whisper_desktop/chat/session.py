@@ -7,10 +7,10 @@ end, while the turn grows here. What was shown is never lost: a stopped or broke
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 from whisper_desktop.chat.breaks import Seam, SetAside
+from whisper_desktop.chat.records import TurnState
 from whisper_desktop.errors import Interrupted, WhisperError
 from whisper_desktop.values import (
     AnswerContinued,
@@ -32,16 +32,6 @@ from whisper_desktop.values import (
 
 Ask = Callable[["Session", Sequence[Message]], AsyncGenerator[StreamEvent, None]]
 """How a session gets its answers: given itself (for backend, model and reach) and the messages."""
-
-
-class TurnState(Enum):
-    """How far an answer got."""
-
-    STREAMING = "streaming"
-    COMPLETE = "complete"
-    STOPPED = "stopped"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

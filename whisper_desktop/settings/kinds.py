@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from whisper_desktop.language import LANGUAGES, matching
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
 from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
 from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
@@ -101,6 +102,12 @@ def _name(value: str) -> str:
 
 def _word(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def _language(value: object) -> object:
+    """The code of a language, however it is written; "system" is no language."""
+    word = _word(value)
+    return matching(value.strip()) or word if isinstance(value, str) and word != "system" else word
 
 
 def _blank_is_none(value: object) -> object:
@@ -336,6 +343,27 @@ Mode = Annotated[Literal["auto", "http", "direct"], BeforeValidator(_word), Expe
 AfterBreak = Annotated[OnInterruption, BeforeValidator(_word), Expects("restart, continue or stop")]
 Theme = Annotated[
     Literal["system", "light", "dark"], BeforeValidator(_word), Expects("system, light or dark")
+]
+Language = Annotated[
+    Literal["system", *LANGUAGES],  # type: ignore[valid-type]
+    BeforeValidator(_language),
+    Expects(f"system, or one of {', '.join(LANGUAGES)}"),
+]
+Notify = Annotated[
+    Literal["all", "problems", "none"], BeforeValidator(_word), Expects("all, problems or none")
+]
+TrayIcon = Annotated[
+    Literal["system", "light", "dark", "color"],
+    BeforeValidator(_word),
+    Expects("system, light, dark or color"),
+]
+Shortcut = Annotated[
+    str | None,
+    BeforeValidator(_none_is_none),
+    Expects("keys such as Ctrl+Alt+Space, or none"),
+]
+Days = Annotated[
+    int, BeforeValidator(_number), Field(ge=0, le=36500), Expects("a whole number of days such as 30")
 ]
 Far = Annotated[Reach, BeforeValidator(_reach), Expects("this_machine, my_network or cloud")]
 ReachByAddress = Annotated[

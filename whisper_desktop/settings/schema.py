@@ -22,6 +22,7 @@ from whisper_desktop.settings.kinds import (
     ChangesByModel,
     Connections,
     Context,
+    Days,
     Dollars,
     EnginePort,
     Expects,
@@ -30,20 +31,24 @@ from whisper_desktop.settings.kinds import (
     Flag,
     Folders,
     Hosts,
+    Language,
     Layers,
     Megabytes,
     Minutes,
     Mode,
     Names,
+    Notify,
     Options,
     Port,
     Quorum,
     ReachByAddress,
     Seconds,
+    Shortcut,
     Text,
     TextByName,
     Theme,
     TokenCount,
+    TrayIcon,
     Url,
     Urls,
 )
@@ -447,10 +452,43 @@ class PrivacySettings(_Section):
     )
 
 
+class ChatSettings(_Section):
+    """Conversations."""
+
+    keep: Flag = _setting(
+        True,
+        "Keep conversations",
+        "Whether conversations are kept on this computer. Off: new ones are forgotten when the app ends.",
+    )
+    titles_by_model: Flag = _setting(
+        True,
+        "Titles by the model",
+        "Whether the model that answered gives a new conversation its title. It is asked once, after its "
+        "first answer, where that costs nothing.",
+    )
+    bin_days: Days = _setting(
+        30, "Days in the bin", "After how many days a deleted conversation is gone for good. 0: at once."
+    )
+
+
 class UISettings(_Section):
     """The desktop."""
 
     theme: Theme = _setting("system", "Colours", "system, light or dark.")
+    language: Language = _setting(
+        "system",
+        "Language",
+        "The language of the app. system: the one your computer speaks, where the app does.",
+    )
+    tray_icon: TrayIcon = _setting(
+        "system", "Icon in the tray", "system, or light, dark or color where the icon cannot be seen well."
+    )
+    quick_ask_key: Shortcut = _setting(
+        "Ctrl+Alt+Space", "Keys for Quick ask", "The keys that open Quick ask from anywhere. none: no keys."
+    )
+    notifications: Notify = _setting(
+        "all", "Notifications", "all, problems only, or none. What needs attention stays at the tray icon."
+    )
     setup_done: Flag = _setting(
         False, "Setup done", "Whether the setup was finished; else it opens at the start."
     )
@@ -463,6 +501,7 @@ class Settings(_Section):
     llm: LLMSettings = LLMSettings()
     downloads: DownloadSettings = DownloadSettings()
     privacy: PrivacySettings = PrivacySettings()
+    chat: ChatSettings = ChatSettings()
     ui: UISettings = UISettings()
 
 

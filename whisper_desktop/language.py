@@ -1,0 +1,101 @@
+"""What a person reads, in their language: gettext catalogues over English source sentences.
+
+    tr("{model} needs {size}.", model=name, size="3.1 GB")
+    trn("one chat", "{count} chats", count)
+
+The sentence itself is the key, so that the code reads as what is shown, and English needs no catalogue. Both
+take literals only: what is shown can be collected from the source. Nothing here is slow to import.
+"""
+
+import gettext
+import locale
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+DOMAIN = "whisper_desktop"
+
+LANGUAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "en": "English",
+        "de": "Deutsch",
+        "es": "Español",
+        "fr": "Français",
+        "zh_CN": "简体中文",
+        "ja": "日本語",
+    }
+)
+"""The languages there are, by code, each called as it calls itself."""
+
+_ENGLISH = gettext.NullTranslations()
+_in_use: tuple[str, gettext.NullTranslations] = ("en", _ENGLISH)
+
+
+def tr(text: str, /, **values: object) -> str:
+    """A sentence in the language in use, its `{names}` filled with `values`."""
+    translated = _in_use[1].gettext(text) if text else ""
+    return translated.format_map(values) if values else translated
+
+
+def trn(one: str, many: str, count: int, /, **values: object) -> str:
+    """The form of a sentence that fits `count`, which may stand in it as `{count}`."""
+    return _in_use[1].ngettext(one, many, count).format_map({"count": count, **values})
+
+
+def mark(text: str) -> str:
+    """A sentence that is collected for translation here and translated by `tr` where it is shown."""
+    return text
+
+
+def use(wanted: str, folder: Path) -> str:
+    """Speak this language from now on: a code of `LANGUAGES`, or "system". Returns the code in use.
+
+    `folder` holds the catalogues (`de/LC_MESSAGES/whisper_desktop.mo`). One that cannot be read: English.
+    """
+    global _in_use  # noqa: PLW0603 - one language for the whole program is what it is for
+    code = of_system() if wanted == "system" else wanted
+    if code not in LANGUAGES or code == "en":
+        _in_use = ("en", _ENGLISH)
+        return "en"
+    try:
+        _in_use = (code, gettext.translation(DOMAIN, str(folder), [code]))
+    except (OSError, ValueError, UnicodeError):
+        _in_use = ("en", _ENGLISH)
+    return _in_use[0]
+
+
+def use_catalogue(code: str, catalogue: gettext.NullTranslations) -> None:
+    """Speak with this catalogue, wherever it comes from."""
+    global _in_use  # noqa: PLW0603
+    _in_use = (code, catalogue)
+
+
+def in_use() -> str:
+    """The code of the language in use."""
+    return _in_use[0]
+
+
+def of_system() -> str:
+    """The code in `LANGUAGES` that fits what the system says; English where none does."""
+    names = [os.environ.get(name, "") for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")]
+    said = [part for name in names for part in name.split(":") if part]
+    if not said and (system := locale.getlocale()[0]):
+        said = [system]
+    for name in said:
+        if (code := matching(name)) is not None:
+            return code
+    return "en"
+
+
+def matching(name: str) -> str | None:
+    """The code in `LANGUAGES` for a locale's name ("de_AT.UTF-8", "zh-Hans-CN"); None where there is none."""
+    plain = name.partition(".")[0].partition("@")[0].replace("-", "_")
+    if plain in ("C", "POSIX"):
+        return "en"
+    if plain in LANGUAGES:
+        return plain
+    spoken = plain.partition("_")[0].lower()
+    if spoken in ("zh", "chinese"):  # readers of traditional characters are better served in English
+        return None if any(part in plain for part in ("TW", "HK", "MO", "Hant")) else "zh_CN"
+    return spoken if spoken in LANGUAGES else None
