@@ -483,7 +483,7 @@ class UISettings(_Section):
     tray_icon: TrayIcon = _setting(
         "system", "Icon in the tray", "system, or light, dark or color where the icon cannot be seen well."
     )
-    quick_ask_key: Shortcut = _setting(
+    quick_ask_shortcut: Shortcut = _setting(
         "Ctrl+Alt+Space", "Keys for Quick ask", "The keys that open Quick ask from anywhere. none: no keys."
     )
     notifications: Notify = _setting(
