@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 from whisper_desktop import backends
 from whisper_desktop.backends import Answer, Backend, BackendConfig
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.llm.messages import MessageLike, as_messages
 from whisper_desktop.values import (
     BackendEvent,
@@ -321,8 +322,8 @@ def _end(backend: Backend, loop: _Loop) -> None:
 def _was_shut_down() -> BackendError:
     return BackendError(
         ErrorKind.CANCELLED,
-        "The backend was shut down.",
-        "Nothing more can be asked of it.",
-        "Create another one.",
+        tr("The backend was shut down."),
+        tr("Nothing more can be asked of it."),
+        tr("Create another one."),
         request_sent=False,
     )

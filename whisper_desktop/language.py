@@ -10,7 +10,7 @@ take literals only: what is shown can be collected from the source. Nothing here
 import gettext
 import locale
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,6 +41,13 @@ def tr(text: str, /, **values: object) -> str:
 def trn(one: str, many: str, count: int, /, **values: object) -> str:
     """The form of a sentence that fits `count`, which may stand in it as `{count}`."""
     return _in_use[1].ngettext(one, many, count).format_map({"count": count, **values})
+
+
+def listed(words: Sequence[str]) -> str:
+    """Several names in a sentence: "Ollama", "Ollama and Jan", "Ollama, Jan and LM Studio"."""
+    if len(words) < 2:
+        return "".join(words)
+    return tr("{first} and {last}", first=tr(", ").join(words[:-1]), last=words[-1])
 
 
 def mark(text: str) -> str:

@@ -6,6 +6,7 @@ from whisper_desktop.advice.advised import Advised, choices_for
 from whisper_desktop.advice.ranking import Choice
 from whisper_desktop.advice.runners import PROGRAMS, can_do, needs_build, title_on
 from whisper_desktop.advice.sentences import BUILD, gigabytes, program_name
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Alternative
 
 _SMALL = 1.8  # billions of parameters, at most
@@ -25,35 +26,40 @@ def _offers(advised: Advised, without: str, top: Choice | None) -> Iterator[Alte
         here = without in PROGRAMS and can_do(without, best.model, best.fit)
         program = without if here else best.backend
         offered.add(program)
-        reason = f"Better answers, for {gigabytes(best.model.file_bytes)} to download"
+        reason = tr("Better answers, for {gigabytes} to download", gigabytes=gigabytes(best.model.file_bytes))
         if without in PROGRAMS and not here:
-            reason += f": it can place this model in memory as {program_name(without)} cannot"
+            reason += tr(
+                ": it can place this model in memory as {program_name} cannot",
+                program_name=program_name(without),
+            )
         yield Alternative(program, title_on(program, best.model), f"{reason}.")
     small = next(
         (choice for choice in choices_for("ollama", ranking) if choice.model.billions <= _SMALL), None
     )
     if small is not None and (top is None or small.model.params < top.model.params):
-        what = "Small and quick" if top is None else "Smaller and faster"
+        what = tr("Small and quick") if top is None else tr("Smaller and faster")
         if without == "openrouter":
-            what = "It works offline"
-        reason = f"{what}: {gigabytes(small.model.file_bytes)} to download."
+            what = tr("It works offline")
+        reason = tr(
+            "{what}: {gigabytes} to download.", what=what, gigabytes=gigabytes(small.model.file_bytes)
+        )
         yield Alternative("ollama", title_on("ollama", small.model), reason)
     if situation.tier >= 8:
         for program in situation.programs:
             choices = choices_for(program, ranking)
             if choices and program not in offered:
-                manner = _MANNER[program]
+                manner = tr(_MANNER[program])
                 if needs_build(program, choices[0].fit, situation.graphics):
-                    manner += f", only {BUILD}"
+                    manner += tr(", only {build}", build=tr(BUILD))
                 yield Alternative(program, title_on(program, choices[0].model), f"{manner}.")
     if without != "openrouter":
-        reason = "The cloud: nothing to download, and prompts leave this computer."
+        reason = tr("The cloud: nothing to download, and prompts leave this computer.")
         yield Alternative("openrouter", None, reason)
-    yield Alternative("guide", None, "A tiny demo model that only knows this app.")
+    yield Alternative("guide", None, tr("A tiny demo model that only knows this app."))
 
 
 _MANNER = {
-    "ollama": "A plain service that is steered from a terminal",
-    "lm_studio": "An app with windows of its own",
-    "builtin": "Whisper Desktop runs the model itself: no other program to install",
+    "ollama": mark("A plain service that is steered from a terminal"),
+    "lm_studio": mark("An app with windows of its own"),
+    "builtin": mark("Whisper Desktop runs the model itself: no other program to install"),
 }

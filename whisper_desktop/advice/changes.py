@@ -6,6 +6,7 @@ from dataclasses import replace
 from whisper_desktop.advice.judge import Judge, Way
 from whisper_desktop.advice.runners import Situation
 from whisper_desktop.advice.score import quality_of
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.values import GIB, ResourceInfo
 
@@ -31,8 +32,8 @@ def what_would_change(judge: Judge, best: Way | None, models: Iterable[Catalogue
         for words, larger in steps:
             better = _best_above(at_least, judge.on(larger), promising)
             if better is not None:
-                gain = "be the better choice" if judge.fits(better) else "fit"
-                yield f"{words}, {better.id} would {gain}."
+                gain = tr("be the better choice") if judge.fits(better) else "fit"
+                yield tr("{words}, {better_id} would {gain}.", words=words, better_id=better.id, gain=gain)
                 break
 
 
@@ -60,7 +61,7 @@ def _with_more_memory(resources: ResourceInfo) -> Iterator[tuple[str, ResourceIn
         )
         total = resources.ram_total_bytes + more
         larger = replace(resources, ram_total_bytes=total, ram_installed_bytes=None, gpus=gpus)
-        yield f"With {more // GIB} GB more memory", larger
+        yield tr("With {more} GB more memory", more=more // GIB), larger
 
 
 def _with_larger_card(resources: ResourceInfo, situation: Situation) -> Iterator[tuple[str, ResourceInfo]]:
@@ -71,4 +72,4 @@ def _with_larger_card(resources: ResourceInfo, situation: Situation) -> Iterator
     for size in sizes:
         larger = replace(card, total_bytes=size)
         gpus = tuple(larger if gpu is card else gpu for gpu in resources.gpus)
-        yield f"With {size // GIB} GB on the graphics card", replace(resources, gpus=gpus)
+        yield tr("With {size} GB on the graphics card", size=size // GIB), replace(resources, gpus=gpus)

@@ -7,6 +7,7 @@ from whisper_desktop.advice import sentences
 from whisper_desktop.advice.purposes import WISHES, Purpose
 from whisper_desktop.advice.runners import can_do, running_here, situation_of
 from whisper_desktop.advice.score import SLOWEST, Waiting, quality_of, score_of, waiting_for
+from whisper_desktop.language import tr
 from whisper_desktop.machine.figures import MachineFigures, figures_for
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.fit import Fit, Mode, Search, budget_for, ladder, why_not
@@ -55,7 +56,7 @@ class Judge:
         running = running_here(servers)
         self.programs = sorted(self.situation.programs, key=lambda program: program not in running)
         self._wish = WISHES[purpose]
-        self._within = self.budget.beside(self._wish.beside_bytes, "the part that sees")
+        self._within = self.budget.beside(self._wish.beside_bytes, tr("the part that sees"))
         self._figures = figures or figures_for(resources, self.situation.graphics.gpus)
         self._measured = measured or (lambda _model, _mode: None)
         self._known: dict[str, tuple[Fit, ...]] = {}
@@ -101,10 +102,10 @@ class Judge:
             shortfall = why_not(model.shape, self._within, self.resources, context=context)
             return sentences.too_large(shortfall, context)
         if quality_of(model) is None:
-            return sentences.UNRATED
+            return tr(sentences.UNRATED)
         ways = list(self._ways(model))
         if not ways:
-            return sentences.NO_PROGRAM
+            return tr(sentences.NO_PROGRAM)
         fastest = max(ways, key=lambda way: way.speed.answer or 0.0)
         return sentences.too_slow(fastest.speed, fastest.waiting)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Never
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.settings.yaml_text import plain_value
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
@@ -60,10 +61,14 @@ def read_profile(text: str, where: str) -> MachineProfile:
     Raises `SettingsError` with what is wrong and what is expected.
     """
     if len(text) > MAX_CHARACTERS:
-        raise SettingsError(f"{where} is no machine profile: it is too long for one.", next_step=_EXAMPLE)
+        raise SettingsError(
+            tr("{where} is no machine profile: it is too long for one.", where=where), next_step=_EXAMPLE
+        )
     told = plain_value(text)
     if not isinstance(told, dict):
-        raise SettingsError(f"{where} is no machine profile.", "It has no `name: value` lines.", _EXAMPLE)
+        raise SettingsError(
+            tr("{where} is no machine profile.", where=where), tr("It has no `name: value` lines."), _EXAMPLE
+        )
     return profile_of(told, where)
 
 
@@ -82,7 +87,7 @@ def profile_of(told: Mapping[Any, Any], where: str) -> MachineProfile:
         os_name=system,
         os_version="",
         arch=arch,
-        cpu_name=fields.text("cpu", apple or "A processor"),
+        cpu_name=fields.text("cpu", apple or tr("A processor")),
         cores_physical=cores,
         cores_logical=cores,
         ram_total_bytes=ram,
@@ -96,14 +101,16 @@ def profile_of(told: Mapping[Any, Any], where: str) -> MachineProfile:
 
 def _gpu(told: object, where: str, prefix: str, ram: int) -> GpuInfo:
     if not isinstance(told, Mapping):
-        _refuse(where, prefix.rstrip("."), "has to have a name and vram_gb", "")
+        _refuse(where, prefix.rstrip("."), tr("has to have a name and vram_gb"), "")
     fields = _Fields(told, where, prefix, _GPU_NAMES)
     name = fields.text("name", "")
     if not name:
-        _refuse(where, prefix + "name", "is missing", "RTX 4060")
+        _refuse(where, prefix + "name", tr("is missing"), "RTX 4060")
     known = next((vendor for pattern, vendor in _BY_NAME if pattern.search(name)), None)
     if known is None and "vendor" not in told:
-        _refuse(where, prefix + "vendor", f"is missing, and “{name}” does not tell it", "NVIDIA")
+        _refuse(
+            where, prefix + "vendor", tr("is missing, and “{name}” does not tell it", name=name), "NVIDIA"
+        )
     vendor = fields.one_of("vendor", _VENDORS, known or "")
     unified = fields.yes("unified", vendor == "Apple")
     if not unified or "vram_gb" in told:
@@ -132,7 +139,12 @@ class _Fields:
         for name in told:
             if name not in names:
                 known = ", ".join(sorted(names))
-                _refuse(where, f"{prefix}{str(name)[:60]}", f"is not known. Known are: {known}", "")
+                _refuse(
+                    where,
+                    f"{prefix}{str(name)[:60]}",
+                    tr("is not known. Known are: {known}", known=known),
+                    "",
+                )
 
     def number(
         self, name: str, low: float, high: float, usual: float = 0, *, required: bool = False
@@ -141,24 +153,29 @@ class _Fields:
         value = self._told.get(name)
         if value is None:
             if required:
-                _refuse(self._where, self._prefix + name, "is missing", "16")
+                _refuse(self._where, self._prefix + name, tr("is missing"), "16")
             return usual
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            _refuse(self._where, self._prefix + name, f"has to be a number from {low:g} to {high:g}", "16")
+            _refuse(
+                self._where,
+                self._prefix + name,
+                tr("has to be a number from {low:g} to {high:g}", low=low, high=high),
+                "16",
+            )
         return float(value)
 
     def text(self, name: str, usual: str) -> str:
         """One line of text."""
         value = self._told.get(name, usual)
         if isinstance(value, bool | list | dict) or value is None:
-            _refuse(self._where, self._prefix + name, "has to be a line of text", "RTX 4060")
+            _refuse(self._where, self._prefix + name, tr("has to be a line of text"), "RTX 4060")
         return " ".join(str(value).split())[:200] or usual
 
     def yes(self, name: str, usual: bool) -> bool:
         """True or false."""
         value = self._told.get(name, usual)
         if not isinstance(value, bool):
-            _refuse(self._where, self._prefix + name, "has to be true or false", "true")
+            _refuse(self._where, self._prefix + name, tr("has to be true or false"), "true")
         return value
 
     def one_of(self, name: str, known: Mapping[str, str], usual: str) -> str:
@@ -168,14 +185,24 @@ class _Fields:
         found = known.get(str(self._told[name]).lower())
         if found is None:
             words = ", ".join(dict.fromkeys(known.values()))
-            _refuse(self._where, self._prefix + name, f"has to be one of {words}", next(iter(known.values())))
+            _refuse(
+                self._where,
+                self._prefix + name,
+                tr("has to be one of {words}", words=words),
+                next(iter(known.values())),
+            )
         return found
 
     def listed(self, name: str, most: int) -> list[object]:
         """A list."""
         value = self._told.get(name, [])
         if not isinstance(value, list) or len(value) > most:
-            _refuse(self._where, self._prefix + name, f"has to be a list of at most {most}", _LISTED[name])
+            _refuse(
+                self._where,
+                self._prefix + name,
+                tr("has to be a list of at most {most}", most=most),
+                _LISTED[name],
+            )
         return value
 
 
@@ -184,5 +211,9 @@ _EXAMPLE = "A profile is a file with lines such as `ram_gb: 16` and `gpus: [{nam
 
 
 def _refuse(where: str, name: str, what: str, example: str) -> Never:
-    shown = f"For example: `{name.rsplit('.', 1)[-1]}: {example}`." if example else _EXAMPLE
+    shown = (
+        tr("For example: `{rsplit}: {example}`.", rsplit=name.rsplit(".", 1)[-1], example=example)
+        if example
+        else _EXAMPLE
+    )
     raise SettingsError(f"{where}: `{name}` {what}.", next_step=shown, key=name, where=where)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from whisper_desktop.language import mark, tr
+
 
 class Purpose(StrEnum):
     """What a person wants a model for."""
@@ -16,15 +18,15 @@ class Purpose(StrEnum):
     @property
     def words(self) -> str:
         """The end of "Recommended for …"."""
-        return _WORDS[self]
+        return tr(_WORDS[self])
 
 
 _WORDS = {
     Purpose.CHAT: "chat",
     Purpose.CODE: "coding",
-    Purpose.LONG: "long documents",
-    Purpose.VISION: "questions about pictures",
-    Purpose.SMALL: "the least memory",
+    Purpose.LONG: mark("long documents"),
+    Purpose.VISION: mark("questions about pictures"),
+    Purpose.SMALL: mark("the least memory"),
 }
 
 

@@ -18,6 +18,7 @@ from whisper_desktop.advice.ranking import Choice, Ranking, rank
 from whisper_desktop.advice.runners import PROGRAMS, Situation, can_do, needs_build, situation_of, title_on
 from whisper_desktop.advice.sentences import fit_sentence, gigabytes, program_name
 from whisper_desktop.advice.steps import SETUP_URLS, links, load_steps, setup_steps
+from whisper_desktop.language import tr
 from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.models.catalogue import Catalogue, load
 from whisper_desktop.models.fit import best_fit
@@ -111,8 +112,11 @@ def _not_used_unasked(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
     """What runs too, but may pass prompts on."""
     unplaced = [server for server in servers if server.reach is None and server.chat_models]
     return tuple(
-        f"{server.name} runs too, but it may pass prompts on to other computers, so it is not used unasked: "
-        "the chat asks before it is used."
+        tr(
+            "{server_name} runs too, but it may pass prompts on to other computers, so it is not "
+            "used unasked: the chat asks before it is used.",
+            server_name=server.name,
+        )
         for server in unplaced
         if server.status is ServerStatus.AVAILABLE
     )
@@ -135,7 +139,7 @@ def _ready_models(server: ServerInfo, ranking: Ranking) -> list[ModelInfo]:
 
 
 def _ready_advice(server: ServerInfo, model: ModelInfo, advised: Advised) -> SetupRecommendation:
-    state = "has it loaded" if model.loaded else "has it on disk"
+    state = tr("has it loaded") if model.loaded else tr("has it on disk")
     others = [entry for entry in _ready_models(server, advised.ranking) if entry.id != model.id]
     choice = advised.ranked(model)
     return SetupRecommendation(
@@ -144,11 +148,21 @@ def _ready_advice(server: ServerInfo, model: ModelInfo, advised: Advised) -> Set
         setup_url=SETUP_URLS.get(server.id, server.url),
         memory_note=_memory_note(advised.resources),
         reasons=(
-            f"{server.name} already runs on this computer and {state}: nothing has to be installed.",
+            tr(
+                "{server_name} already runs on this computer and {state}: nothing has to be installed.",
+                server_name=server.name,
+                state=state,
+            ),
             *_reasons_for_ready(choice),
             *advised.situation.graphics.remarks,
         ),
-        steps=(f"Ask something: {server.name} answers with {model.id}.",),
+        steps=(
+            tr(
+                "Ask something: {server_name} answers with {model_id}.",
+                server_name=server.name,
+                model_id=model.id,
+            ),
+        ),
         alternatives=alternatives(advised, without=server.id, top=choice),
         ready_model=model.id,
     )
@@ -163,16 +177,16 @@ def _reasons_for_ready(choice: Choice | None) -> tuple[str, ...]:
 
 def _load_advice(server: ServerInfo, choices: Sequence[Choice], advised: Advised) -> SetupRecommendation:
     names = _names(server.id, choices, advised)
-    lacks = "has no model yet"
+    lacks = tr("has no model yet")
     if server.status is ServerStatus.AVAILABLE:
-        lacks = f"none of its models suits {advised.ranking.purpose.words} here"
+        lacks = tr("none of its models suits {words} here", words=advised.ranking.purpose.words)
     return SetupRecommendation(
         preferred_server=server.id,
         recommended_models=names,
         setup_url=SETUP_URLS.get(server.id, server.url),
         memory_note=_memory_note(advised.resources),
         reasons=(
-            f"{server.name} is running but {lacks}.",
+            tr("{server_name} is running but {lacks}.", server_name=server.name, lacks=lacks),
             *choices[0].reasons[:2],
             *advised.situation.graphics.remarks,
         ),
@@ -224,16 +238,30 @@ def _names(program: str, choices: Sequence[Choice], advised: Advised) -> tuple[s
 def _base_sentence(top: Choice, situation: Situation) -> str:
     """Why this program, and what it usually runs on such a computer, where this model is one of those."""
     program, card = top.backend, situation.graphics.usable
-    memory = f"{gigabytes(situation.resources.ram_total_bytes)} of memory"
+    memory = tr("{gigabytes} of memory", gigabytes=gigabytes(situation.resources.ram_total_bytes))
     if program not in _USUALLY or (program == "lm_studio" and card is None):
-        return f"With {memory}, {program_name(program)} is all that this model needs."
+        return tr(
+            "With {memory}, {program_name} is all that this model needs.",
+            memory=memory,
+            program_name=program_name(program),
+        )
     least, most = _USUALLY[program]
-    usual = f", usually with models of {least}B to {most}B" if least <= top.model.billions <= most else ""
+    usual = (
+        tr(", usually with models of {least}B to {most}B", least=least, most=most)
+        if least <= top.model.billions <= most
+        else ""
+    )
     cards = len(situation.graphics.gpus)
-    has = "no graphics card that helps"
+    has = tr("no graphics card that helps")
     if card is not None:
-        has = card.name if cards == 1 else f"{cards} graphics cards"
-    return f"With {memory} and {has}, {program_name(program)} suits this computer{usual}."
+        has = card.name if cards == 1 else tr("{cards} graphics cards", cards=cards)
+    return tr(
+        "With {memory} and {has}, {program_name} suits this computer{usual}.",
+        memory=memory,
+        has=has,
+        program_name=program_name(program),
+        usual=usual,
+    )
 
 
 def _cloud_advice(advised: Advised) -> SetupRecommendation:
@@ -246,11 +274,14 @@ def _cloud_advice(advised: Advised) -> SetupRecommendation:
         memory_note=_memory_note(advised.resources),
         reasons=(
             _no_local_sentence(advised),
-            "OpenRouter answers from the cloud: the app asks before the first prompt leaves this computer.",
+            tr(
+                "OpenRouter answers from the cloud: the app asks before the first prompt leaves this "
+                "computer."
+            ),
             *advised.situation.graphics.remarks,
             *advised.ranking.changes,
         ),
-        steps=("Ask something: OpenRouter has your key.",) if has_key else setup_steps("openrouter"),
+        steps=(tr("Ask something: OpenRouter has your key."),) if has_key else setup_steps("openrouter"),
         download_links=() if has_key else links("openrouter"),
         alternatives=alternatives(advised, without="openrouter"),
         ready_model=_OPENROUTER_MODELS[0] if has_key else None,
@@ -260,15 +291,23 @@ def _cloud_advice(advised: Advised) -> SetupRecommendation:
 def _no_local_sentence(advised: Advised) -> str:
     memory = gigabytes(advised.resources.ram_total_bytes)
     if advised.situation.base == "openrouter":
-        return f"{memory} of memory leave no room for a good model beside the system."
+        return tr("{memory} of memory leave no room for a good model beside the system.", memory=memory)
     suits = advised.ranking.purpose.words
-    return f"Of the models that we know, none fits into {memory} of memory, is quick and suits {suits}."
+    return tr(
+        "Of the models that we know, none fits into {memory} of memory, is quick and suits {suits}.",
+        memory=memory,
+        suits=suits,
+    )
 
 
 def _memory_note(resources: ResourceInfo) -> str:
     total, free = gigabytes(resources.ram_total_bytes), gigabytes(resources.ram_available_bytes)
     if resources.container_limit_bytes is not None:
-        return f"Programs here may use {total} of memory, a limit that was set; {free} of it is free now."
+        return tr(
+            "Programs here may use {total} of memory, a limit that was set; {free} of it is free now.",
+            total=total,
+            free=free,
+        )
     if resources.ram_available_bytes >= resources.ram_total_bytes:  # one that is only described
-        return f"This computer has {total} of memory."
-    return f"This computer has {total} of memory, {free} of it free at the moment."
+        return tr("This computer has {total} of memory.", total=total)
+    return tr("This computer has {total} of memory, {free} of it free at the moment.", total=total, free=free)

@@ -1,5 +1,6 @@
 """Numbered setup steps and links for each way to run a model."""
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import DownloadLink, canonical_id
 
 SETUP_URLS = {
@@ -9,10 +10,10 @@ SETUP_URLS = {
     "builtin": "https://huggingface.co/models?library=gguf",
 }
 _LINKS = {
-    "lm_studio": (DownloadLink("Download LM Studio", "https://lmstudio.ai/download"),),
-    "ollama": (DownloadLink("Download Ollama", "https://ollama.com/download"),),
-    "openrouter": (DownloadLink("Create a key", "https://openrouter.ai/keys"),),
-    "builtin": (DownloadLink("Models in GGUF format", SETUP_URLS["builtin"]),),
+    "lm_studio": (DownloadLink(mark("Download LM Studio"), "https://lmstudio.ai/download"),),
+    "ollama": (DownloadLink(mark("Download Ollama"), "https://ollama.com/download"),),
+    "openrouter": (DownloadLink(mark("Create a key"), "https://openrouter.ai/keys"),),
+    "builtin": (DownloadLink(mark("Models in GGUF format"), SETUP_URLS["builtin"]),),
 }
 
 
@@ -21,32 +22,38 @@ def setup_steps(server: str, model: str | None = None, *, with_build: bool = Fal
 
     `with_build`: the app's own engine takes a llama.cpp build for it.
     """
-    which = model or "a model"
-    build = ("Fetch a llama.cpp build for the graphics: `whisper-desktop engine builds install`.",)
+    which = model or tr("a model")
+    build = (tr("Fetch a llama.cpp build for the graphics: `whisper-desktop engine builds install`."),)
     steps = {
         "lm_studio": (
-            "Download LM Studio from lmstudio.ai and install it.",
-            f"In LM Studio, search for {which} and download it.",
-            "Open the Developer page and switch the server on; it listens on port 1234.",
-            "Come back here: the app notices LM Studio by itself.",
+            tr("Download LM Studio from lmstudio.ai and install it."),
+            tr("In LM Studio, search for {which} and download it.", which=which),
+            tr("Open the Developer page and switch the server on; it listens on port 1234."),
+            tr("Come back here: the app notices LM Studio by itself."),
         ),
         "ollama": (
-            "Download Ollama from ollama.com and install it; it starts by itself on port 11434.",
-            f"In a terminal, run `ollama pull {model or 'llama3.2:3b'}`.",
-            "Come back here: the app notices Ollama by itself.",
+            tr("Download Ollama from ollama.com and install it; it starts by itself on port 11434."),
+            tr("In a terminal, run `ollama pull {part}`.", part=model or "llama3.2:3b"),
+            tr("Come back here: the app notices Ollama by itself."),
         ),
         "openrouter": (
-            "Create an account at openrouter.ai and add credit, or use its free models.",
-            "Create a key at openrouter.ai/keys.",
-            "Enter the key here (or run `whisper-desktop keys set openrouter`); "
-            "it is kept in this system's keyring.",
-            "Allow the cloud for the conversations that may use it.",
+            tr("Create an account at openrouter.ai and add credit, or use its free models."),
+            tr("Create a key at openrouter.ai/keys."),
+            tr(
+                "Enter the key here (or run `whisper-desktop keys set openrouter`); it is kept in "
+                "this system's keyring."
+            ),
+            tr("Allow the cloud for the conversations that may use it."),
         ),
         "builtin": (
             *(build if with_build else ()),
-            f"Fetch {which} in the Models window, or with `whisper-desktop models pull {model or 'SOURCE'}`.",
-            f"Let the app run it: `whisper-desktop models use {model or 'NAME'}`.",
-            "Ask something: the engine starts by itself.",
+            tr(
+                "Fetch {which} in the Models window, or with `whisper-desktop models pull {part}`.",
+                which=which,
+                part=model or "SOURCE",
+            ),
+            tr("Let the app run it: `whisper-desktop models use {part}`.", part=model or "NAME"),
+            tr("Ask something: the engine starts by itself."),
         ),
     }
     return steps.get(canonical_id(server), ())
@@ -55,14 +62,17 @@ def setup_steps(server: str, model: str | None = None, *, with_build: bool = Fal
 def load_steps(server: str, name: str, model: str | None) -> tuple[str, ...]:
     """What to do when `server` runs but has no model that answers."""
     if server == "ollama":
-        return (f"In a terminal, run `ollama pull {model or 'llama3.2:3b'}`.", "Look again.")
+        return (
+            tr("In a terminal, run `ollama pull {part}`.", part=model or "llama3.2:3b"),
+            tr("Look again."),
+        )
     if server == "lm_studio":
         return (
-            f"In LM Studio, search for {model or 'a model'} and download it.",
-            "Load it on the Developer page.",
-            "Look again.",
+            tr("In LM Studio, search for {part} and download it.", part=model or "a model"),
+            tr("Load it on the Developer page."),
+            tr("Look again."),
         )
-    return (f"Load a model in {name}.", "Look again.")
+    return (tr("Load a model in {name}.", name=name), tr("Look again."))
 
 
 def model_title(name: str) -> str:
@@ -74,4 +84,4 @@ def model_title(name: str) -> str:
 
 def links(server: str) -> tuple[DownloadLink, ...]:
     """Where to get what `server` needs."""
-    return _LINKS.get(server, ())
+    return tuple(DownloadLink(tr(link.title), link.url) for link in _LINKS.get(server, ()))

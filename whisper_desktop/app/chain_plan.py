@@ -22,6 +22,7 @@ from pathlib import Path
 
 from whisper_desktop.backends import BACKENDS, BackendConfig
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus, canonical_id
 from whisper_desktop.wire.address import parse_url, reach_of
 from whisper_desktop.wire.key_shapes import may_hold_a_key
@@ -97,25 +98,25 @@ def _known(name: str) -> str:
     except KeyError:
         known = ", ".join(identity for identity in BACKENDS if identity != "guide")
         raise SettingsError(
-            "There is no backend of this name."
+            tr("There is no backend of this name.")
             if may_hold_a_key(name)
-            else f"There is no backend called “{name}”.",
-            f"Known are: {known}.",
-            "Choose one of them.",
+            else tr("There is no backend called “{name}”.", name=name),
+            tr("Known are: {known}.", known=known),
+            tr("Choose one of them."),
             key="llm.backend",
         ) from None
     if backend == "guide":
         raise SettingsError(
-            "The guide cannot be a backend.",
-            "It is a tiny demo model that only knows this app.",
-            "Ask it in a conversation of its own: `whisper-desktop chat --guide`.",
+            tr("The guide cannot be a backend."),
+            tr("It is a tiny demo model that only knows this app."),
+            tr("Ask it in a conversation of its own: `whisper-desktop chat --guide`."),
             key="llm.backend",
         )
     if backend not in BACKENDS:
         raise SettingsError(
-            f"This version has no backend for {IDENTITIES[backend].name}.",
+            tr("This version has no backend for {name}.", name=IDENTITIES[backend].name),
             "",
-            "Choose another one: `whisper-desktop detect` shows what is there.",
+            tr("Choose another one: `whisper-desktop detect` shows what is there."),
             key="llm.backend",
         )
     return backend

@@ -13,6 +13,7 @@ from whisper_desktop.engines.diagnosis import explain
 from whisper_desktop.engines.offer import Planned, planned_for
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.rest import RestPolicy
+from whisper_desktop.language import tr
 from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus, ResourceInfo
 
@@ -69,7 +70,7 @@ class EngineHost:
         Raises `EngineError` without a model.
         """
         if model is None:
-            raise no_model("The built-in engine")
+            raise no_model(tr("The built-in engine"))
         async with self._planning:
             wanted = await asyncio.to_thread(_basis, model, llm.llamacpp)
             engine = self._engines.get("builtin")

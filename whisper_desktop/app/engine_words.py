@@ -3,6 +3,7 @@
 from math import ceil
 
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import GB, EngineState, EngineStatus
 
 _LEAST = 50_000_000  # bytes: what would be rounded to 0.0 GB
@@ -10,47 +11,53 @@ _LEAST = 50_000_000  # bytes: what would be rounded to 0.0 GB
 
 def in_gigabytes(size: int) -> str:
     """Memory as people read it: "4.9 GB"; "under 0.1 GB" for a tiny model."""
-    return f"{size / GB:.1f} GB" if size >= _LEAST else "under 0.1 GB"
+    return f"{size / GB:.1f} GB" if size >= _LEAST else tr("under 0.1 GB")
 
 
 def state_words(status: EngineStatus | None) -> str:
     """The state in a few words: "ready", "loading, 42 %", "starts again in 4 s"."""
     if status is None or status.state is EngineState.STOPPED:
-        return "not running"
+        return tr("not running")
     match status.state:
         case EngineState.STARTING:
-            return "loading" if status.progress is None else f"loading, {status.progress * 100:.0f} %"
+            return (
+                "loading"
+                if status.progress is None
+                else tr("loading, {progress:.0f} %", progress=status.progress * 100)
+            )
         case EngineState.BACKING_OFF:
-            return f"starts again {_soon(status.restart_in)}"
+            return tr("starts again {soon}", soon=_soon(status.restart_in))
         case EngineState.SLEEPING:
             return "asleep"
         case EngineState.FAILED:
-            return "cannot run"
+            return tr("cannot run")
         case _:
             return str(status.state.value)
 
 
 def _soon(seconds: float | None) -> str:
-    return "in a moment" if seconds is None or seconds < 1 else f"in {ceil(seconds)} s"
+    return tr("in a moment") if seconds is None or seconds < 1 else tr("in {ceil} s", ceil=ceil(seconds))
 
 
 def status_lines(status: EngineStatus | None) -> tuple[str, ...]:
     """All that is known of an engine: its state with the facts, why it is so, and what it warns of."""
     if status is None or status.state is EngineState.STOPPED:
-        return ("The engine is not running.",)
+        return (tr("The engine is not running."),)
     words = state_words(status)
     is_ = "" if status.state in (EngineState.BACKING_OFF, EngineState.FAILED) else "is "
-    facts = [f"The engine {is_}{words}"]
+    facts = [tr("The engine {is_}{words}", is_=is_, words=words)]
     if status.model:
-        facts.append(f"model {status.model}")
+        facts.append(tr("model {model}", model=status.model))
     if status.memory_bytes:
-        facts.append(f"{in_gigabytes(status.memory_bytes)} of memory")
+        facts.append(tr("{memory_bytes} of memory", memory_bytes=in_gigabytes(status.memory_bytes)))
     if status.url:
         facts.append(status.url)
     if status.pid:
-        facts.append(f"process {status.pid}")
+        facts.append(tr("process {pid}", pid=status.pid))
     if status.tokens_per_second:
-        facts.append(f"{status.tokens_per_second:.1f} tokens a second")
+        facts.append(
+            tr("{tokens_per_second:.1f} tokens a second", tokens_per_second=status.tokens_per_second)
+        )
     why = status.detail if " " in status.detail else ""  # "Ready." is said by the state
     return tuple(line for line in (f"{', '.join(facts)}.", why, status.warning) if line)
 
@@ -58,8 +65,8 @@ def status_lines(status: EngineStatus | None) -> tuple[str, ...]:
 def no_model(who: str) -> EngineError:
     """What is said where `who` needs a model of the person's and none is set."""
     return EngineError(
-        f"{who} has no model yet.",
-        "No model file is set.",
-        "Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup.",
+        tr("{who} has no model yet.", who=who),
+        tr("No model file is set."),
+        tr("Set one with `whisper-desktop config set llm.gguf_model_path FILE`, or open Setup."),
         cause="no_model",
     )

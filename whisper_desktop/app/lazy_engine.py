@@ -10,6 +10,7 @@ from whisper_desktop.engines.leases import Lease
 from whisper_desktop.engines.spec import EngineAddress
 from whisper_desktop.engines.supervisor import Engine
 from whisper_desktop.errors import EngineError, ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.values import EngineState, EngineStatus
 
 
@@ -48,4 +49,4 @@ class LazyEngine:
         """The engine's status; stopped while there is none."""
         if self._engine is not None:
             return self._engine.status()
-        return EngineStatus(self._kind, EngineState.STOPPED, None, None, None, "Not started.")
+        return EngineStatus(self._kind, EngineState.STOPPED, None, None, None, tr("Not started."))

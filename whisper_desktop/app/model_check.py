@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import Catalogue
 from whisper_desktop.models.checksums import sha256_of
 from whisper_desktop.models.download_jobs import Job
@@ -72,13 +73,25 @@ class Verdict:
         wrong = [file.path.name for file in self.files if not file.is_right]
         if wrong:
             by = next(file.expected.by for file in self.files if not file.is_right and file.expected)
-            return f"{self.name} is damaged: {', '.join(wrong)} is not what {by} says it should be."
+            return tr(
+                "{self_name} is damaged: {items} is not what {by} says it should be.",
+                self_name=self.name,
+                items=", ".join(wrong),
+                by=by,
+            )
         if self.problem:
-            return f"{self.name} is damaged: {self.problem}"
+            return tr("{self_name} is damaged: {problem}", self_name=self.name, problem=self.problem)
         if self.is_certain:
             whose = sorted({file.expected.by for file in self.files if file.expected})
-            return f"{self.name} is intact: its checksum is that which {' and '.join(whose)} tells."
-        return f"{self.name} is whole as far as its structure tells. No checksum is known to compare it with."
+            return tr(
+                "{self_name} is intact: its checksum is that which {items} tells.",
+                self_name=self.name,
+                items=" and ".join(whose),
+            )
+        return tr(
+            "{self_name} is whole as far as its structure tells. No checksum is known to compare it with.",
+            self_name=self.name,
+        )
 
     @property
     def next_step(self) -> str:
@@ -86,8 +99,8 @@ class Verdict:
         if self.is_whole:
             return ""
         if self.source is None:
-            return "Delete it and fetch it again."
-        return f"Fetch it again: whisper-desktop models pull {self.source}"
+            return tr("Delete it and fetch it again.")
+        return tr("Fetch it again: whisper-desktop models pull {source}", source=self.source)
 
 
 def check(
@@ -130,13 +143,13 @@ def _expected(path: Path, model: ShelfModel, jobs: tuple[Job, ...], catalogue: C
     for job in reversed(jobs):
         for file in job.files:
             if file.target == path and file.sha256:
-                return Expected(file.sha256, "the place it was downloaded from")
+                return Expected(file.sha256, tr("the place it was downloaded from"))
     named = _DIGEST.fullmatch(path.name)
     if named is not None and model.source in _NAMED_BY_CONTENT:
         return Expected(named[1], _NAMED_BY_CONTENT[model.source])
     entry = catalogue.find(path.name)
     if entry is not None and entry.sha256 and entry.file_bytes == model.size_bytes:
-        return Expected(entry.sha256, "the catalogue")
+        return Expected(entry.sha256, tr("the catalogue"))
     return None
 
 
@@ -155,7 +168,7 @@ def _problem(model: ShelfModel) -> str:
         missing = read_header(model.path).missing_bytes
     except ModelFileError as error:
         return f"{error}"
-    return f"{missing:,} bytes are missing at its end." if missing else ""
+    return tr("{missing:,} bytes are missing at its end.", missing=missing) if missing else ""
 
 
 def _size(path: Path) -> int:
@@ -167,7 +180,7 @@ def _size(path: Path) -> int:
 
 def _unreadable(path: Path, error: OSError) -> ModelFileError:
     return ModelFileError(
-        f"{path.name} cannot be read.",
-        f"The system says: {error.strerror}.",
-        "Check the disk it lies on, and its permissions.",
+        tr("{path_name} cannot be read.", path_name=path.name),
+        tr("The system says: {strerror}.", strerror=error.strerror),
+        tr("Check the disk it lies on, and its permissions."),
     )

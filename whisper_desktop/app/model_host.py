@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.app.model_room import ModelRoom, bytes_a_second
 from whisper_desktop.errors import ModelFileError, ReachError, SettingsError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     EngineState,
     EngineStatus,
@@ -117,22 +118,22 @@ class ModelHost:
             if len(alike) > 1:
                 paths = sorted(map(str, alike))
                 raise ModelFileError(
-                    f"Several models on this computer are called {found.name}.",
-                    f"They are {', '.join(paths)}.",
-                    "Name the one you mean by its file.",
+                    tr("Several models on this computer are called {found_name}.", found_name=found.name),
+                    tr("They are {items}.", items=", ".join(paths)),
+                    tr("Name the one you mean by its file."),
                 )
             return found
         if (entry := catalogue.find(name)) is not None and entry.repo:
             raise ModelFileError(
-                f"{entry.id} is not on this computer yet.",
-                f"It is {in_gigabytes(entry.file_bytes)} to download.",
-                f"Fetch it: `whisper-desktop models pull {entry.id}`.",
+                tr("{entry_id} is not on this computer yet.", entry_id=entry.id),
+                tr("It is {file_bytes} to download.", file_bytes=in_gigabytes(entry.file_bytes)),
+                tr("Fetch it: `whisper-desktop models pull {entry_id}`.", entry_id=entry.id),
             )
         near = get_close_matches(name, [model.name for model in shelf.models], 3, 0.4)
         raise ModelFileError(
-            f"No model on this computer is called {name[:200]}.",
-            f"There is {', '.join(near)}." if near else "",
-            "See what there is: `whisper-desktop models list`.",
+            tr("No model on this computer is called {name}.", name=name[:200]),
+            tr("There is {items}.", items=", ".join(near)) if near else "",
+            tr("See what there is: `whisper-desktop models list`."),
         )
 
     async def model_or_file(self, name: str) -> "ShelfModel":
@@ -153,9 +154,9 @@ class ModelHost:
             facts = facts_of(path)
             if not facts.is_model:
                 raise ModelFileError(
-                    f"{path.name} cannot answer.",
-                    "It belongs to a model, and is none itself.",
-                    "Choose the file of the model.",
+                    tr("{path_name} cannot answer.", path_name=path.name),
+                    tr("It belongs to a model, and is none itself."),
+                    tr("Choose the file of the model."),
                 )
             size = path.stat().st_size
             return ShelfModel(name_of(path), (path,), size, size, "folder", facts.type, facts.quant)
@@ -260,24 +261,34 @@ class ModelHost:
         model = await self.model_or_file(name)
         if model.type is ModelType.EMBEDDING:
             raise ModelFileError(
-                f"{model.name} cannot answer.",
-                "It turns texts into vectors, for searching.",
-                "Choose a model for conversation.",
+                tr("{model_name} cannot answer.", model_name=model.name),
+                tr("It turns texts into vectors, for searching."),
+                tr("Choose a model for conversation."),
             )
         missing = (await self._in_thread(lambda: read_header(model.path))).missing_bytes
         if missing:
             raise ModelFileError(
-                f"{model.name} cannot be used.",
-                f"Its file is {missing:,} bytes too short, as after a download that was cut short.",
-                "Download it again.",
+                tr("{model_name} cannot be used.", model_name=model.name),
+                tr(
+                    "Its file is {missing:,} bytes too short, as after a download that was cut short.",
+                    missing=missing,
+                ),
+                tr("Download it again."),
             )
         await self._remember({OWN_MODEL: str(model.path)})
         loaded = self._room.settings()
         if loaded.settings.llm.own_model == model.path:
             return Chosen(model)
         layer = loaded.sources.get(OWN_MODEL)
-        stronger = "the environment" if layer is Layer.ENVIRONMENT else "the command line"
-        return Chosen(model, f"It is kept, but {stronger} sets {OWN_MODEL} to another file for now.")
+        stronger = tr("the environment") if layer is Layer.ENVIRONMENT else tr("the command line")
+        return Chosen(
+            model,
+            tr(
+                "It is kept, but {stronger} sets {own_model} to another file for now.",
+                stronger=stronger,
+                own_model=OWN_MODEL,
+            ),
+        )
 
     def is_own(self, model: "ShelfModel") -> bool:
         """Whether it is the built-in engine's model."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from whisper_desktop.app.model_fit import KnownFrom, Subject
 from whisper_desktop.errors import ModelFileError, ReachError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import Catalogue, CatalogueModel
 from whisper_desktop.models.file_names import quant_in
 from whisper_desktop.models.gguf import GgufHeader, read_header
@@ -77,7 +78,9 @@ class Naming:
         except (TransferError, ReachError) as error:
             if known is None or not known.shape.knows_cache:
                 raise
-            return _subject_of(known, f"{error.title} So these are the figures of the catalogue.")
+            return _subject_of(
+                known, tr("{title} So these are the figures of the catalogue.", title=error.title)
+            )
 
     def _here(self, name: str) -> tuple[str, Path] | None:
         """The name and the file of a model on this computer."""
@@ -100,9 +103,16 @@ class Naming:
             return await self._of_entry(entry)
         program = _PROGRAMS[source.kind]
         raise TransferError(
-            f"What {source.name} needs cannot be told before {program} has it.",
-            f"{program} does not show other programs what it offers.",
-            f"Fetch it (`whisper-desktop models pull {source}`), or name its file on Hugging Face.",
+            tr(
+                "What {source_name} needs cannot be told before {program} has it.",
+                source_name=source.name,
+                program=program,
+            ),
+            tr("{program} does not show other programs what it offers.", program=program),
+            tr(
+                "Fetch it (`whisper-desktop models pull {source}`), or name its file on Hugging Face.",
+                source=source,
+            ),
         )
 
     async def _remote(self, source: Source) -> Subject:
@@ -174,13 +184,13 @@ def unknown(name: str, catalogue: Catalogue, shelf: Shelf | None = None) -> Mode
     near = [names[each] for each in names if wanted in each] or [
         names[each] for each in get_close_matches(wanted, list(names), _MOST_NAMED, 0.5)
     ]
-    said = [f"There is {', '.join(near[:_MOST_NAMED])}."] if near else []
+    said = [tr("There is {items}.", items=", ".join(near[:_MOST_NAMED]))] if near else []
     said += catalogue.problems[:1]  # it may be one of the person's own, whose entry has a mistake
-    where = "on this computer or in the catalogue" if shelf is not None else "in the catalogue"
+    where = tr("on this computer or in the catalogue") if shelf is not None else tr("in the catalogue")
     return ModelFileError(
-        f"No model {where} is called {name[:100]}.",
+        tr("No model {where} is called {name}.", where=where, name=name[:100]),
         " ".join(said),
-        f"Look for it: `whisper-desktop models search {shlex.quote(name[:100])}`.",
+        tr("Look for it: `whisper-desktop models search {quote}`.", quote=shlex.quote(name[:100])),
     )
 
 
@@ -212,10 +222,14 @@ def _subject(
     shape = shape_of(header)
     if shape is None:
         raise ModelFileError(
-            f"{file} does not say how large its model is.",
-            "It is a GGUF file, but none of a language model that is known here.",
-            "Choose another GGUF file.",
+            tr("{file} does not say how large its model is.", file=file),
+            tr("It is a GGUF file, but none of a language model that is known here."),
+            tr("Choose another GGUF file."),
         )
     if header.missing_bytes:
-        note = f"The file is not whole: it is {header.missing_bytes:,} bytes too short. {note}".strip()
+        note = tr(
+            "The file is not whole: it is {missing_bytes:,} bytes too short. {note}",
+            missing_bytes=header.missing_bytes,
+            note=note,
+        ).strip()
     return Subject(name, shape, known_from, path, file, quant_in(file), note)

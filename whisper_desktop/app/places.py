@@ -10,6 +10,7 @@ from whisper_desktop.app.keys import Keys, key_origin, openrouter_url, ports
 from whisper_desktop.chat import failure_of
 from whisper_desktop.errors import SettingsError, WhisperError
 from whisper_desktop.events import Bus, ServersChanged
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, Deadlines, ErrorKind, Reach, ServerInfo, ServerStatus
 from whisper_desktop.wire.address import origin, reach_of
 
@@ -158,7 +159,11 @@ class InQuestion:
     @property
     def words(self) -> str:
         """What the person is to know before they allow it."""
-        return f"{self.name} at {self.place} may pass prompts on to the internet."
+        return tr(
+            "{self_name} at {place} may pass prompts on to the internet.",
+            self_name=self.name,
+            place=self.place,
+        )
 
 
 def server_in_question(error: WhisperError) -> InQuestion | None:
@@ -184,9 +189,9 @@ def remember_allowed(place: str, *, env: Mapping[str, str] | None = None) -> Non
     loaded = load_settings(env=env)
     if loaded.sources[_SAID] is Layer.ENVIRONMENT:
         raise SettingsError(
-            "This cannot be remembered.",
-            f"{loaded.places[_SAID]} fixes which servers are allowed.",
-            f"Add {place} there, or remove the variable.",
+            tr("This cannot be remembered."),
+            tr("{places} fixes which servers are allowed.", places=loaded.places[_SAID]),
+            tr("Add {place} there, or remove the variable.", place=place),
             key=_SAID,
         )
     said = {**loaded.settings.privacy.server_reach, place: reach_of(place)}

@@ -21,6 +21,7 @@ from whisper_desktop.engines.pool import (
     roles_named,
 )
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.models.gguf import header_if_readable
 from whisper_desktop.values import Deadlines, ResourceInfo
 
@@ -50,7 +51,7 @@ class PoolHost:
         """
         roles = _roles(llm)
         if model is None:
-            raise no_model("The pool")
+            raise no_model(tr("The pool"))
 
         def work() -> PoolPlan:
             header = header_if_readable(model)
@@ -97,9 +98,9 @@ class PoolHost:
 def _roles(llm: "LLMSettings") -> tuple[PoolRole, ...]:
     if not llm.pool.roles:
         raise SettingsError(
-            "The pool has no roles.",
-            "llm.pool.roles is an empty list.",
-            "Name at least one, such as planner, or remove the setting to get the usual five.",
+            tr("The pool has no roles."),
+            tr("llm.pool.roles is an empty list."),
+            tr("Name at least one, such as planner, or remove the setting to get the usual five."),
             key="llm.pool.roles",
         )
     return roles_named(llm.pool.roles)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import EngineStatus, Repair
 
 REPAIRS = "llm.llamacpp.repairs"
@@ -24,9 +25,9 @@ def offered(engines: Engines, repair: str) -> dict[Path, Repair]:
     for each in found.values():
         if not each.change:
             raise EngineError(
-                f"“{each.label}” is not done by itself.",
+                tr("“{label}” is not done by itself.", label=each.label),
                 each.detail,
-                f"Run `{each.command}`.",
+                tr("Run `{command}`.", command=each.command),
                 cause="no_such_repair",
             )
     return found
@@ -39,12 +40,12 @@ def _all(statuses: Iterable[EngineStatus]) -> Iterable[Repair]:
 def _not_offered(repair: str, others: Iterable[str]) -> EngineError:
     names = ", ".join(others)
     if names:
-        next_step = "Choose one of these."
+        next_step = tr("Choose one of these.")
     else:
-        next_step = "Start the engine; what can be repaired is offered when it cannot run."
+        next_step = tr("Start the engine; what can be repaired is offered when it cannot run.")
     return EngineError(
-        f"The repair “{repair}” is not offered.",
-        f"Offered: {names}." if names else "Nothing is to be repaired at the moment.",
+        tr("The repair “{repair}” is not offered.", repair=repair),
+        tr("Offered: {names}.", names=names) if names else tr("Nothing is to be repaired at the moment."),
         next_step,
         cause="no_such_repair",
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from whisper_desktop.errors import BackendError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Deadlines,
@@ -197,9 +198,9 @@ class Backend(ABC):
         """Vectors for texts. Raises `BackendError` UNSUPPORTED where it cannot."""
         raise BackendError(
             ErrorKind.UNSUPPORTED,
-            f"{self.name} makes no embeddings.",
+            tr("{self_name} makes no embeddings.", self_name=self.name),
             "",
-            "Use a backend with an embedding model.",
+            tr("Use a backend with an embedding model."),
             request_sent=False,
         )
 

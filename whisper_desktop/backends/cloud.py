@@ -7,6 +7,7 @@ from whisper_desktop.backends.http_backend import HttpBackend
 from whisper_desktop.backends.options import TEXT, Kind, read_number
 from whisper_desktop.backends.request import Endpoint
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import ErrorKind, Price, Reach
 
 _MILLION = 1_000_000
@@ -21,7 +22,7 @@ def _read_price(value: object) -> Price | None:
     return Price(prompt / _MILLION, completion / _MILLION)
 
 
-PRICE = Kind("prompt and completion, each in US dollars for a million tokens", _read_price)
+PRICE = Kind(mark("prompt and completion, each in US dollars for a million tokens"), _read_price)
 
 
 class CloudBackend(HttpBackend):
@@ -55,9 +56,9 @@ class CloudBackend(HttpBackend):
         if named is None:
             raise BackendError(
                 ErrorKind.NOT_CONFIGURED,
-                f"No {self.name} model is chosen.",
-                "They differ in price, so the choice is yours. Nothing was sent.",
-                f"Choose one: `whisper-desktop config set llm.{self.id}.model NAME`.",
+                tr("No {self_name} model is chosen.", self_name=self.name),
+                tr("They differ in price, so the choice is yours. Nothing was sent."),
+                tr("Choose one: `whisper-desktop config set llm.{self_id}.model NAME`.", self_id=self.id),
                 request_sent=False,
             )
         return named

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from whisper_desktop.backends.base import Backend, BackendConfig, KeySource
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach, canonical_id
 from whisper_desktop.wire.key_shapes import may_hold_a_key
 
@@ -82,7 +83,7 @@ def create_backend(
         needs |= {"http": http or connections(deadlines), "owns_http": http is None}
     if config.id in _ENGINES:
         if engine is None:
-            raise ValueError(f"The backend {config.id} needs an engine.")
+            raise ValueError(tr("The backend {config_id} needs an engine.", config_id=config.id))
         needs["engine"] = engine
     elif config.id != "stub":
         needs["key"] = key
@@ -141,9 +142,9 @@ def _text(given: Mapping[str, object], name: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
         raise SettingsError(
-            f"The backend's {name} cannot be used.",
-            "It is not text.",
-            "Write it in quotes.",
+            tr("The backend's {name} cannot be used.", name=name),
+            tr("It is not text."),
+            tr("Write it in quotes."),
             key=f"llm.{name}",
         )
     return value or None
@@ -153,9 +154,9 @@ def _tokens(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
     raise SettingsError(
-        "The backend's context_length cannot be used.",
-        "It is not a number of tokens.",
-        "Write a whole number such as 8192.",
+        tr("The backend's context_length cannot be used."),
+        tr("It is not a number of tokens."),
+        tr("Write a whole number such as 8192."),
         key="llm.context_length",
     )
 
@@ -165,7 +166,9 @@ def _as_source(key: object) -> KeySource | None:
     if key is None or key == "":
         return None
     if not isinstance(key, str):
-        raise SettingsError("The backend's api_key cannot be used.", "It is not text.", "Write it in quotes.")
+        raise SettingsError(
+            tr("The backend's api_key cannot be used."), tr("It is not text."), tr("Write it in quotes.")
+        )
 
     async def fetch() -> str | None:
         return key
@@ -174,5 +177,7 @@ def _as_source(key: object) -> KeySource | None:
 
 
 def _unknown(name: str) -> ValueError:
-    shown = "(not shown, because it may be a key)" if may_hold_a_key(name) else name[:60]
-    return ValueError(f"Unknown backend: {shown}. Known: {', '.join(sorted(BACKENDS))}")
+    shown = tr("(not shown, because it may be a key)") if may_hold_a_key(name) else name[:60]
+    return ValueError(
+        tr("Unknown backend: {shown}. Known: {items}", shown=shown, items=", ".join(sorted(BACKENDS)))
+    )

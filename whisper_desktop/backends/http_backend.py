@@ -25,6 +25,7 @@ from whisper_desktop.backends.options import Kind, read_options
 from whisper_desktop.backends.remedies import set_key
 from whisper_desktop.backends.request import Call, Endpoint, Question, Secret, roots_of
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Deadlines,
@@ -156,7 +157,7 @@ class HttpBackend(Backend):
             reply = await self._asked(endpoint, "POST", url, reach, json=body, total=limit)
             found = self._embeddings(reply.json())
             if len(found.vectors) != len(texts):
-                raise BackendError(ErrorKind.MALFORMED, "The number of vectors is not that of the texts.")
+                raise BackendError(ErrorKind.MALFORMED, tr("The number of vectors is not that of the texts."))
             return found
         except BackendError as error:
             raise await self._failure(error, endpoint, chosen) from None
@@ -264,17 +265,17 @@ class HttpBackend(Backend):
         if not self._api_base:
             raise BackendError(
                 ErrorKind.NOT_CONFIGURED,
-                f"{self.name} has no address yet.",
+                tr("{self_name} has no address yet.", self_name=self.name),
                 "",
-                "Set one: `whisper-desktop config set llm.base_url http://…`.",
+                tr("Set one: `whisper-desktop config set llm.base_url http://…`."),
                 request_sent=False,
             )
         key = await self._key() if self._key is not None else None
         if self.needs_key and not key:
             raise BackendError(
                 ErrorKind.NOT_CONFIGURED,
-                f"{self.name} needs a key.",
-                "None is stored. Nothing was sent.",
+                tr("{self_name} needs a key.", self_name=self.name),
+                tr("None is stored. Nothing was sent."),
                 set_key(self.id, words.key_place(self.id, self._api_base)),
                 request_sent=False,
             )
@@ -361,9 +362,9 @@ class HttpBackend(Backend):
             if not models:
                 raise BackendError(
                     ErrorKind.MODEL_MISSING,
-                    f"{self.name} has no embedding model.",
-                    "The models that it has only write text.",
-                    "Name another one, or use another backend.",
+                    tr("{self_name} has no embedding model.", self_name=self.name),
+                    tr("The models that it has only write text."),
+                    tr("Name another one, or use another backend."),
                     request_sent=False,
                 )
         return self._pick(named, models, allowed)
@@ -397,9 +398,9 @@ class HttpBackend(Backend):
         if not await is_still_there(self.id, self._root, self._asker(endpoint, allowed)):
             raise BackendError(
                 ErrorKind.NOT_AN_LLM,
-                "Another program answers there now.",
-                "Nothing was sent to it.",
-                "Search for servers again, or check which program uses this port.",
+                tr("Another program answers there now."),
+                tr("Nothing was sent to it."),
+                tr("Search for servers again, or check which program uses this port."),
                 request_sent=False,
             )
         self._recognised_at = time.monotonic()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from whisper_desktop.errors import BackendError, ConsentRequired, NetworkBlocked
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, ModelInfo, Reach
 
 Same = Callable[[str, str], bool]
@@ -94,24 +95,32 @@ def pick(
         found = preferred(model for model in models if not model.remote or allowed is Reach.CLOUD)
     if found is None:
         names = [model.id for model in models if model.can_chat]
-        shown = ", ".join(names[:_SHOWN_MODELS]) + (" and more" if len(names) > _SHOWN_MODELS else "")
+        shown = ", ".join(names[:_SHOWN_MODELS]) + (tr(" and more") if len(names) > _SHOWN_MODELS else "")
         raise BackendError(
             ErrorKind.MODEL_MISSING,
-            "The model is not there.",
-            f"It has: {shown}." if names and named else "",
+            tr("The model is not there."),
+            tr("It has: {shown}.", shown=shown) if names and named else "",
             request_sent=False,
         )
     if found.remote and not allow_network:
         raise NetworkBlocked(
-            f"Nothing was sent: {found.id} does not run on this computer, and the network is switched off.",
-            f"{server} passes it on to another machine. WHISPER_ALLOW_NETWORK=0 allows this computer only.",
-            "Choose a model that runs on this computer, or start without that setting.",
+            tr(
+                "Nothing was sent: {found_id} does not run on this computer, and the network is "
+                "switched off.",
+                found_id=found.id,
+            ),
+            tr(
+                "{server} passes it on to another machine. WHISPER_ALLOW_NETWORK=0 allows this "
+                "computer only.",
+                server=server,
+            ),
+            tr("Choose a model that runs on this computer, or start without that setting."),
         )
     if found.remote and allowed is not Reach.CLOUD:
         raise ConsentRequired(
-            f"Nothing was sent: {found.id} does not run on this computer.",
-            f"{server} passes it on to another machine.",
-            "Allow the cloud for this conversation, or choose another model.",
+            tr("Nothing was sent: {found_id} does not run on this computer.", found_id=found.id),
+            tr("{server} passes it on to another machine.", server=server),
+            tr("Allow the cloud for this conversation, or choose another model."),
             needed=Reach.CLOUD,
         )
     return named or found.id

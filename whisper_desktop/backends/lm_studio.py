@@ -19,6 +19,7 @@ from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import lm_studio
 from whisper_desktop.discovery.answers import Answer, objects, text, texts
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import BackendEvent, ErrorKind, GenerationConfig, ModelInfo, Reach
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.errors import error_in, is_error
@@ -127,7 +128,7 @@ class LMStudioBackend(OpenAICompatibleBackend):
                 self._entries = _entries(listed)
                 return models
         self._newest_list = 0
-        raise BackendError(ErrorKind.NOT_AN_LLM, "There is no list of models at this address.")
+        raise BackendError(ErrorKind.NOT_AN_LLM, tr("There is no list of models at this address."))
 
     def _same(self, named: str, listed: str) -> bool:
         entry = self._entry(named)
@@ -235,9 +236,9 @@ class LMStudioBackend(OpenAICompatibleBackend):
         if isinstance(wanted, dict) and wanted.get("type") == "json_object":
             raise BackendError(
                 ErrorKind.UNSUPPORTED,
-                f"{self.name} does not promise JSON without a schema.",
-                "Nothing was sent.",
-                "Give a JSON schema, or use another backend.",
+                tr("{self_name} does not promise JSON without a schema.", self_name=self.name),
+                tr("Nothing was sent."),
+                tr("Give a JSON schema, or use another backend."),
                 request_sent=False,
             )
         ttl = self._option("ttl", float)
@@ -259,9 +260,18 @@ class LMStudioBackend(OpenAICompatibleBackend):
         def failure(answered: str) -> BackendError:
             return BackendError(
                 ErrorKind.MODEL_MISSING,
-                f"{self.name} answered with {answered} instead of {asked}.",
-                "The answer was stopped, and none of it is shown.",
-                f"Load {asked} in {self.name}, or choose a model that it has.",
+                tr(
+                    "{self_name} answered with {answered} instead of {asked}.",
+                    self_name=self.name,
+                    answered=answered,
+                    asked=asked,
+                ),
+                tr("The answer was stopped, and none of it is shown."),
+                tr(
+                    "Load {asked} in {self_name}, or choose a model that it has.",
+                    asked=asked,
+                    self_name=self.name,
+                ),
             )
 
         return failure

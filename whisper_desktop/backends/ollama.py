@@ -13,6 +13,7 @@ from whisper_desktop.backends.request import Call, Endpoint, Question
 from whisper_desktop.discovery import ollama
 from whisper_desktop.discovery.answers import Answer
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import (
     BackendEvent,
     Embeddings,
@@ -41,7 +42,7 @@ class OllamaBackend(HttpBackend):
     names_are_checked: ClassVar[bool] = True
     known_options: ClassVar[dict[str, Kind]] = {
         "num_ctx": TOKENS,
-        "keep_alive": Kind("seconds, or text such as 10m; -1 for ever", read_duration),
+        "keep_alive": Kind(mark("seconds, or text such as 10m; -1 for ever"), read_duration),
         "embedding_model": TEXT,
     }
 
@@ -67,7 +68,7 @@ class OllamaBackend(HttpBackend):
             answers[path] = Answer(200, {}, "", listed)
         models = ollama.describe(answers).models
         if models is None:
-            raise BackendError(ErrorKind.NOT_AN_LLM, "There is no list of models at this address.")
+            raise BackendError(ErrorKind.NOT_AN_LLM, tr("There is no list of models at this address."))
         return tuple(
             replace(each, remote=True, loaded=None) if self._is_passed_on(each.id) else each
             for each in models
@@ -170,9 +171,9 @@ class OllamaBackend(HttpBackend):
             return error
         return BackendError(
             ErrorKind.AUTH,
-            f"{self.name} is not signed in to its cloud.",
-            f"{entry.id} runs there, not on this computer.",
-            "Sign in with `ollama signin`, or use a model that runs on this computer.",
+            tr("{self_name} is not signed in to its cloud.", self_name=self.name),
+            tr("{entry_id} runs there, not on this computer.", entry_id=entry.id),
+            tr("Sign in with `ollama signin`, or use a model that runs on this computer."),
             status=error.status,
         )
 

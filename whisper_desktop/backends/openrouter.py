@@ -12,6 +12,7 @@ from whisper_desktop.backends.cloud import CloudBackend
 from whisper_desktop.backends.openai_compatible import Json, OpenAICompatibleBackend
 from whisper_desktop.discovery.answers import text
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, Price
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.openai import reasoning_object
@@ -72,7 +73,7 @@ class OpenRouterBackend(CloudBackend, OpenAICompatibleBackend):
             said = fields.table(await self._get(endpoint, url, self._reach(endpoint, None)))
             data = fields.table(said.get("data"))
             if text(data.get("label")) is None:
-                raise BackendError(ErrorKind.NOT_AN_LLM, "It says nothing about the key.")
+                raise BackendError(ErrorKind.NOT_AN_LLM, tr("It says nothing about the key."))
         except BackendError as error:
             raise await self._failure(error, endpoint, None) from None
         return KeyStatus(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.wire.key_shapes import may_hold_a_key
 
 # What the app keeps under `llm.<backend>` for itself (addresses, files, how its own engine is started), and
@@ -62,17 +63,17 @@ def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, 
             if values[name] is None:
                 key = _setting(backend, name)
                 raise SettingsError(
-                    f"The setting {key} cannot be used.",
-                    f"Expected: {kind.expects}.",
-                    f"Change it: `whisper-desktop config set {key} …`.",
+                    tr("The setting {key} cannot be used.", key=key),
+                    tr("Expected: {expects}.", expects=tr(kind.expects)),
+                    tr("Change it: `whisper-desktop config set {key} …`.", key=key),
                     key=key,
                 )
         elif name.lower() in _KEYS:
             key = _setting(backend, name)
             raise SettingsError(
-                f"A key does not belong in the settings ({key}).",
-                "Anybody who reads the file could use it.",
-                "Take it out, and store it with `whisper-desktop keys set`.",
+                tr("A key does not belong in the settings ({key}).", key=key),
+                tr("Anybody who reads the file could use it."),
+                tr("Take it out, and store it with `whisper-desktop keys set`."),
                 key=key,
             )
         elif name not in _THE_APPS:
@@ -82,13 +83,15 @@ def read_options(backend: str, given: Mapping[str, object], known: Mapping[str, 
 
 def _unknown(backend: str, name: str, known: Mapping[str, Kind]) -> SettingsError:
     plain = name.isprintable() and len(name) <= 60 and not may_hold_a_key(name)
-    shown = name if plain else "of that name"
+    shown = name if plain else tr("of that name")
     close = difflib.get_close_matches(name, known, n=1)
     named = ", ".join(sorted(known))
     return SettingsError(
-        f"There is no option {shown} for this backend.",
-        f"Its options are: {named}." if known else "It has no options of its own.",
-        f"Did you mean {_setting(backend, close[0])}?" if close else f"Take {_setting(backend, shown)} out.",
+        tr("There is no option {shown} for this backend.", shown=shown),
+        tr("Its options are: {named}.", named=named) if known else tr("It has no options of its own."),
+        tr("Did you mean {setting}?", setting=_setting(backend, close[0]))
+        if close
+        else tr("Take {setting} out.", setting=_setting(backend, shown)),
         key=_setting(backend, shown),
     )
 
@@ -149,8 +152,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
 
 
-SECONDS = Kind("a number of seconds", _seconds)
-TOKENS = Kind("a number of tokens such as 8192", _whole(1))
-COUNT = Kind("a whole number from 0 up", _whole(0))
-FLAG = Kind("yes or no", _flag)
+SECONDS = Kind(mark("a number of seconds"), _seconds)
+TOKENS = Kind(mark("a number of tokens such as 8192"), _whole(1))
+COUNT = Kind(mark("a whole number from 0 up"), _whole(0))
+FLAG = Kind(mark("yes or no"), _flag)
 TEXT = Kind("text", _text)

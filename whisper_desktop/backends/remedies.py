@@ -8,6 +8,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 
 
@@ -61,38 +62,39 @@ class Asked:
     def within(self) -> str:
         """Its name in the middle of a sentence."""
         plain = {
-            "builtin": "the built-in engine",
-            "guide": "the guide",
-            "openai_compatible": "the OpenAI-compatible server",
+            "builtin": tr("the built-in engine"),
+            "guide": tr("the guide"),
+            "openai_compatible": tr("the OpenAI-compatible server"),
         }
         usual = self.name == IDENTITIES[self.backend].name
         return plain.get(self.backend, self.name) if usual else self.name
 
 
-_AGAIN = "Try again, or use another backend."
-_LATER = "Try again in a moment, or use another backend."
-_ANEW = "Ask again: it is started anew."
-_RESTART = "Stop it with `whisper-desktop engine stop`, and ask again."
-_RESTART_HERE = "Try again, or restart it."
-_RESTART_THERE = "Try again, or restart it on that computer."
-_SHORTER = "Start a new chat, shorten the message"
-_WINDOW = "whisper-desktop config set llm.llamacpp.n_ctx TOKENS"
-_FILE = "Choose another model file: `whisper-desktop config set llm.gguf_model_path FILE`."
-_CHECK_NETWORK = "Check this computer's clock and its network connection."
+_AGAIN = mark("Try again, or use another backend.")
+_LATER = mark("Try again in a moment, or use another backend.")
+_ANEW = mark("Ask again: it is started anew.")
+_RESTART = mark("Stop it with `whisper-desktop engine stop`, and ask again.")
+_RESTART_HERE = mark("Try again, or restart it.")
+_RESTART_THERE = mark("Try again, or restart it on that computer.")
+_FILE = mark("Choose another model file: `whisper-desktop config set llm.gguf_model_path FILE`.")
+_LARGER_WINDOW = mark(
+    "Start a new chat, shorten the message, or load the model with a larger context window."
+)
+_CHECK_NETWORK = mark("Check this computer's clock and its network connection.")
 
 _BY_SITE: Mapping[ErrorKind, Mapping[Site, str]] = MappingProxyType(
     {
         ErrorKind.CONNECT_REFUSED: {
             Site.ENGINE: _ANEW,
             Site.GUIDE: _ANEW,
-            Site.HERE: "Start it, or use another backend.",
-            Site.MY_NETWORK: "Start it on that computer, or check the address.",
+            Site.HERE: mark("Start it, or use another backend."),
+            Site.MY_NETWORK: mark("Start it on that computer, or check the address."),
             Site.CLOUD: _LATER,
         },
         ErrorKind.CONNECT_TIMEOUT: {
             Site.ENGINE: _RESTART,
-            Site.HERE: "Restart it, or use another backend.",
-            Site.MY_NETWORK: "Check that computer and the address, or use another backend.",
+            Site.HERE: mark("Restart it, or use another backend."),
+            Site.MY_NETWORK: mark("Check that computer and the address, or use another backend."),
             Site.CLOUD: _LATER,
         },
         ErrorKind.CLOSED_EARLY: {
@@ -108,17 +110,22 @@ _BY_SITE: Mapping[ErrorKind, Mapping[Site, str]] = MappingProxyType(
             Site.CLOUD: _LATER,
         },
         ErrorKind.SERVER_ERROR: {
-            Site.ENGINE: "Try again, or look at its log: `whisper-desktop engine logs`.",
-            Site.HERE: "Try again, or look at the log of {within}.",
-            Site.MY_NETWORK: "Try again, or look at its log on that computer.",
+            Site.ENGINE: mark("Try again, or look at its log: `whisper-desktop engine logs`."),
+            Site.HERE: mark("Try again, or look at the log of {within}."),
+            Site.MY_NETWORK: mark("Try again, or look at its log on that computer."),
             Site.CLOUD: _LATER,
         },
         ErrorKind.CONTEXT_OVERFLOW: {
-            Site.ENGINE: f"{_SHORTER}, or set a larger context window: `{_WINDOW}`.",
-            Site.GUIDE: "Start a new chat, or shorten the message.",
-            Site.HERE: f"{_SHORTER}, or load the model with a larger context window.",
-            Site.MY_NETWORK: f"{_SHORTER}, or load the model with a larger context window.",
-            Site.CLOUD: f"{_SHORTER}, or choose a model with a larger context window.",
+            Site.ENGINE: mark(
+                "Start a new chat, shorten the message, or set a larger context window: "
+                "`whisper-desktop config set llm.llamacpp.n_ctx TOKENS`."
+            ),
+            Site.GUIDE: mark("Start a new chat, or shorten the message."),
+            Site.HERE: _LARGER_WINDOW,
+            Site.MY_NETWORK: _LARGER_WINDOW,
+            Site.CLOUD: mark(
+                "Start a new chat, shorten the message, or choose a model with a larger context window."
+            ),
         },
     }
 )
@@ -128,12 +135,12 @@ _EVERYWHERE: Mapping[ErrorKind, str] = MappingProxyType(
         ErrorKind.STREAM_CUT: _AGAIN,
         ErrorKind.TRUNCATED: _AGAIN,
         ErrorKind.MALFORMED: _AGAIN,
-        ErrorKind.EMPTY: "Try again, or choose another model.",
-        ErrorKind.LOADING: "Wait a moment, then ask again.",
-        ErrorKind.OVERLOADED: "Ask again in a moment, or use another backend.",
-        ErrorKind.CONTENT_FILTER: "Change the message.",
-        ErrorKind.BAD_REQUEST: "Check the model and its settings.",
-        ErrorKind.UNSUPPORTED: "Use another model or backend.",
+        ErrorKind.EMPTY: mark("Try again, or choose another model."),
+        ErrorKind.LOADING: mark("Wait a moment, then ask again."),
+        ErrorKind.OVERLOADED: mark("Ask again in a moment, or use another backend."),
+        ErrorKind.CONTENT_FILTER: mark("Change the message."),
+        ErrorKind.BAD_REQUEST: mark("Check the model and its settings."),
+        ErrorKind.UNSUPPORTED: mark("Use another model or backend."),
     }
 )
 
@@ -142,24 +149,26 @@ def what_to_do(error: BackendError, asked: Asked) -> str:
     """The next step after a failure, as a sentence."""
     by_site = _BY_SITE.get(error.kind)
     if by_site is not None:
-        return by_site.get(asked.site, _AGAIN).format(within=asked.within)
+        return tr(by_site.get(asked.site, _AGAIN)).format(within=asked.within)
     if error.kind in _EVERYWHERE:
-        return _EVERYWHERE[error.kind]
+        return tr(_EVERYWHERE[error.kind])
     match error.kind:
         case ErrorKind.NAME_NOT_FOUND if asked.is_service:
-            return "Check the network connection, or use a model on this computer."
+            return tr("Check the network connection, or use a model on this computer.")
         case ErrorKind.TLS if asked.is_service:
-            return _CHECK_NETWORK
+            return tr(_CHECK_NETWORK)
         case ErrorKind.NOT_AN_LLM:
             return _elsewhere(error, asked)
         case ErrorKind.TOO_LARGE:
-            return error.next_step or _AGAIN
+            return error.next_step or tr(_AGAIN)
         case ErrorKind.RATE_LIMITED:
             wait = error.retry_after
-            return f"Try again in {wait:.0f} s." if wait else "Try again in a moment."
+            return tr("Try again in {wait:.0f} s.", wait=wait) if wait else tr("Try again in a moment.")
         case ErrorKind.QUOTA:
             return (
-                "Add credit, or use a local model." if asked.is_paid_for else "Use another model or backend."
+                tr("Add credit, or use a local model.")
+                if asked.is_paid_for
+                else tr("Use another model or backend.")
             )
         case ErrorKind.AUTH:
             return _another_key(asked)
@@ -173,22 +182,24 @@ def set_key(backend: str, place: str) -> str:
     """How the key that is kept under `place` is set, as a sentence. Setup takes OpenRouter's only."""
     command = f"`whisper-desktop keys set {place}`"
     return (
-        f"Set the key in Setup, or with {command}." if backend == "openrouter" else f"Set the key: {command}."
+        tr("Set the key in Setup, or with {command}.", command=command)
+        if backend == "openrouter"
+        else tr("Set the key: {command}.", command=command)
     )
 
 
 def _elsewhere(error: BackendError, asked: Asked) -> str:
     if asked.site in (Site.ENGINE, Site.GUIDE):
-        return _RESTART if asked.site is Site.ENGINE else _AGAIN
+        return tr(_RESTART if asked.site is Site.ENGINE else _AGAIN)
     if asked.is_service:
-        return "Check the network connection: a login page or a proxy may have answered instead."
-    return error.next_step or "Check the address."
+        return tr("Check the network connection: a login page or a proxy may have answered instead.")
+    return error.next_step or tr("Check the address.")
 
 
 def _another_key(asked: Asked) -> str:
     if asked.site is Site.ENGINE:
-        return _RESTART
-    return _AGAIN if asked.site is Site.GUIDE else set_key(asked.backend, asked.key_place)
+        return tr(_RESTART)
+    return tr(_AGAIN) if asked.site is Site.GUIDE else set_key(asked.backend, asked.key_place)
 
 
 def _another_model(asked: Asked) -> str:
@@ -196,16 +207,16 @@ def _another_model(asked: Asked) -> str:
     command = f"`whisper-desktop config set {setting} NAME`"
     match asked.site:
         case Site.ENGINE:
-            return _FILE
+            return tr(_FILE)
         case Site.GUIDE:
-            return _AGAIN
+            return tr(_AGAIN)
         case Site.CLOUD if asked.model:
-            return f"Check its name, or choose another one: {command}."
+            return tr("Check its name, or choose another one: {command}.", command=command)
         case Site.CLOUD:
-            return f"Name one: {command}."
+            return tr("Name one: {command}.", command=command)
         case _ if asked.model:
-            return "Choose one that it has, or add this one."
+            return tr("Choose one that it has, or add this one.")
         case _ if asked.backend == "ollama":
-            return "Add one with `ollama pull NAME`, then ask again."
+            return tr("Add one with `ollama pull NAME`, then ask again.")
         case _:
-            return f"Load one in {asked.within}, then ask again."
+            return tr("Load one in {within}, then ask again.", within=asked.within)

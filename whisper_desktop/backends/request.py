@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from whisper_desktop.backends.base import BackendConfig
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, ErrorKind, GenerationConfig, Message, Reach
 from whisper_desktop.wire.address import normalise_url, parse_url
 from whisper_desktop.wire.decoding import StreamDecoder
@@ -17,8 +18,8 @@ class Secret:
         if not text.isascii() or not text.isprintable():
             raise BackendError(
                 ErrorKind.AUTH,
-                "The key cannot be sent.",
-                "It contains a line break or another character that no key has.",
+                tr("The key cannot be sent."),
+                tr("It contains a line break or another character that no key has."),
                 request_sent=False,
             )
         self.text = text

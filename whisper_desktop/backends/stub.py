@@ -25,6 +25,7 @@ from typing import ClassVar
 from whisper_desktop.backends.base import Backend, BackendConfig
 from whisper_desktop.backends.options import COUNT, SECONDS, TEXT, TOKENS, Kind, read_options
 from whisper_desktop.errors import BackendError, ConsentRequired, ReachError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import (
     BackendEvent,
     Deadlines,
@@ -97,7 +98,7 @@ class StubBackend(Backend):
         "tokens": TOKENS,
         "delay": SECONDS,
         "reasoning": TEXT,
-        "tool_call": Kind("a name and arguments", _read_call),
+        "tool_call": Kind(mark("a name and arguments"), _read_call),
         "fault": Kind(f"{STALL}, or one of {', '.join(ErrorKind)}", _read_fault),
         "after_tokens": COUNT,
         "times": COUNT,
@@ -185,9 +186,12 @@ class StubBackend(Backend):
         raise self._failure(ErrorKind(fault))
 
     def _failure(self, kind: ErrorKind) -> BackendError | ReachError:
-        title, step = f"{self.name} plays the fault “{kind}”.", "Take it out of the message or the options."
+        title, step = (
+            tr("{self_name} plays the fault “{kind}”.", self_name=self.name, kind=kind),
+            tr("Take it out of the message or the options."),
+        )
         if kind is ErrorKind.CONSENT_REQUIRED:
-            return ConsentRequired(title, "Nothing was sent.", step, needed=Reach.CLOUD)
+            return ConsentRequired(title, tr("Nothing was sent."), step, needed=Reach.CLOUD)
         return BackendError(
             kind,
             title,

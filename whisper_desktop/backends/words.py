@@ -6,6 +6,7 @@ import re
 
 from whisper_desktop.backends.remedies import Asked, Site, what_to_do
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire.address import origin, parse_url
 from whisper_desktop.wire.failures import NO_PROGRAM
@@ -86,67 +87,73 @@ def _what_and_why(error: BackendError, asked: Asked) -> tuple[str, str]:
     here = asked.site not in (Site.MY_NETWORK, Site.CLOUD)
     match error.kind:
         case ErrorKind.CONNECT_REFUSED if here and error.detail == NO_PROGRAM:
-            return f"{name} is not running.", error.title
+            return tr("{name} is not running.", name=name), error.title
         case ErrorKind.CONNECT_REFUSED | ErrorKind.NAME_NOT_FOUND | ErrorKind.OFFLINE | ErrorKind.TLS:
-            return f"{name} cannot be reached.", whole
+            return tr("{name} cannot be reached.", name=name), whole
         case ErrorKind.CONNECT_TIMEOUT:
-            return f"{name} does not answer.", whole
+            return tr("{name} does not answer.", name=name), whole
         case ErrorKind.CLOSED_EARLY:
-            return f"{name} closed the connection without an answer.", error.detail
+            return tr("{name} closed the connection without an answer.", name=name), error.detail
         case ErrorKind.STALLED:
-            return f"{name} did not take the question.", whole
+            return tr("{name} did not take the question.", name=name), whole
         case ErrorKind.TOTAL_TIMEOUT:
-            return f"{name} took too long.", whole
+            return tr("{name} took too long.", name=name), whole
         case ErrorKind.STREAM_CUT:
-            return f"{name} closed the connection in the middle of its answer.", error.detail
+            return tr("{name} closed the connection in the middle of its answer.", name=name), error.detail
         case ErrorKind.TRUNCATED:
-            return f"{name} stopped before its answer was complete.", error.detail
+            return tr("{name} stopped before its answer was complete.", name=name), error.detail
         case ErrorKind.EMPTY:
-            return f"{name} gave an empty answer.", error.detail
+            return tr("{name} gave an empty answer.", name=name), error.detail
         case ErrorKind.NOT_AN_LLM:
-            where = parse_url(asked.url).netloc if asked.url else "this address"
-            return f"What answers at {where} is not {asked.within}.", whole
+            where = parse_url(asked.url).netloc if asked.url else tr("this address")
+            return tr("What answers at {where} is not {within}.", where=where, within=asked.within), whole
         case ErrorKind.TOO_LARGE:
-            return f"{name} sent too much.", whole
+            return tr("{name} sent too much.", name=name), whole
         case ErrorKind.MALFORMED:
-            return f"{name} sent an answer that cannot be read.", whole
+            return tr("{name} sent an answer that cannot be read.", name=name), whole
         case ErrorKind.LOADING:
-            return f"{name} is still loading {model or 'its model'}.", ""
+            return tr("{name} is still loading {part}.", name=name, part=model or "its model"), ""
         case ErrorKind.OVERLOADED:
-            return f"{name} is busy{status}.", error.detail
+            return tr("{name} is busy{status}.", name=name, status=status), error.detail
         case ErrorKind.RATE_LIMITED:
-            return f"{name} asks to slow down{status}.", error.detail
+            return tr("{name} asks to slow down{status}.", name=name, status=status), error.detail
         case ErrorKind.QUOTA if asked.is_paid_for:
-            why = error.detail or "The account or the key has reached its limit."
-            return f"{name} says the key has no credit left{status}.", why
+            why = error.detail or tr("The account or the key has reached its limit.")
+            return tr("{name} says the key has no credit left{status}.", name=name, status=status), why
         case ErrorKind.QUOTA:
-            return f"{name} says that its limit is reached{status}.", error.detail
+            return tr(
+                "{name} says that its limit is reached{status}.", name=name, status=status
+            ), error.detail
         case ErrorKind.AUTH if not error.request_sent:
-            return f"The key for {asked.within} cannot be sent.", error.detail
+            return tr("The key for {within} cannot be sent.", within=asked.within), error.detail
         case ErrorKind.AUTH if asked.key:
-            return f"{name} did not accept the key{status}.", error.detail
+            return tr("{name} did not accept the key{status}.", name=name, status=status), error.detail
         case ErrorKind.AUTH:
-            return f"{name} wants a key{status}.", error.detail
+            return tr("{name} wants a key{status}.", name=name, status=status), error.detail
         case ErrorKind.MODEL_MISSING if model:
-            return f"{name} has no model called “{model}”.", error.detail
+            return tr("{name} has no model called “{model}”.", name=name, model=model), error.detail
         case ErrorKind.MODEL_MISSING if asked.site is Site.CLOUD:
-            return f"{name} offers no model.", error.detail
+            return tr("{name} offers no model.", name=name), error.detail
         case ErrorKind.MODEL_MISSING if asked.backend == "ollama":
             # It loads those that it has by itself.
-            return f"{name} is running but has no model yet.", error.detail
+            return tr("{name} is running but has no model yet.", name=name), error.detail
         case ErrorKind.MODEL_MISSING:
-            return f"{name} is running but has no model loaded.", error.detail
+            return tr("{name} is running but has no model loaded.", name=name), error.detail
         case ErrorKind.CONTEXT_OVERFLOW:
-            return f"The conversation is too long for {model or 'the model'} on {asked.within}.", error.detail
+            return tr(
+                "The conversation is too long for {part} on {within}.",
+                part=model or "the model",
+                within=asked.within,
+            ), error.detail
         case ErrorKind.CONTENT_FILTER:
-            why = error.detail or "Its content filter decided so."
-            return f"{name} declined this message.", f"{why} Nobody else was asked."
+            why = error.detail or tr("Its content filter decided so.")
+            return tr("{name} declined this message.", name=name), tr("{why} Nobody else was asked.", why=why)
         case ErrorKind.BAD_REQUEST:
-            return f"{name} did not accept the request{status}.", error.detail
+            return tr("{name} did not accept the request{status}.", name=name, status=status), error.detail
         case ErrorKind.UNSUPPORTED:
-            return f"{name} cannot do what was asked{status}.", error.detail
+            return tr("{name} cannot do what was asked{status}.", name=name, status=status), error.detail
         case ErrorKind.SERVER_ERROR:
-            return f"{name} failed{status}.", error.detail
+            return tr("{name} failed{status}.", name=name, status=status), error.detail
         case _:
             return error.title, error.detail
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from whisper_desktop.discovery.answers import Answer, Answers, count, fields, objects, text
 from whisper_desktop.discovery.description import Description
+from whisper_desktop.language import tr
 from whisper_desktop.values import ModelInfo, ServerStatus
 
 _MODELS = "/v1/models"
@@ -166,7 +167,7 @@ def describe_textgen(answers: Answers) -> Description:
     """The loaded model; its name is the text "None" where there is none."""
     if answers["/v1/internal/model/info"].fields.get("model_name") == "None":
         return Description(
-            (), note="text-generation-webui is running but has no model loaded. Load one there."
+            (), note=tr("text-generation-webui is running but has no model loaded. Load one there.")
         )
     return describe_running(answers)
 

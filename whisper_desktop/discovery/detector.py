@@ -31,6 +31,7 @@ from whisper_desktop.discovery.report import (
     unusable_address,
 )
 from whisper_desktop.errors import ConsentRequired
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach, ServerInfo, ServerStatus
 from whisper_desktop.wire.http import Http
 
@@ -199,8 +200,8 @@ class LocalLLMDetector:
         if way.reach is Reach.CLOUD and not self._cloud_allowed:
             return Nobody(
                 ConsentRequired(
-                    f"{way.url} was not asked: it is in the cloud, and that is not allowed.",
-                    next_step="Allow the cloud in Settings to use it.",
+                    tr("{url} was not asked: it is in the cloud, and that is not allowed.", url=way.url),
+                    next_step=tr("Allow the cloud in Settings to use it."),
                     needed=Reach.CLOUD,
                 )
             )

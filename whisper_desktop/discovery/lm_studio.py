@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from whisper_desktop.discovery.answers import Answer, Answers, count, fields, objects, text, texts
 from whisper_desktop.discovery.description import Description
+from whisper_desktop.language import tr
 from whisper_desktop.values import ModelInfo, ServerStatus
 
 NATIVE, LEGACY, PLAIN = "/api/v1/models", "/api/v0/models", "/v1/models"
@@ -35,8 +36,10 @@ def describe(answers: Answers) -> Description:
         return Description(
             models,
             status=ServerStatus.NO_MODELS,
-            note="LM Studio is running but has no model loaded. "
-            "Load one there, or switch on just-in-time loading.",
+            note=tr(
+                "LM Studio is running but has no model loaded. Load one there, or switch on "
+                "just-in-time loading."
+            ),
         )
     return Description(models)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from whisper_desktop.discovery.answers import count, fields, objects, text, texts
 from whisper_desktop.discovery.words import about_server
 from whisper_desktop.errors import BackendError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, ModelInfo, Reach, ServerInfo, ServerStatus
 from whisper_desktop.wire.http import Http, Reply, parse_json
 
@@ -57,12 +58,18 @@ def _verdict(
         return ServerStatus.UNREACHABLE, str(validity)
     if validity.status in (401, 403):
         step = f"whisper-desktop keys set {_IDENTITY.id}"
-        return ServerStatus.NEEDS_KEY, f"{name} does not accept the key. Give it another one: {step}"
+        return ServerStatus.NEEDS_KEY, tr(
+            "{name} does not accept the key. Give it another one: {step}", name=name, step=step
+        )
     if validity.status != 200 or not is_key_info(validity.body):
-        return ServerStatus.SOMETHING_ELSE, f"What answers is not {name} (status {validity.status})."
+        return ServerStatus.SOMETHING_ELSE, tr(
+            "What answers is not {name} (status {status}).", name=name, status=validity.status
+        )
     if models is None:
         return ServerStatus.AVAILABLE, about_server(name, ServerStatus.AVAILABLE, None, "")
-    return ServerStatus.AVAILABLE, f"{name} accepts the key and offers {len(models)} models in the cloud."
+    return ServerStatus.AVAILABLE, tr(
+        "{name} accepts the key and offers {models} models in the cloud.", name=name, models=len(models)
+    )
 
 
 async def _models(http: Http, url: str, until: float) -> tuple[ModelInfo, ...] | None:

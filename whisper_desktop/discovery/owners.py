@@ -26,6 +26,7 @@ from whisper_desktop.engines import orphans
 from whisper_desktop.engines.evidence import port_error
 from whisper_desktop.engines.programs import started
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.settings.paths import run_dir
 from whisper_desktop.values import IDENTITIES, Deadlines, Reach, ServerInfo
 from whisper_desktop.wire.http import Http
@@ -70,15 +71,17 @@ class Owner:
     @property
     def words(self) -> str:
         """Who it is, for a sentence."""
-        of_user = f" of the user {self.user}" if self.user else ""
+        of_user = tr(" of the user {user}", user=self.user) if self.user else ""
         if self.program is None or self.pid is None:
             if self.whose is Whose.OTHER_USER:
                 return (
-                    f"a program of another user ({self.user})" if self.user else "a program of another user"
+                    tr("a program of another user ({user})", user=self.user)
+                    if self.user
+                    else tr("a program of another user")
                 )
-            return "a program that this system does not name"
-        named = f"{self.program} (process {self.pid}{of_user})"
-        return f"this app itself, through {named}" if self.whose is Whose.OURS else named
+            return tr("a program that this system does not name")
+        named = tr("{program} (process {pid}{of_user})", program=self.program, pid=self.pid, of_user=of_user)
+        return tr("this app itself, through {named}", named=named) if self.whose is Whose.OURS else named
 
 
 class Verdict(Enum):
@@ -103,13 +106,19 @@ class Claim:
     def sentence(self) -> str:
         """All of it for a person."""
         if self.verdict is Verdict.FREE:
-            return f"Port {self.port} is free."
-        who = self.owner.words if self.owner else "a program that this system does not name"
+            return tr("Port {port} is free.", port=self.port)
+        who = self.owner.words if self.owner else tr("a program that this system does not name")
         if self.server is None:
-            return f"Port {self.port} is taken by {who}."
+            return tr("Port {port} is taken by {who}.", port=self.port, who=who)
         version = f" {self.server.version}" if self.server.version else ""
         behind = f": {who}" if self.owner else ""
-        return f"{self.server.name}{version} answers on port {self.port}{behind}."
+        return tr(
+            "{server_name}{version} answers on port {port}{behind}.",
+            server_name=self.server.name,
+            version=version,
+            port=self.port,
+            behind=behind,
+        )
 
 
 async def arbitrate(port: int, *, http: Http, deadlines: Deadlines, wanted: str | None = None) -> Claim:
@@ -134,7 +143,7 @@ def describe_owner(port: int) -> str:
     It may block for some milliseconds.
     """
     owner = owner_of(port)
-    return f"It belongs to {owner.words}." if owner else ""
+    return tr("It belongs to {words}.", words=owner.words) if owner else ""
 
 
 def owner_of(port: int) -> Owner | None:

@@ -15,6 +15,7 @@ from whisper_desktop.discovery.answers import Answer, Answers
 from whisper_desktop.discovery.known import GIVEN_MODELS, IN_THE_CLOUD, KNOWN, Known
 from whisper_desktop.discovery.places import Way
 from whisper_desktop.errors import BackendError, WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines, ErrorKind, Reach
 from whisper_desktop.wire.http import Http, parse_json
 
@@ -34,11 +35,11 @@ _NOBODY_THERE = frozenset(
     }
 )
 _MANNERS = {
-    ErrorKind.TOTAL_TIMEOUT: "accepts connections but did not answer in time; it may be busy or stuck",
-    ErrorKind.TOO_LARGE: "sends far more than a model server would",
-    ErrorKind.NOT_AN_LLM: "does not speak HTTP",
-    ErrorKind.CLOSED_EARLY: "closes the connection without an answer",
-    ErrorKind.STREAM_CUT: "breaks off in the middle of its answer",
+    ErrorKind.TOTAL_TIMEOUT: mark("accepts connections but did not answer in time; it may be busy or stuck"),
+    ErrorKind.TOO_LARGE: mark("sends far more than a model server would"),
+    ErrorKind.NOT_AN_LLM: mark("does not speak HTTP"),
+    ErrorKind.CLOSED_EARLY: mark("closes the connection without an answer"),
+    ErrorKind.STREAM_CUT: mark("breaks off in the middle of its answer"),
 }
 
 
@@ -208,4 +209,4 @@ class _Asker:
 def _meaning(error: BackendError, *, is_first: bool) -> Outcome:
     if error.kind in _NOBODY_THERE and is_first:
         return Nobody(error)
-    return Stranger(_MANNERS.get(error.kind, ""))
+    return Stranger(tr(_MANNERS.get(error.kind, "")))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from whisper_desktop.language import tr, trn
 from whisper_desktop.values import ModelInfo, ServerStatus
 
 
@@ -13,46 +14,69 @@ def about_server(
         return note
     match status:
         case ServerStatus.LOADING:
-            return f"{name} is running and loads a model."
+            return tr("{name} is running and loads a model.", name=name)
         case ServerStatus.NEEDS_KEY:
-            return f"{name} is running and wants a key. Give it one: whisper-desktop keys set {origin}"
+            return tr(
+                "{name} is running and wants a key. Give it one: whisper-desktop keys set {origin}",
+                name=name,
+                origin=origin,
+            )
         case ServerStatus.NO_MODELS:
-            return f"{name} is running but has no model. Add one there, then look again."
+            return tr("{name} is running but has no model. Add one there, then look again.", name=name)
     if models is None:
-        return f"{name} is running, but its list of models did not arrive in time. Look again."
+        return tr("{name} is running, but its list of models did not arrive in time. Look again.", name=name)
     return _about_models(name, models)
 
 
 def _about_models(name: str, models: Sequence[ModelInfo]) -> str:
     loaded = [model.id for model in models if model.loaded]
     remote = sum(model.remote for model in models)
-    running = f"{name} is running with {_counted(len(models), 'model')}"
-    elsewhere = f" {_counted(remote, 'of them runs', 'of them run')} on another computer." if remote else ""
+    running = trn(
+        "{name} is running with {count} model",
+        "{name} is running with {count} models",
+        len(models),
+        name=name,
+    )
+    elsewhere = (
+        trn(" {count} of them runs on another computer.", " {count} of them run on another computer.", remote)
+        if remote
+        else ""
+    )
     if loaded:
-        more = f" and {len(loaded) - 1} more" if len(loaded) > 1 else ""
-        return f"{running}; {loaded[0]}{more} loaded.{elsewhere}"
+        more = tr(" and {len} more", len=len(loaded) - 1) if len(loaded) > 1 else ""
+        return tr(
+            "{running}; {loaded}{more} loaded.{elsewhere}",
+            running=running,
+            loaded=loaded[0],
+            more=more,
+            elsewhere=elsewhere,
+        )
     if any(model.loaded is False for model in models):
-        return f"{running}; none is loaded yet, the first message loads one.{elsewhere}"
+        return tr(
+            "{running}; none is loaded yet, the first message loads one.{elsewhere}",
+            running=running,
+            elsewhere=elsewhere,
+        )
     return f"{running}.{elsewhere}"
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def about_stranger(port: int, owners: Sequence[str], manner: str) -> str:
     """A program that is no model server we know. `manner` completes "It ...", or is empty."""
-    place = f"Port {port}, where {_either(owners)} usually listens," if owners else f"Port {port}"
-    says = f" It {manner}." if manner else ""
-    return f"{place} is taken by another program.{says}"
+    place = (
+        tr("Port {port}, where {either} usually listens,", port=port, either=_either(owners))
+        if owners
+        else tr("Port {port}", port=port)
+    )
+    says = tr(" It {manner}.", manner=manner) if manner else ""
+    return tr("{place} is taken by another program.{says}", place=place, says=says)
 
 
 def about_absent(name: str, port: int | None) -> str:
     """A known server that was looked for in vain."""
-    where = f" (port {port})" if port else ""
-    return f"{name} is not running on this computer{where}."
+    where = tr(" (port {port})", port=port) if port else ""
+    return tr("{name} is not running on this computer{where}.", name=name, where=where)
 
 
 def _either(names: Sequence[str]) -> str:
     *others, last = dict.fromkeys(names)
-    return f"{', '.join(others)} or {last}" if others else last
+    return tr("{items} or {last}", items=", ".join(others), last=last) if others else last

@@ -25,6 +25,7 @@ from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec, guide_spec
 from whisper_desktop.engines.supervisor import Engine, make_engine
 from whisper_desktop.errors import BackendError, EngineError
+from whisper_desktop.language import tr, trn
 from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.machine.pressure import measure
 from whisper_desktop.models.calibration import Rate, Timing, best_threads, calibrated, predicted
@@ -128,25 +129,28 @@ class Bench:
                 return await self._run()
         except TimeoutError:
             raise EngineError(
-                "This took too long, so nothing was measured.",
-                f"It was given up after {2 * self._limit:.0f} s: the computer is very slow, or very busy.",
-                "Close other programs, then try again.",
+                tr("This took too long, so nothing was measured."),
+                tr(
+                    "It was given up after {number:.0f} s: the computer is very slow, or very busy.",
+                    number=2 * self._limit,
+                ),
+                tr("Close other programs, then try again."),
                 cause="bench_late",
             ) from None
 
     async def _run(self) -> Benchmark:
         began = time.monotonic()
         self._until = began + self._limit
-        self._say("Looking at what else runs…")
+        self._say(tr("Looking at what else runs…"))
         await asyncio.to_thread(conditions.remove_old, self._folder)
         disk, load = await asyncio.gather(
             asyncio.to_thread(conditions.free_on_disk, self._folder), conditions.other_load()
         )
         now = await asyncio.to_thread(measure)
         model = self._wanted or conditions.chosen(now, disk)
-        self._say("Writing a model to measure with…")
+        self._say(tr("Writing a model to measure with…"))
         async with conditions.written(self._folder, model) as path:
-            large = _Subject("synthetic model", path, await _shape(path))
+            large = _Subject(tr("synthetic model"), path, await _shape(path))
             guide_path = guide_spec().model_path
             guide = _Subject("guide", guide_path, await _shape(guide_path))
             trials, prompts = await self._try_threads(large)
@@ -185,19 +189,19 @@ class Bench:
         trials: list[Timing] = []
         prompts: dict[int, Rate] = {}
         for threads in range(self._cores, max(0, self._cores - 2), -1):
-            name = f"{threads} thread{'s' if threads > 1 else ''}"
-            self._say(f"Timing the synthetic model with {name}…")
+            name = trn("{count} thread", "{count} threads", threads)
+            self._say(tr("Timing the synthetic model with {name}…", name=name))
             async with self._serving(large, threads) as ask:
                 await ask.warm_up()
                 trials.append(Timing(large.name, threads, await ask.answers()))
                 prompts[threads] = await ask.prompts()
-                self._say(f"Timing it with {name} beside a busy core…")
+                self._say(tr("Timing it with {name} beside a busy core…", name=name))
                 with conditions.busy_core():
                     trials.append(Timing(large.name, threads, await ask.few_answers(), busy=True))
         return tuple(trials), prompts
 
     async def _time(self, subject: _Subject, threads: int) -> Timing:
-        self._say(f"Timing the {subject.name}…")
+        self._say(tr("Timing the {subject_name}…", subject_name=subject.name))
         async with self._serving(subject, threads) as ask:
             await ask.warm_up()
             return Timing(subject.name, threads, await ask.answers(), await ask.prompts())
@@ -207,7 +211,7 @@ class Bench:
         timed = []
         for subject in subjects:
             card = self._table.gpus[0].name
-            self._say(f"Timing the {subject.name} on {card}…")
+            self._say(tr("Timing the {subject_name} on {card}…", subject_name=subject.name, card=card))
             async with self._serving(subject, 1, layers=subject.shape.all_layers) as ask:
                 outcome = ask.engine.outcome
                 if outcome is None or outcome.gpu_layers != subject.shape.all_layers:
@@ -335,9 +339,9 @@ class _Asked:
         rates = rates_in(fields.table(told.get("timings"))) if reply.status == 200 else None
         if rates is None:
             raise EngineError(
-                "The engine could not be timed.",
-                f"It answered {reply.status} without saying how long it took.",
-                "Update the engine with `whisper-desktop engine builds install`, then try again.",
+                tr("The engine could not be timed."),
+                tr("It answered {status} without saying how long it took.", status=reply.status),
+                tr("Update the engine with `whisper-desktop engine builds install`, then try again."),
                 cause="bench_no_timings",
             )
         return rates
@@ -372,5 +376,5 @@ def is_steady(rates: Sequence[float]) -> bool:
 
 async def _shape(path: Path) -> ModelShape:
     shape = shape_of(await asyncio.to_thread(read_header, path))
-    assert shape is not None, "the models that are timed say how many layers they have"
+    assert shape is not None, tr("the models that are timed say how many layers they have")
     return shape

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.machine.pressure import Pressure
 from whisper_desktop.models.synthetic import Synthetic, write_synthetic
 
@@ -39,15 +40,23 @@ def chosen(memory: Pressure, disk_bytes: int) -> Synthetic:
             return model
     if SMALL.size_bytes + _BESIDE > memory.available_bytes:
         raise EngineError(
-            "There is too little free memory to measure with.",
-            f"It takes {_gb(SMALL.size_bytes + _BESIDE)}, and {_gb(memory.available_bytes)} are free.",
-            "Close other programs, then try again.",
+            tr("There is too little free memory to measure with."),
+            tr(
+                "It takes {gb}, and {gb2} are free.",
+                gb=_gb(SMALL.size_bytes + _BESIDE),
+                gb2=_gb(memory.available_bytes),
+            ),
+            tr("Close other programs, then try again."),
             cause="bench_memory",
         )
     raise EngineError(
-        "There is too little room on the disk to measure with.",
-        f"A file of {_gb(SMALL.size_bytes)} is written for two minutes, and {_gb(disk_bytes)} are free.",
-        "Make some room, then try again.",
+        tr("There is too little room on the disk to measure with."),
+        tr(
+            "A file of {gb} is written for two minutes, and {gb2} are free.",
+            gb=_gb(SMALL.size_bytes),
+            gb2=_gb(disk_bytes),
+        ),
+        tr("Make some room, then try again."),
         cause="bench_disk",
     )
 
@@ -57,11 +66,16 @@ def warnings_for(memory: Pressure, load: float) -> tuple[str, ...]:
     found = []
     if load >= _BUSY:
         found.append(
-            f"Other programs were using {load:.1f} processor cores before or after this, "
-            "so the figures may be too low."
+            tr(
+                "Other programs were using {load:.1f} processor cores before or after this, so the "
+                "figures may be too low.",
+                load=load,
+            )
         )
     if memory.on_battery:
-        found.append("The computer runs on its battery, which can make it slower than it is on the mains.")
+        found.append(
+            tr("The computer runs on its battery, which can make it slower than it is on the mains.")
+        )
     return tuple(found)
 
 

@@ -25,6 +25,7 @@ from whisper_desktop.engines.log_lines import NOTE, Line, served, telling
 from whisper_desktop.engines.repair import repairs_for
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import GB
 
 _QUOTED_LIMIT = 300
@@ -75,9 +76,9 @@ def of_answer(spec: EngineSpec, said: str) -> EngineError | None:
         if rule.cause in _OF_MEMORY and rule.pattern.search(said[:_QUOTED_LIMIT]):
             repairs = repairs_for(rule.cause, spec, Evidence(None, (), ready=True))
             return EngineError(
-                "There is not enough memory for this answer.",
+                tr("There is not enough memory for this answer."),
                 said,
-                "Close something, use a shorter context, or choose a smaller model.",
+                tr("Close something, use a shorter context, or choose a smaller model."),
                 cause=rule.cause,
                 repairs=repairs,
             )
@@ -92,17 +93,20 @@ def _ended_by_others(spec: EngineSpec, evidence: Evidence, end: End) -> EngineEr
     if end.way is Way.KILLED:
         if evidence.oom_kills:
             return _told("oom_killed", spec, evidence, _memory_then(evidence))
-        detail = f"The system does so when memory runs out, and people and programs can do it; {_WHICH}"
+        detail = tr(
+            "The system does so when memory runs out, and people and programs can do it; {which}",
+            which=tr(_WHICH),
+        )
         return _told("killed", spec, evidence, f"{detail} {_memory_then(evidence)}")
     if end.way is Way.LIMITED:
-        return _told("killed", spec, evidence, "It had used up the processor time that is allowed here.")
+        return _told("killed", spec, evidence, tr("It had used up the processor time that is allowed here."))
     # A program that ends with 0 without having served was started for something else, by an option.
     if end.way is Way.ASKED and (evidence.code != 0 or evidence.ready or served(evidence.lines)):
-        return _told("killed", spec, evidence, "It was told to stop by another program, or by a person.")
+        return _told("killed", spec, evidence, tr("It was told to stop by another program, or by a person."))
     return None
 
 
-_WHICH = "it does not say which."
+_WHICH = mark("it does not say which.")
 
 
 def _by_log(spec: EngineSpec, evidence: Evidence, lines: Sequence[Line], end: End) -> EngineError | None:
@@ -138,20 +142,29 @@ def _by_end(spec: EngineSpec, evidence: Evidence, lines: Sequence[Line], end: En
         case Way.ILLEGAL if not evidence.ready:  # one that has answered knows all that it needs
             return _told("cpu_unsupported", spec, evidence)
         case Way.PAGE_LOST if _maps_its_model(spec):
-            return _told("model_unreadable", spec, evidence, _CUT_UNDER_US)
+            return _told("model_unreadable", spec, evidence, tr(_CUT_UNDER_US))
         case Way.NO_MEMORY:
             return _told("out_of_memory", spec, evidence)
         case Way.NO_LIBRARY:
             return _told("library_missing", spec, evidence)
         case Way.OTHER_SYSTEM:
-            return _told("binary_not_executable", spec, evidence, "It is for another system or processor.")
+            return _told(
+                "binary_not_executable", spec, evidence, tr("It is for another system or processor.")
+            )
         case Way.ENDED | Way.ASKED:
-            return _told("ended", spec, evidence, f"It left with {end.name}. {said}")
+            return _told(
+                "ended", spec, evidence, tr("It left with {end_name}. {said}", end_name=end.name, said=said)
+            )
         case _:
-            return _told("crashed", spec, evidence, f"The system reports {end.name}. {said}")
+            return _told(
+                "crashed",
+                spec,
+                evidence,
+                tr("The system reports {end_name}. {said}", end_name=end.name, said=said),
+            )
 
 
-_CUT_UNDER_US = "It was changed, moved or cut while the engine read it, or its disk is failing or gone."
+_CUT_UNDER_US = mark("It was changed, moved or cut while the engine read it, or its disk is failing or gone.")
 
 
 def _maps_its_model(spec: EngineSpec) -> bool:
@@ -160,92 +173,107 @@ def _maps_its_model(spec: EngineSpec) -> bool:
 
 # --- Words ------------------------------------------------------------------------------------------------
 
-_AGAIN = "Send the message again; the engine starts by itself."
+_AGAIN = mark("Send the message again; the engine starts by itself.")
 
 WORDS = {
     "model_missing": (
-        "The model file is not there: {model_path}.",
+        mark("The model file is not there: {model_path}."),
         "",
-        "Choose the file again in Setup, or download the model.",
+        mark("Choose the file again in Setup, or download the model."),
     ),
-    "not_a_model": ("{model_path} is a folder, not a model file.", "", "Choose the .gguf file inside it."),
-    "model_unreadable": (
-        "The model file cannot be read: {model_path}.",
+    "not_a_model": (
+        mark("{model_path} is a folder, not a model file."),
         "",
-        "Allow this account to read the file, or choose another one.",
+        mark("Choose the .gguf file inside it."),
+    ),
+    "model_unreadable": (
+        mark("The model file cannot be read: {model_path}."),
+        "",
+        mark("Allow this account to read the file, or choose another one."),
     ),
     "binary_missing": (
-        "The llama-server program is not there: {binary}.",
+        mark("The llama-server program is not there: {binary}."),
         "",
-        "Correct llm.llamacpp.server_path in the settings, or remove it to use the built-in engine.",
+        mark("Correct llm.llamacpp.server_path in the settings, or remove it to use the built-in engine."),
     ),
     "binary_not_executable": (
-        "{binary} cannot be run.",
+        mark("{binary} cannot be run."),
         "",
-        "Set llm.llamacpp.server_path to a llama-server for this computer, or remove it.",
+        mark("Set llm.llamacpp.server_path to a llama-server for this computer, or remove it."),
     ),
     "binary_wrong": (
-        "{binary} is not a llama-server.",
+        mark("{binary} is not a llama-server."),
         "",
-        "Set llm.llamacpp.server_path to a llama-server for this computer, or remove it.",
+        mark("Set llm.llamacpp.server_path to a llama-server for this computer, or remove it."),
     ),
     "library_missing": (
-        "{program} cannot start: a system library that it needs is missing.",
-        "The system does not say which one.",
-        "Install the build's libraries beside it, or remove llm.llamacpp.server_path.",
+        mark("{program} cannot start: a system library that it needs is missing."),
+        mark("The system does not say which one."),
+        mark("Install the build's libraries beside it, or remove llm.llamacpp.server_path."),
     ),
     "cpu_unsupported": (
-        "{program} cannot run on this processor.",
-        "It was built for instructions that this processor does not have.",
-        "Set llm.llamacpp.server_path to a llama-server that was built for this computer.",
+        mark("{program} cannot run on this processor."),
+        mark("It was built for instructions that this processor does not have."),
+        mark("Set llm.llamacpp.server_path to a llama-server that was built for this computer."),
     ),
-    "bad_flag": ("The engine cannot be started like this.", "", "Correct the setting."),
-    "cannot_spawn": ("{program} cannot be started.", "", "Close something and try again."),
+    "bad_flag": (mark("The engine cannot be started like this."), "", mark("Correct the setting.")),
+    "cannot_spawn": (mark("{program} cannot be started."), "", mark("Close something and try again.")),
     "out_of_memory": (
-        "There is not enough memory for this model.",
-        "Loading it with {context} needs more than the system gives.",
-        "Close something, use a shorter context, or choose a smaller model.",
+        mark("There is not enough memory for this model."),
+        mark("Loading it with {context} needs more than the system gives."),
+        mark("Close something, use a shorter context, or choose a smaller model."),
     ),
     "oom_killed": (
-        "The system ended {program} because memory had run out.",
-        "The kernel counted it.",
-        "Close something, use a shorter context, or choose a smaller model.",
+        mark("The system ended {program} because memory had run out."),
+        mark("The kernel counted it."),
+        mark("Close something, use a shorter context, or choose a smaller model."),
     ),
     "start_timeout": (
-        "{program} did not get ready.",
-        "It neither answers nor makes progress.",
-        "Choose a smaller model, or look into its log.",
+        mark("{program} did not get ready."),
+        mark("It neither answers nor makes progress."),
+        mark("Choose a smaller model, or look into its log."),
     ),
     "port_taken": (
-        "Port {port} is taken by another program, so the engine cannot listen there.",
+        mark("Port {port} is taken by another program, so the engine cannot listen there."),
         "",
-        "End that program, or let the engine choose a port of its own.",
+        mark("End that program, or let the engine choose a port of its own."),
     ),
     "port_forbidden": (
-        "The system does not let the engine listen on port {port}.",
-        "Ports below 1024 belong to the administrator, and some systems keep further ranges for themselves.",
-        "Let the engine choose a port of its own.",
+        mark("The system does not let the engine listen on port {port}."),
+        mark(
+            "Ports below 1024 belong to the administrator, and some systems keep further ranges "
+            "for themselves."
+        ),
+        mark("Let the engine choose a port of its own."),
     ),
     "foreign_server": (
-        "Another program answers on port {port}, where the engine should.",
-        "It does not know the key that only our engine has, so nothing was sent to it.",
-        "End that program, or let the engine choose a port of its own.",
+        mark("Another program answers on port {port}, where the engine should."),
+        mark("It does not know the key that only our engine has, so nothing was sent to it."),
+        mark("End that program, or let the engine choose a port of its own."),
     ),
     "cannot_answer": (
-        "{program} runs, but cannot answer with this model.",
+        mark("{program} runs, but cannot answer with this model."),
         "",
-        "Choose another model, or look into the engine's log.",
+        mark("Choose another model, or look into the engine's log."),
     ),
-    "killed": ("{program} was ended from outside.", "", _AGAIN),
-    "crashed": ("{program} crashed.", "", f"{_AGAIN} Its log has the details."),
-    "ended": ("{program} ended by itself.", "", "Its log has the details."),
-    "stuck": ("{program} stopped making progress.", "", _AGAIN),
-    "stopped": ("{program} was stopped.", "", "Send the message again to start it."),
-    "closing": ("{program} was stopped.", "The app is closing.", "Open it and send the message again."),
+    "killed": (mark("{program} was ended from outside."), "", _AGAIN),
+    "crashed": (
+        mark("{program} crashed."),
+        "",
+        mark("Send the message again; the engine starts by itself. Its log has the details."),
+    ),
+    "ended": (mark("{program} ended by itself."), "", mark("Its log has the details.")),
+    "stuck": (mark("{program} stopped making progress."), "", _AGAIN),
+    "stopped": (mark("{program} was stopped."), "", mark("Send the message again to start it.")),
+    "closing": (
+        mark("{program} was stopped."),
+        mark("The app is closing."),
+        mark("Open it and send the message again."),
+    ),
     "cannot_stop": (
-        "{program} does not end.",
-        "It was asked twice and then killed, and the system still lists it.",
-        "Restart the computer if it keeps its memory.",
+        mark("{program} does not end."),
+        mark("It was asked twice and then killed, and the system still lists it."),
+        mark("Restart the computer if it keeps its memory."),
     ),
 }
 
@@ -266,14 +294,16 @@ def _error(
     added: str = "",
 ) -> EngineError:
     facts = {
-        "program": "The built-in engine" if spec.binary is None else "llama-server",
+        "program": tr("The built-in engine") if spec.binary is None else "llama-server",
         "model": spec.model_path.name,
         "model_path": str(spec.model_path),
         "binary": str(spec.binary),
         "port": str(evidence.port),
-        "context": f"a context of {spec.n_ctx:,} tokens" if spec.n_ctx else "its own context",
+        "context": tr("a context of {n_ctx:,} tokens", n_ctx=spec.n_ctx)
+        if spec.n_ctx
+        else tr("its own context"),
     }
-    title, why, next_step = (sentence.format(*groups, **facts) for sentence in sentences)
+    title, why, next_step = (tr(sentence).format(*groups, **facts) for sentence in sentences)
     if cause == "out_of_memory":
         added = f"{added} {_shortage(spec, evidence)}"
     detail = " ".join(f"{why} {added}".split())
@@ -288,7 +318,11 @@ def _shortage(spec: EngineSpec, evidence: Evidence) -> str:
     free = evidence.available_bytes
     if not needed or not free or free >= needed:
         return ""
-    return f"About {_gigabytes(needed)} are needed and {_gigabytes(free)} are free."
+    return tr(
+        "About {gigabytes} are needed and {gigabytes2} are free.",
+        gigabytes=_gigabytes(needed),
+        gigabytes2=_gigabytes(free),
+    )
 
 
 def _memory_then(evidence: Evidence) -> str:
@@ -296,8 +330,8 @@ def _memory_then(evidence: Evidence) -> str:
     if not evidence.peak_bytes:
         return ""
     free = evidence.available_bytes
-    left = f", and {_gigabytes(free)} are free now that it is gone" if free else ""
-    return f"It had {_gigabytes(evidence.peak_bytes)}{left}."
+    left = tr(", and {gigabytes} are free now that it is gone", gigabytes=_gigabytes(free)) if free else ""
+    return tr("It had {gigabytes}{left}.", gigabytes=_gigabytes(evidence.peak_bytes), left=left)
 
 
 def _quoted(text: str) -> str:
@@ -314,4 +348,4 @@ def _last_words(lines: Sequence[Line]) -> str:
     """The first error line, which is the most precise one, else the last line that is not a note of ours."""
     its_own = [line for line in lines if not line.text.startswith(NOTE)]
     told = [line.text for line in its_own if line.level == "E"][:1] or [line.text for line in its_own][-1:]
-    return f"Its log says: {_quoted(told[0])}." if told else "It left no message."
+    return tr("Its log says: {quoted}.", quoted=_quoted(told[0])) if told else tr("It left no message.")

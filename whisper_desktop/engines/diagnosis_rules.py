@@ -10,6 +10,8 @@ Every repetition has a most: a line may hold whatever a model file wants, and is
 import re
 from dataclasses import dataclass
 
+from whisper_desktop.language import mark
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -45,42 +47,44 @@ def _rule(
     return Rule(cause, re.compile(pattern), title, detail, next_step, sizes, other, option)
 
 
-_GET_ANOTHER = "Download the file again, or choose another model."
-_NEWER = "Use a newer engine, or choose another model."
-_LESS = "Close something, use a shorter context, or choose a smaller model."
-_WRONG_PATH = "Correct llm.llamacpp.server_path in the settings, or remove it to use the built-in engine."
+_GET_ANOTHER = mark("Download the file again, or choose another model.")
+_NEWER = mark("Use a newer engine, or choose another model.")
+_LESS = mark("Close something, use a shorter context, or choose a smaller model.")
+_WRONG_PATH = mark(
+    "Correct llm.llamacpp.server_path in the settings, or remove it to use the built-in engine."
+)
 
 _OPTIONS = (
     _rule(
         "gpu_unusable",
         r"failed to initialize (?:CUDA|ROCm|MUSA): (.{1,300})",
-        "The graphics card cannot be used.",
-        "Its driver says: {0}.",
-        "Update the graphics driver and restart the computer, or use the processor only.",
+        mark("The graphics card cannot be used."),
+        mark("Its driver says: {0}."),
+        mark("Update the graphics driver and restart the computer, or use the processor only."),
         besides=r"invalid device: |no usable GPU",
     ),
     _rule(
         "bad_flag",
         r"error: invalid argument: (\S{1,300})",
-        "{program} does not know the option {0}.",
-        "It is not among the options that this version offers.",
-        "Remove it from llm.llamacpp.extra_args.",
+        mark("{program} does not know the option {0}."),
+        mark("It is not among the options that this version offers."),
+        mark("Remove it from llm.llamacpp.extra_args."),
         option=0,
     ),
     _rule(
         "bad_flag",
         r'error while handling (?:argument|environment variable) "([^"]{1,100})": (.{1,300})',
-        "{program} cannot use the value given for {0}.",
-        "It says: {1}.",
-        "Correct it in llm.llamacpp.extra_args.",
+        mark("{program} cannot use the value given for {0}."),
+        mark("It says: {1}."),
+        mark("Correct it in llm.llamacpp.extra_args."),
         option=0,
     ),
     _rule(
         "extra_file",
         r"failed to load (?:multimodal model|draft model|lora adapter),? '(.{1,500}?)'",
-        "A further file that belongs to the model cannot be loaded: {0}.",
-        "It is named in llm.llamacpp.extra_args; it was moved, or does not fit the model.",
-        "Correct that option, or remove it.",
+        mark("A further file that belongs to the model cannot be loaded: {0}."),
+        mark("It is named in llm.llamacpp.extra_args; it was moved, or does not fit the model."),
+        mark("Correct that option, or remove it."),
         option=0,
     ),
 )
@@ -89,51 +93,51 @@ _PROGRAM = (
     _rule(
         "binary_missing",
         r"whisper: cannot run '(.{1,500})': No such file or directory",
-        "The llama-server program is not there: {0}.",
-        "It, or what it needs to start, was moved or removed.",
+        mark("The llama-server program is not there: {0}."),
+        mark("It, or what it needs to start, was moved or removed."),
         _WRONG_PATH,
     ),
     _rule(
         "binary_not_executable",
         r"whisper: cannot run '(.{1,500})': (.{1,300})",
-        "{0} cannot be run.",
-        "The system says: {1}.",
-        "Set llm.llamacpp.server_path to a llama-server for this computer, or remove it.",
+        mark("{0} cannot be run."),
+        mark("The system says: {1}."),
+        mark("Set llm.llamacpp.server_path to a llama-server for this computer, or remove it."),
     ),
     _rule(
         "builtin_missing",
         r"whisper: the built-in engine cannot be loaded: (No module named .{1,100})",
-        "The built-in engine is not installed.",
-        "This installation has no xllamacpp ({0}).",
-        "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
+        mark("The built-in engine is not installed."),
+        mark("This installation has no xllamacpp ({0})."),
+        mark("Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program."),
     ),
     _rule(
         "port_taken",
         r"couldn't bind HTTP server socket, hostname: \S{1,100}, port: (\d{1,5})",
-        "Port {0} is taken by another program, so the engine cannot listen there.",
+        mark("Port {0} is taken by another program, so the engine cannot listen there."),
         "",
-        "End that program, or let the engine choose a port of its own.",
+        mark("End that program, or let the engine choose a port of its own."),
     ),
     _rule(
         "computer_lost",
         r"ggml-rpc\.cpp:\d{1,6}: (?:Failed to connect to|RPC handshake failed for) (\S{1,100})",
-        "The other computer that helps with this model does not answer: {0}.",
-        "Its rpc-server is not running, of another version, or cannot be reached.",
-        "Start it there, or let this computer carry the whole model.",
+        mark("The other computer that helps with this model does not answer: {0}."),
+        mark("Its rpc-server is not running, of another version, or cannot be reached."),
+        mark("Start it there, or let this computer carry the whole model."),
     ),
     _rule(
         "computer_lost",
         r"Remote RPC server crashed or returned malformed response|RPC server version mismatch",
-        "Another computer that helps with this model stopped working for it.",
-        "Its rpc-server ended, or is of another version.",
-        "Start it there again, or let this computer carry the whole model.",
+        mark("Another computer that helps with this model stopped working for it."),
+        mark("Its rpc-server ended, or is of another version."),
+        mark("Start it there again, or let this computer carry the whole model."),
     ),
     _rule(
         "killed",
         r"Received second interrupt, terminating immediately",
-        "{program} was told to stop by another program.",
+        mark("{program} was told to stop by another program."),
         "",
-        "Send the message again; the engine starts by itself.",
+        mark("Send the message again; the engine starts by itself."),
     ),
 )
 
@@ -141,100 +145,100 @@ _MODEL = (
     _rule(
         "model_missing",
         r"failed to open GGUF file '(.{1,700})' \(No such file or directory\)",
-        "The model file is not there: {0}.",
-        "It was moved, renamed or removed.",
-        "Choose the file again in Setup, or download the model.",
+        mark("The model file is not there: {0}."),
+        mark("It was moved, renamed or removed."),
+        mark("Choose the file again in Setup, or download the model."),
     ),
     _rule(
         "model_unreadable",
         r"failed to open GGUF file '(.{1,700})' \(([^()]{1,100})\)",
-        "The model file cannot be opened: {0}.",
-        "The system says: {1}.",
-        "Allow this account to read the file, or choose another one.",
+        mark("The model file cannot be opened: {0}."),
+        mark("The system says: {1}."),
+        mark("Allow this account to read the file, or choose another one."),
     ),
     _rule(
         "model_unreadable",
         r"error loading model: read error: (.{1,300})|gguf\w{0,40}: read error: (.{1,300})",
-        "The model file {model} cannot be read to its end.",
-        "The system says: {0}.",
-        "Check the disk that it lies on, or download the file again.",
+        mark("The model file {model} cannot be read to its end."),
+        mark("The system says: {0}."),
+        mark("Check the disk that it lies on, or download the file again."),
     ),
     _rule(
         "not_a_model",
         r"invalid magic characters: '.{0,20}', expected 'GGUF'",
-        "{model} is not a model file.",
-        "A GGUF file starts with the letters GGUF; this one starts with something else.",
-        "Choose a .gguf file, or download the model again.",
+        mark("{model} is not a model file."),
+        mark("A GGUF file starts with the letters GGUF; this one starts with something else."),
+        mark("Choose a .gguf file, or download the model again."),
     ),
     _rule(
         "not_a_model",
         r"model must be loaded with the first split",
-        "{model} is a later part of a model that comes in several files.",
-        "The engine begins with the first one and finds the others beside it.",
-        "Choose the file whose name has 00001 in it.",
+        mark("{model} is a later part of a model that comes in several files."),
+        mark("The engine begins with the first one and finds the others beside it."),
+        mark("Choose the file whose name has 00001 in it."),
     ),
     _rule(
         "not_a_model",
-        r"CLIP cannot be used as main model",
-        "{model} is only the part of a model that sees pictures.",
-        "It belongs beside the model itself.",
-        "Choose the larger file; this one goes into llm.llamacpp.extra_args, after --mmproj.",
+        mark("CLIP cannot be used as main model"),
+        mark("{model} is only the part of a model that sees pictures."),
+        mark("It belongs beside the model itself."),
+        mark("Choose the larger file; this one goes into llm.llamacpp.extra_args, after --mmproj."),
     ),
     _rule(
         "model_corrupt",
-        r"failed to read magic",
-        "The model file {model} is empty or cut off.",
-        "Not even its first letters are there; a download was probably interrupted.",
+        mark("failed to read magic"),
+        mark("The model file {model} is empty or cut off."),
+        mark("Not even its first letters are there; a download was probably interrupted."),
         _GET_ANOTHER,
     ),
     _rule(
         "unsupported_model",
         r"this GGUF file is version (\d{1,10}) but this software only supports up to version (\d{1,10})",
-        "The model file {model} is newer than {program} can read.",
-        "It has version {0} of the format; this engine knows versions up to {1}.",
+        mark("The model file {model} is newer than {program} can read."),
+        mark("It has version {0} of the format; this engine knows versions up to {1}."),
         _NEWER,
     ),
     _rule(
         "unsupported_model",
         r"GGUFv1 is no longer supported|mismatch between the host and model endianness",
-        "The model file {model} is in a form that no engine here reads.",
-        "It is of the very first version of the format, or made for another kind of computer.",
-        "Download a current version of the model, or choose another one.",
+        mark("The model file {model} is in a form that no engine here reads."),
+        mark("It is of the very first version of the format, or made for another kind of computer."),
+        mark("Download a current version of the model, or choose another one."),
     ),
     _rule(
         "unsupported_model",
         r"tensor '.{0,300}' has invalid ggml type (\d{1,10})",
-        "{program} does not know how the weights in {model} are stored.",
-        "They are of type {0}: the model is newer than the engine, or the file is damaged.",
-        "Use a newer engine, or download the file again.",
+        mark("{program} does not know how the weights in {model} are stored."),
+        mark("They are of type {0}: the model is newer than the engine, or the file is damaged."),
+        mark("Use a newer engine, or download the file again."),
     ),
     _rule(
         "model_corrupt",
         r"gguf_init_from_(?:reader|file\w{0,20}|ptr): (.{1,300})",
-        "The model file {model} is damaged or cut off.",
-        "Its header cannot be read ({0}).",
+        mark("The model file {model} is damaged or cut off."),
+        mark("Its header cannot be read ({0})."),
         _GET_ANOTHER,
     ),
     _rule(
         "model_corrupt",
         r"tensor '(.{1,300})' data is not within the file bounds",
-        "The model file {model} is incomplete.",
-        "A part of it ({0}) lies beyond the end of the file; a download was probably interrupted.",
+        mark("The model file {model} is incomplete."),
+        mark("A part of it ({0}) lies beyond the end of the file; a download was probably interrupted."),
         _GET_ANOTHER,
     ),
     _rule(
         "model_corrupt",
         r"unexpectedly reached end of file|tensors with invalid data|tensor '.{1,300}' has invalid data"
         r"|corrupted model: \d{1,10} tensors expected",
-        "The model file {model} is damaged or cut off.",
-        "Its weights cannot be used as they are.",
+        mark("The model file {model} is damaged or cut off."),
+        mark("Its weights cannot be used as they are."),
         _GET_ANOTHER,
     ),
     _rule(
         "unsupported_model",
         r"(?:unknown|unsupported) (?:model architecture|pre-tokenizer type|tokenizer): '(.{0,100})'",
-        "{program} does not know this kind of model ({0}).",
-        "The model is newer than the engine, or of a kind that llama.cpp does not run.",
+        mark("{program} does not know this kind of model ({0})."),
+        mark("The model is newer than the engine, or of a kind that llama.cpp does not run."),
         _NEWER,
     ),
     _rule(
@@ -242,24 +246,26 @@ _MODEL = (
         r"error loading model: (?:error loading model \w{1,40}: )?((?:\w{1,60}: )?"
         r"(?:tensor '.{1,300}' (?:not found|has wrong)|missing tensor|wrong number of tensors|key not found"
         r"|array key not found).{0,300})",
-        "{program} cannot use the model {model}.",
-        "The file is not what the engine expects ({0}): it is newer or older than the engine, or damaged.",
-        "Use a newer engine, or download the file again.",
+        mark("{program} cannot use the model {model}."),
+        mark(
+            "The file is not what the engine expects ({0}): it is newer or older than the engine, or damaged."
+        ),
+        mark("Use a newer engine, or download the file again."),
     ),
     _rule(
         "chat_template",
         r"chat_templates_init: error: (.{1,300})|chat template parsing error: (.{1,300})",
-        "{program} cannot read how {model} wants its conversations written.",
-        "The chat template inside the file has a mistake, or is newer than the engine ({0}).",
-        "Use a newer engine, or download a corrected version of the model.",
+        mark("{program} cannot read how {model} wants its conversations written."),
+        mark("The chat template inside the file has a mistake, or is newer than the engine ({0})."),
+        mark("Use a newer engine, or download a corrected version of the model."),
     ),
     _rule(
         "cache_type",
         r"([KV]) cache type (\w{1,20}) with block size \d{1,6} does not divide|"
         r"quantized V cache (?:was requested|requires)",
-        "The smaller form of the conversation's memory does not fit this model.",
-        "Its attention heads have a size that the form cannot divide, or flash attention is off.",
-        "Use the full form.",
+        mark("The smaller form of the conversation's memory does not fit this model."),
+        mark("Its attention heads have a size that the form cannot divide, or flash attention is off."),
+        mark("Use the full form."),
     ),
 )
 
@@ -273,9 +279,9 @@ _GPU = (
         r"|Metal buffer of \d{1,20} bytes \(out of memory\)"
         r"|ggml_metal\w{0,60}: error: failed to allocate buffer"
         rf"|(?:failed|unable) to allocate (?:{_GPU_BUFFER})\w{{0,40}} buffer",
-        "The graphics card has not enough free memory for this model.",
-        "With {context}, it needs more than is free there.",
-        "Close programs that use the graphics card, use a shorter context, or put fewer layers on it.",
+        mark("The graphics card has not enough free memory for this model."),
+        mark("With {context}, it needs more than is free there."),
+        mark("Close programs that use the graphics card, use a shorter context, or put fewer layers on it."),
     ),
     _rule(
         "gpu_unusable",
@@ -285,18 +291,21 @@ _GPU = (
         r"|rocBLAS error: (.{1,300})|ERROR: ((?:CUDA|HIP) kernel \S{1,100} has no device code[^.]{1,200})"
         r"|(ErrorIncompatibleDriver|Vulkan 1\.2 required|does not support 16-bit storage)"
         r"|(failed to (?:initialize the Metal library|create Metal library))",
-        "This build of the engine and the graphics driver do not fit together.",
-        "The driver or the card is older than the build wants ({0}).",
-        "Update the graphics driver, use another build of the engine, or the processor only.",
+        mark("This build of the engine and the graphics driver do not fit together."),
+        mark("The driver or the card is older than the build wants ({0})."),
+        mark("Update the graphics driver, use another build of the engine, or the processor only."),
     ),
     _rule(
         "driver",
         r"(?:CUDA|ROCm|MUSA) error: (.{1,300})|(device lost on .{1,100}|ErrorDeviceLost)"
         r"|ggml_metal\w{0,60}: error: (command buffer \d{1,10} failed with status \d{1,10})"
         r"|(backend is in error state from a previous command buffer failure)",
-        "The graphics card stopped working for the engine.",
-        "Its driver says: {0}.",
-        "Send the message again; the engine starts by itself. If it happens again, use the processor only.",
+        mark("The graphics card stopped working for the engine."),
+        mark("Its driver says: {0}."),
+        mark(
+            "Send the message again; the engine starts by itself. If it happens again, use the "
+            "processor only."
+        ),
     ),
 )
 
@@ -304,23 +313,23 @@ _MEMORY = (
     _rule(
         "out_of_memory",
         r"(?:failed|unable) to allocate RPC\d{0,3}\[([^\]\s]{1,100})\]",
-        "The other computer that helps with this model has not enough memory: {0}.",
-        "With {context}, its part of the model does not fit there.",
-        "Close something there, use a shorter context, or choose a smaller model.",
+        mark("The other computer that helps with this model has not enough memory: {0}."),
+        mark("With {context}, its part of the model does not fit there."),
+        mark("Close something there, use a shorter context, or choose a smaller model."),
     ),
     _rule(
         "out_of_memory",
         r"insufficient memory \(attempted to allocate {1,20}(\d{1,12}(?:\.\d{1,6})?) MB\)",
-        "There is not enough memory for this model.",
-        "With {context}, it asked for {0} in one piece and the system refused.",
+        mark("There is not enough memory for this model."),
+        mark("With {context}, it asked for {0} in one piece and the system refused."),
         _LESS,
         sizes=True,
     ),
     _rule(
         "out_of_memory",
         r"Resource temporarily unavailable|Thread creation failed|can't start new thread",
-        "There is not enough memory for this model.",
-        "The system refused it another thread: memory, or the number of processes allowed, is used up.",
+        mark("There is not enough memory for this model."),
+        mark("The system refused it another thread: memory, or the number of processes allowed, is used up."),
         _LESS,
     ),
     _rule(
@@ -328,16 +337,16 @@ _MEMORY = (
         r"bad_alloc|[Cc]annot allocate memory|failed to allocate (?:buffer|compute|CPU)|unable to allocate"
         r"|MemoryError|failed to map segment|out of memory|failed to allocate {1,20}[\d.]{1,20} MB"
         r"|mem_buffer != NULL|posix_memalign failed|[Pp]aging file is too small|Not enough memory resources",
-        "There is not enough memory for this model.",
-        "Loading it with {context} needs more than the system gives.",
+        mark("There is not enough memory for this model."),
+        mark("Loading it with {context} needs more than the system gives."),
         _LESS,
     ),
     _rule(
         "disk_full",
         r"No space left on device|There is not enough space on the disk",
-        "The disk is full.",
-        "The engine could not write what it needs to.",
-        "Free some space, then try again.",
+        mark("The disk is full."),
+        mark("The engine could not write what it needs to."),
+        mark("Free some space, then try again."),
     ),
 )
 
@@ -345,44 +354,50 @@ _REST = (
     _rule(
         "library_missing",
         r"error while loading shared libraries: (\S{1,300}): .|Library not loaded: (\S{1,300})",
-        "{program} cannot start: {0} is missing.",
-        "The program needs this system library.",
-        "Install it, or remove llm.llamacpp.server_path to use the built-in engine.",
+        mark("{program} cannot start: {0} is missing."),
+        mark("The program needs this system library."),
+        mark("Install it, or remove llm.llamacpp.server_path to use the built-in engine."),
     ),
     _rule(
         "library_missing",
         r"(?:version `([^\s']{1,100})' not found|symbol lookup error: .{1,500}?: (.{1,300}))",
-        "{program} does not fit this system's libraries.",
-        "It was built for a newer or another system ({0}).",
-        "Use a build for this system, or remove llm.llamacpp.server_path to use the built-in engine.",
+        mark("{program} does not fit this system's libraries."),
+        mark("It was built for a newer or another system ({0})."),
+        mark("Use a build for this system, or remove llm.llamacpp.server_path to use the built-in engine."),
     ),
     _rule(
         "library_missing",
         r"whisper: the built-in engine cannot be loaded: (.{1,300})",
-        "The built-in engine cannot be loaded.",
-        "The system says: {0}.",
-        "Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program.",
+        mark("The built-in engine cannot be loaded."),
+        mark("The system says: {0}."),
+        mark("Install Whisper Desktop again, or set llm.llamacpp.server_path to a llama-server program."),
     ),
     _rule(
         "model_corrupt",
         r"error loading model: (.{1,300})",
-        "{program} cannot load the model {model}.",
-        "It says: {0}.",
+        mark("{program} cannot load the model {model}."),
+        mark("It says: {0}."),
         _GET_ANOTHER,
     ),
     _rule(
         "aborted",
         r"(GGML_ASSERT\(.{1,300}\) failed)|^\S{1,400}\.(?:cpp|c|cu|cuh|mm?|h|hpp):\d{1,6}: (.{1,300})",
-        "{program} gave up because of a mistake of its own.",
-        "A check inside it failed: {0}.",
-        "Send the message again; the engine starts by itself. If it happens again, use another build of it.",
+        mark("{program} gave up because of a mistake of its own."),
+        mark("A check inside it failed: {0}."),
+        mark(
+            "Send the message again; the engine starts by itself. If it happens again, use "
+            "another build of it."
+        ),
     ),
     _rule(
         "aborted",
         r"terminate called after throwing an instance of '(.{1,300})'|uncaught exception of type (.{1,300})",
-        "{program} gave up because of a mistake of its own.",
-        "Nothing in it dealt with an error ({0}).",
-        "Send the message again; the engine starts by itself. If it happens again, use another build of it.",
+        mark("{program} gave up because of a mistake of its own."),
+        mark("Nothing in it dealt with an error ({0})."),
+        mark(
+            "Send the message again; the engine starts by itself. If it happens again, use "
+            "another build of it."
+        ),
     ),
 )
 

@@ -4,6 +4,8 @@ import enum
 import signal
 from dataclasses import dataclass
 
+from whisper_desktop.language import tr
+
 
 class Way(enum.Enum):
     """How a process came to its end."""
@@ -80,13 +82,13 @@ def end_of(code: int | None) -> End:
     if code is None:
         return End(Way.HUNG, "")
     if code == 0:
-        return End(Way.ASKED, "exit code 0")
+        return End(Way.ASKED, tr("exit code 0"))
     if code < -_MOST_SIGNALS or code >= _FAILURE:
         status = code & 0xFFFFFFFF  # some report it with a sign, or stretched to 64 bits
-        return End(_STATUSES.get(status, Way.CRASHED), f"status {status:X}")
+        return End(_STATUSES.get(status, Way.CRASHED), tr("status {status:X}", status=status))
     number = -code if code < 0 else code - 128 if code > 128 else 0
     try:
         name = signal.Signals(number).name
     except ValueError:
-        return End(Way.ENDED, f"exit code {code}")
+        return End(Way.ENDED, tr("exit code {code}", code=code))
     return End(_SIGNALS.get(name, Way.CRASHED), name)

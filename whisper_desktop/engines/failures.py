@@ -6,6 +6,7 @@ from collections.abc import Callable
 from whisper_desktop.engines.launch import Files
 from whisper_desktop.engines.restarts import Again, History, Never, after_failure, may_be_tried
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 
@@ -59,7 +60,10 @@ class Failures:
 def _left_alone(error: EngineError) -> EngineError:
     return EngineError(
         error.title,
-        f"{error.detail} It failed again and again, so it is not started by itself any more.".strip(),
+        tr(
+            "{detail} It failed again and again, so it is not started by itself any more.",
+            detail=error.detail,
+        ).strip(),
         error.next_step,
         cause=error.cause,
         repairs=error.repairs,

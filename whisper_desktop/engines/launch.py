@@ -31,6 +31,7 @@ from whisper_desktop.engines.process import EngineProcess, memory_of, spawn
 from whisper_desktop.engines.readiness import Progress, prove
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Launch:
                 taken = error.cause in (*_OF_THE_PORT, "port_forbidden")  # Windows keeps some for itself
                 if not (taken and self.spec.port is None and tries_left):
                     raise
-                self._log.note(f"port {port} was taken meanwhile; trying another one")
+                self._log.note(tr("port {port} was taken meanwhile; trying another one", port=port))
         self._proved = True
         self.outcome = await self._read_outcome()
         self.warning = warning_of(self.spec, self.outcome)
@@ -264,12 +265,21 @@ class Launch:
         environment = child_environment(os.environ, api_key=key, nonce=nonce)
         if self._has_child_mode:
             environment[child_mode.VARIABLE] = child_mode.VALUE
-        self._log.note(f"starting {self.spec.id} on port {port}: {' '.join(command)}")
+        self._log.note(
+            tr(
+                "starting {spec_id} on port {port}: {items}",
+                spec_id=self.spec.id,
+                port=port,
+                items=" ".join(command),
+            )
+        )
         self.before = Before.now()
         try:
             process = await spawn(command, env=environment, folder=child_folder(), log=self._log)
         except OSError as error:
-            raise explain("cannot_spawn", self.spec, detail=f"The system says: {error.strerror}.") from None
+            raise explain(
+                "cannot_spawn", self.spec, detail=tr("The system says: {strerror}.", strerror=error.strerror)
+            ) from None
         self.process = process
         self.before = self._lately = Before.now(process.pid)
         self._record = orphans.remember(self.spec.id, process.pid, nonce)
@@ -334,9 +344,11 @@ class Launch:
 def check_files(spec: EngineSpec) -> None:
     """Raise `EngineError` for what can be told before anything runs. It may block on the disk."""
     if spec.port is not None and not 1 <= spec.port <= 65535:
-        raise explain("bad_flag", spec, detail=f"{spec.port} is not a port; ports go from 1 to 65535.")
+        raise explain(
+            "bad_flag", spec, detail=tr("{port} is not a port; ports go from 1 to 65535.", port=spec.port)
+        )
     if spec.threads < 1 or spec.n_ctx < 0:
-        raise explain("bad_flag", spec, detail="It needs a thread, and a context that is not negative.")
+        raise explain("bad_flag", spec, detail=tr("It needs a thread, and a context that is not negative."))
     if spec.binary is not None:
         _check_program(spec, spec.binary)
     if spec.port is not None and not is_free(spec.port):
@@ -347,13 +359,15 @@ def check_files(spec: EngineSpec) -> None:
         if stat.S_ISDIR(mode):
             raise explain("not_a_model", spec)
         if not stat.S_ISREG(mode):  # to open a pipe is to wait for somebody who writes into it
-            raise explain("model_unreadable", spec, detail="It is a pipe or a device, not a file.")
+            raise explain("model_unreadable", spec, detail=tr("It is a pipe or a device, not a file."))
         with spec.model_path.open("rb"):
             pass
     except FileNotFoundError:
         raise explain("model_missing", spec) from None
     except OSError as error:
-        raise explain("model_unreadable", spec, detail=f"The system says: {error.strerror}.") from None
+        raise explain(
+            "model_unreadable", spec, detail=tr("The system says: {strerror}.", strerror=error.strerror)
+        ) from None
 
 
 def _check_program(spec: EngineSpec, binary: Path) -> None:
@@ -362,9 +376,11 @@ def _check_program(spec: EngineSpec, binary: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise explain("binary_missing", spec) from None
     except OSError as error:
-        raise explain("binary_not_executable", spec, detail=f"The system says: {error.strerror}.") from None
+        raise explain(
+            "binary_not_executable", spec, detail=tr("The system says: {strerror}.", strerror=error.strerror)
+        ) from None
     if not stat.S_ISREG(mode) or not os.access(binary, os.X_OK):
-        raise explain("binary_not_executable", spec, detail="It is not a program, or not allowed to run.")
+        raise explain("binary_not_executable", spec, detail=tr("It is not a program, or not allowed to run."))
 
 
 def is_free(port: int) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from whisper_desktop.engines.log_lines import NOTE
+from whisper_desktop.language import tr
 
 RING_BYTES = 64 * 1024
 FILE_BYTES = 1_000_000
@@ -170,7 +171,15 @@ class EngineLog:
             with contextlib.suppress(OSError):  # a full disk refuses even the last of it
                 self._file.close()
             self._file = None
-            self._keep([f"{NOTE}this log is kept in memory only, its file cannot be written: {error}"])
+            self._keep(
+                [
+                    tr(
+                        "{note}this log is kept in memory only, its file cannot be written: {error}",
+                        note=NOTE,
+                        error=error,
+                    )
+                ]
+            )
 
 
 def _without_keys(line: str) -> str:

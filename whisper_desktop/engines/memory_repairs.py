@@ -6,6 +6,7 @@ from whisper_desktop.engines.evidence import Evidence
 from whisper_desktop.engines.outcome import read_outcome
 from whisper_desktop.engines.own_options import no_flash_attention, overriding
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import tr
 from whisper_desktop.models.fit import can_quantize
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import kv_cache_bytes
@@ -89,9 +90,14 @@ def smaller_context(need: Need) -> Offer | None:
     saves = now - then if now is not None and then is not None else None
     repair = Repair(
         "smaller_context",
-        "Use a shorter context",
-        f"{shorter:,} instead of {context:,} tokens{_saved(saves)}. "
-        "The model forgets the beginning of a long conversation sooner.",
+        tr("Use a shorter context"),
+        tr(
+            "{shorter:,} instead of {context:,} tokens{saved}. The model forgets the beginning "
+            "of a long conversation sooner.",
+            shorter=shorter,
+            context=context,
+            saved=_saved(saves),
+        ),
         change=f"n_ctx={shorter}",
     )
     return Offer(repair, saves)
@@ -109,8 +115,8 @@ def quantized_cache(need: Need) -> Offer | None:
     saves = round(now * (1 - _BYTES["q8_0"] / _BYTES["f16"])) if now is not None else None
     repair = Repair(
         "quantized_cache",
-        "Keep conversations in half the memory",
-        f"8 instead of 16 bits for each remembered number{_saved(saves)}. Barely noticeable.",
+        tr("Keep conversations in half the memory"),
+        tr("8 instead of 16 bits for each remembered number{saved}. Barely noticeable.", saved=_saved(saves)),
         change="cache_type=q8_0",
     )
     return Offer(repair, saves)
@@ -124,8 +130,11 @@ def no_repack(need: Need) -> Offer | None:
     saves = round(weights * _REPACKED) if weights is not None else None
     repair = Repair(
         "no_repack",
-        "Do not rearrange the weights",
-        f"The weights stay as they are in the file{_saved(saves)}. Long texts are read more slowly.",
+        tr("Do not rearrange the weights"),
+        tr(
+            "The weights stay as they are in the file{saved}. Long texts are read more slowly.",
+            saved=_saved(saves),
+        ),
         change="repack=off",
     )
     return Offer(repair, saves)
@@ -143,12 +152,19 @@ def fewer_layers(need: Need) -> Offer | None:
         saves = round((need.weights + (need.cache(need.context) or 0)) * (on_card - fewer) / layers)
     repair = Repair(
         "fewer_layers",
-        "Put less of the model on the graphics card",
-        f"{fewer} instead of {on_card} layers{_saved(saves)}. Answers come more slowly.",
+        tr("Put less of the model on the graphics card"),
+        tr(
+            "{fewer} instead of {on_card} layers{saved}. Answers come more slowly.",
+            fewer=fewer,
+            on_card=on_card,
+            saved=_saved(saves),
+        ),
         change=f"n_gpu_layers={fewer}",
     )
     return Offer(repair, saves)
 
 
 def _saved(saves: int | None) -> str:
-    return f": saves about {saves / GB:.1f} GB" if saves is not None and saves >= GB / 20 else ""
+    return (
+        tr(": saves about {saves:.1f} GB", saves=saves / GB) if saves is not None and saves >= GB / 20 else ""
+    )

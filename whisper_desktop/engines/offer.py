@@ -9,6 +9,7 @@ from whisper_desktop.engines.builds.found import find_binary
 from whisper_desktop.engines.plan import Plan, Wishes, plan
 from whisper_desktop.engines.repair import changed
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.naming import name_of
 from whisper_desktop.values import (
@@ -51,26 +52,27 @@ def builtin_server(model: Path | None, status: EngineStatus | None) -> ServerInf
 
 def _offer(model: Path | None, state: EngineState) -> tuple[ServerStatus, tuple[ModelInfo, ...], str]:
     if model is None:
-        return ServerStatus.NO_MODELS, (), "It has no model yet; until then, the guide answers."
+        return ServerStatus.NO_MODELS, (), tr("It has no model yet; until then, the guide answers.")
     try:
         size = model.stat().st_size
     except OSError:
-        return ServerStatus.NO_MODELS, (), f"Its model file is not there: {model}."
+        return ServerStatus.NO_MODELS, (), tr("Its model file is not there: {model}.", model=model)
     info = ModelInfo(name_of(model), loaded=state is EngineState.READY, size_bytes=size)
     if state in (EngineState.STARTING, EngineState.BACKING_OFF):
-        return ServerStatus.LOADING, (info,), _SAID[state]
-    return ServerStatus.AVAILABLE, (info,), _SAID.get(state, "It is off and starts with the first question.")
+        return ServerStatus.LOADING, (info,), tr(_SAID[state])
+    return ServerStatus.AVAILABLE, (info,), tr(_SAID.get(state, _OFF))
 
 
+_OFF = mark("It is off and starts with the first question.")
 _SAID = {
-    EngineState.STARTING: "It is loading its model.",
-    EngineState.READY: "It is ready.",
-    EngineState.SLEEPING: "It sleeps, so that its memory is free, and wakes with the next question.",
-    EngineState.BACKING_OFF: "It ended unexpectedly and is started again in a moment.",
+    EngineState.STARTING: mark("It is loading its model."),
+    EngineState.READY: mark("It is ready."),
+    EngineState.SLEEPING: mark("It sleeps, so that its memory is free, and wakes with the next question."),
+    EngineState.BACKING_OFF: mark("It ended unexpectedly and is started again in a moment."),
 }
 
 
-_NO_REMOTE = (
+_NO_REMOTE = mark(
     "The built-in engine cannot use further computers. Install a llama.cpp build, or set "
     "llm.llamacpp.server_path to a llama-server."
 )
@@ -149,15 +151,17 @@ def planned_for(
             experts_on_host=made.experts_on_host,
             tensor_split=made.tensor_split,
         )
-    hint = _NO_REMOTE if repaired.binary is None and given.rpc_servers else ""
+    hint = tr(_NO_REMOTE) if repaired.binary is None and given.rpc_servers else ""
     if before is not None and repaired.n_ctx < before.n_ctx:
         kept = follow(_as_it_is(before), before.binary is None)
         if not kept.warning:
-            reasons = ("All as it was before, which still fits.",)
+            reasons = (tr("All as it was before, which still fits."),)
             return Planned(before, replace(kept, reasons=reasons, warning=hint))
-        hint = (
-            f"Memory is short, so a conversation can hold {repaired.n_ctx:,} tokens now instead of "
-            f"{before.n_ctx:,}. Close something, then start the engine again."
+        hint = tr(
+            "Memory is short, so a conversation can hold {n_ctx:,} tokens now instead of "
+            "{n_ctx2:,}. Close something, then start the engine again.",
+            n_ctx=repaired.n_ctx,
+            n_ctx2=before.n_ctx,
         )
     return Planned(repaired, replace(made, warning=made.warning or hint))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from whisper_desktop.engines.log_lines import own
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import tr
 from whisper_desktop.values import GB
 
 _MIB = 2**20
@@ -134,7 +135,7 @@ def warning_of(spec: EngineSpec, outcome: Outcome) -> str:
 
 def _layers(spec: EngineSpec, outcome: Outcome) -> str:
     if spec.rpc and outcome.buffers and not any(each.device.startswith("RPC") for each in outcome.buffers):
-        return "None of the further computers is used. Look whether llama.cpp's rpc-server runs there."
+        return tr("None of the further computers is used. Look whether llama.cpp's rpc-server runs there.")
     expected = spec.expected
     planned = expected.gpu_layers if expected is not None else None
     if planned is None and spec.n_gpu_layers != "auto":
@@ -146,31 +147,39 @@ def _layers(spec: EngineSpec, outcome: Outcome) -> str:
     planned = min(planned, all_layers or planned)
     if real >= planned:
         return ""
-    of_all = f" of {all_layers}" if all_layers else ""
-    put = f"The plan put {planned}{of_all} layers on the graphics card; the engine put"
+    of_all = tr(" of {all_layers}", all_layers=all_layers) if all_layers else ""
+    put = tr(
+        "The plan put {planned}{of_all} layers on the graphics card; the engine put",
+        planned=planned,
+        of_all=of_all,
+    )
     if real == 0:
-        return (
-            f"{put} none: it runs on the processor, which is much slower. "
-            "Its build may not support this card, or the driver is missing."
+        return tr(
+            "{put} none: it runs on the processor, which is much slower. Its build may not "
+            "support this card, or the driver is missing.",
+            put=put,
         )
-    return f"{put} {real}: the rest runs on the processor, which is slower."
+    return tr("{put} {real}: the rest runs on the processor, which is slower.", put=put, real=real)
 
 
 def _context(spec: EngineSpec, outcome: Outcome) -> str:
     if outcome.n_ctx is None or not spec.n_ctx or outcome.n_ctx >= spec.n_ctx * spec.parallel:
         return ""
     wanted = outcome.context_cut or spec.n_ctx * spec.parallel
-    return (
-        f"The engine reduced the context from {wanted:,} to {outcome.n_ctx:,} tokens, so that the model fits."
+    return tr(
+        "The engine reduced the context from {wanted:,} to {n_ctx:,} tokens, so that the model fits.",
+        wanted=wanted,
+        n_ctx=outcome.n_ctx,
     )
 
 
 def _cache(spec: EngineSpec, outcome: Outcome) -> str:
     if spec.cache_type == "f16" or outcome.cache_type in ("", spec.cache_type):
         return ""
-    return (
-        f"The KV cache was to be {spec.cache_type}; the engine keeps it as {outcome.cache_type}, "
-        "which takes more memory."
+    return tr(
+        "The KV cache was to be {cache_type}; the engine keeps it as {cache_type2}, which takes more memory.",
+        cache_type=spec.cache_type,
+        cache_type2=outcome.cache_type,
     )
 
 
@@ -182,7 +191,9 @@ def _memory(spec: EngineSpec, outcome: Outcome) -> str:
     real = outcome.total_bytes
     if real <= planned * _MORE_THAN_PLANNED or real - planned < _NOT_WORTH_A_WORD:
         return ""
-    return (
-        f"The engine takes {real / GB:.1f} GB for the model and its context, where {planned / GB:.1f} GB "
-        "were expected. If memory gets short, use a shorter context."
+    return tr(
+        "The engine takes {real:.1f} GB for the model and its context, where {planned:.1f} "
+        "GB were expected. If memory gets short, use a shorter context.",
+        real=real / GB,
+        planned=planned / GB,
     )

@@ -22,6 +22,7 @@ from whisper_desktop.engines.states import Happening, after
 from whisper_desktop.engines.users import Users, answer
 from whisper_desktop.engines.watching import Watch
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Owner:
         describe_owner: DescribeOwner,
     ) -> None:
         self.spec = spec
-        self.status = EngineStatus(spec.id, _S.STOPPED, spec.alias, None, None, "Not started.")
+        self.status = EngineStatus(spec.id, _S.STOPPED, spec.alias, None, None, tr("Not started."))
         self.users = Users(came_or_went=self._came_or_went, gave_up=self._gave_up, doubted=self._doubted)
         self.launch: Launch | None = None
         self.watch: Watch | None = None
@@ -136,7 +137,7 @@ class Owner:
             case messages.Deserted(launch):
                 self._keep_start()
                 if launch is self.launch and self._may_be_deserted:
-                    self._end_whatever_runs(Ending("stopped", "Nobody waited for its start any more."))
+                    self._end_whatever_runs(Ending("stopped", tr("Nobody waited for its start any more.")))
             case messages.Exited(launch, error):
                 if launch is self.launch and self._state is _S.READY:
                     self._lost(error, ready_for=time.monotonic() - self._ready_at)
@@ -266,7 +267,7 @@ class Owner:
         if error is not None:
             launch.kill()
             self.launch = None
-            self._move(Happening.GIVEN_UP, "The start failed: our mistake.")
+            self._move(Happening.GIVEN_UP, tr("The start failed: our mistake."))
             self.users.refuse_all(error)
             return
         self._address = address = task.result()
@@ -282,7 +283,11 @@ class Owner:
             users=self.users,
         )
         before, self._failures.last = self._failures.last, None
-        detail = f"Ready again. Before: {before.title} {before.detail}".strip() if before else "Ready."
+        detail = (
+            tr("Ready again. Before: {title} {detail}", title=before.title, detail=before.detail).strip()
+            if before
+            else "Ready."
+        )
         self._move(Happening.PROVED, detail, before)
         self._watching = self._help(self.watch.run(self.send))
         self.users.grant_all(address)
@@ -314,7 +319,9 @@ class Owner:
 
     def _back_off(self, error: EngineError, delay: float) -> None:
         self.restart_at = time.monotonic() + delay
-        detail = " ".join(f"{error.title} {error.detail} It starts again by itself.".split())
+        detail = " ".join(
+            tr("{title} {detail} It starts again by itself.", title=error.title, detail=error.detail).split()
+        )
         self._move(Happening.LOST, detail, error, delay)
         if delay <= 0:
             self._begin_start()
@@ -355,7 +362,7 @@ class Owner:
             self._end_whatever_runs(Ending("asleep", reason))
 
     def _respecified(self) -> None:
-        ending = Ending("again", "It starts again with other settings.")
+        ending = Ending("again", tr("It starts again with other settings."))
         match self._state:
             case _S.STARTING if self._is_outdated:
                 self._end(ending)

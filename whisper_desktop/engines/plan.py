@@ -6,6 +6,7 @@ from typing import Literal
 
 from whisper_desktop.engines.room import Room, room_of
 from whisper_desktop.engines.spec import Expected, default_threads
+from whisper_desktop.language import tr
 from whisper_desktop.models.fit import CONTEXTS, Search, ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Part, Placement
@@ -191,7 +192,7 @@ def _without_knowledge(header: GgufHeader | None, resources: ResourceInfo, wishe
         repack=mode not in ("mmap", "mmap+mlock") if wishes.repack is None else wishes.repack,
         parallel=wishes.parallel,
         expected=Expected(),
-        reasons=("The model's file does not say what it is made of, so its needs are not known.",),
+        reasons=(tr("The model's file does not say what it is made of, so its needs are not known."),),
     )
 
 
@@ -211,85 +212,130 @@ def _reasons(
     yield _layers_reason(sizes, wishes, room, start, need)
     if start.layers_on_gpus and start.experts_on_host:
         yield (
-            f"Experts: those of the first {start.experts_on_host} layers stay in the computer's own memory; "
-            "each token goes through a few of them only."
+            tr(
+                "Experts: those of the first {experts_on_host} layers stay in the computer's own "
+                "memory; each token goes through a few of them only.",
+                experts_on_host=start.experts_on_host,
+            )
         )
     if len(room.budget.gpus) > 1 and start.layers_on_gpus:
         each = " and ".join(map(str, start.gpu_layers))
-        yield f"Graphics cards: {each} layers, in the order of the cards, by what each can hold."
+        yield tr(
+            "Graphics cards: {each} layers, in the order of the cards, by what each can hold.", each=each
+        )
     if start.cache_type != "f16":
-        yield "KV cache: q8_0, as you set; it takes about half the memory of f16."
+        yield tr("KV cache: q8_0, as you set; it takes about half the memory of f16.")
     if start.parallel > 1:
-        yield f"Slots: {start.parallel}, each with its own context of {start.n_ctx:,} tokens."
+        yield tr(
+            "Slots: {parallel}, each with its own context of {n_ctx:,} tokens.",
+            parallel=start.parallel,
+            n_ctx=start.n_ctx,
+        )
     if memory_short:
-        yield "Weights: mapped from the file, as memory is short; the system can drop and reread them."
+        yield tr("Weights: mapped from the file, as memory is short; the system can drop and reread them.")
     elif start.load_mode == "mmap":
-        yield "Weights: mapped from the file, so that several programs can share them."
+        yield tr("Weights: mapped from the file, so that several programs can share them.")
     if not start.repack:
-        yield "Repacking: off; the weights stay as they are in the file."
+        yield tr("Repacking: off; the weights stay as they are in the file.")
     threads, cores = default_threads(resources), resources.cores_physical
     yield (
-        f"Threads: {threads}; one of the {cores} cores is left to everything else, or both would crawl."
+        tr(
+            "Threads: {threads}; one of the {cores} cores is left to everything else, or both would crawl.",
+            threads=threads,
+            cores=cores,
+        )
         if cores > 1
-        else "Threads: 1, as there is one core."
+        else tr("Threads: 1, as there is one core.")
     )
 
 
 def _context_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement) -> str:
     trained = sizes.shape.train_ctx
-    tokens = f"Context: {start.n_ctx:,} tokens"
+    tokens = tr("Context: {n_ctx:,} tokens", n_ctx=start.n_ctx)
     if wishes.n_ctx == 0:
-        return f"{tokens}, what the model was trained with."
+        return tr("{tokens}, what the model was trained with.", tokens=tokens)
     if wishes.n_ctx != "auto":
         if trained is not None and start.n_ctx > trained:
-            return f"{tokens}, as you set; the model was trained with {trained:,}, more is not used."
-        return f"{tokens}, as you set."
+            return tr(
+                "{tokens}, as you set; the model was trained with {trained:,}, more is not used.",
+                tokens=tokens,
+                trained=trained,
+            )
+        return tr("{tokens}, as you set.", tokens=tokens)
     longer = [context for context in _contexts(sizes.shape, wishes) if context > start.n_ctx]
     if not longer:
         if trained is not None and trained <= start.n_ctx:
-            return f"{tokens}, what the model was trained with."
-        return f"{tokens}, the longest that is taken without being set."
+            return tr("{tokens}, what the model was trained with.", tokens=tokens)
+        return tr("{tokens}, the longest that is taken without being set.", tokens=tokens)
     more, budget = _need(sizes, replace(start, n_ctx=longer[-1]), room), room.budget
     if start.layers_on_gpus and more.gpu_bytes > budget.gpu_bytes:
-        return (
-            f"{tokens}; {longer[-1]:,} would need {_gb(more.gpu_bytes)} of graphics memory, "
-            f"more than the {budget.gpu_words}."
+        return tr(
+            "{tokens}; {longer:,} would need {gb} of graphics memory, more than the {gpu_words}.",
+            tokens=tokens,
+            longer=longer[-1],
+            gb=_gb(more.gpu_bytes),
+            gpu_words=budget.gpu_words,
         )
     needed = budget.taken_of_host(more)
     if needed > budget.host:
-        return (
-            f"{tokens}; {longer[-1]:,} would need {_gb(needed)} of memory, more than the {budget.host_words}."
+        return tr(
+            "{tokens}; {longer:,} would need {gb} of memory, more than the {host_words}.",
+            tokens=tokens,
+            longer=longer[-1],
+            gb=_gb(needed),
+            host_words=budget.host_words,
         )
-    return f"{tokens}; with {longer[-1]:,}, less of the model would lie on the graphics card."
+    return tr(
+        "{tokens}; with {longer:,}, less of the model would lie on the graphics card.",
+        tokens=tokens,
+        longer=longer[-1],
+    )
 
 
 def _layers_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placement, need: Need) -> str:
-    layers = f"Graphics card: {start.layers_on_gpus} of {sizes.shape.all_layers} layers"
+    layers = tr(
+        "Graphics card: {layers_on_gpus} of {all_layers} layers",
+        layers_on_gpus=start.layers_on_gpus,
+        all_layers=sizes.shape.all_layers,
+    )
     if isinstance(wishes.n_gpu_layers, int):
-        return f"{layers}, as you set."
+        return tr("{layers}, as you set.", layers=layers)
     if not room.budget.gpus:
         return room.note
     if start.layers_on_gpus == sizes.shape.all_layers:
-        return f"{layers}; {_gb(need.gpu_bytes)} of the {room.budget.gpu_words}."
-    return f"{layers}; more do not fit into the {room.budget.gpu_words}."
+        return tr(
+            "{layers}; {gb} of the {gpu_words}.",
+            layers=layers,
+            gb=_gb(need.gpu_bytes),
+            gpu_words=room.budget.gpu_words,
+        )
+    return tr(
+        "{layers}; more do not fit into the {gpu_words}.", layers=layers, gpu_words=room.budget.gpu_words
+    )
 
 
 def _warning(start: Placement, need: Need, room: Room) -> str:
-    context = f"at {start.n_ctx:,} tokens of context"
+    context = tr("at {n_ctx:,} tokens of context", n_ctx=start.n_ctx)
     free = room.free_on_gpus
     if need.gpu_bytes > free and room.budget.gpus:
-        return (
-            f"The layers set for the graphics card need {_gb(need.gpu_bytes)} {context} and {_gb(free)} are "
-            f"free on it: {_gb(need.gpu_bytes - free)} are missing. "
-            "Put fewer layers on it, or use a shorter context."
+        return tr(
+            "The layers set for the graphics card need {gb} {context} and {gb2} are free on it: "
+            "{gb3} are missing. Put fewer layers on it, or use a shorter context.",
+            gb=_gb(need.gpu_bytes),
+            context=context,
+            gb2=_gb(free),
+            gb3=_gb(need.gpu_bytes - free),
         )
     needed = room.budget.taken_of_host(need)
     if needed <= room.free:
         return ""
-    return (
-        f"The model needs {_gb(needed)} of memory {context} and {_gb(room.free)} are free: "
-        f"{_gb(needed - room.free)} are missing. "
-        "Close something, use a shorter context, or pick a smaller model."
+    return tr(
+        "The model needs {gb} of memory {context} and {gb2} are free: {gb3} are missing. "
+        "Close something, use a shorter context, or pick a smaller model.",
+        gb=_gb(needed),
+        context=context,
+        gb2=_gb(room.free),
+        gb3=_gb(needed - room.free),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from whisper_desktop.engines.log import EngineLog
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
             async with asyncio.timeout(deadlines.drain):
                 await self._output_ended.wait()
         except TimeoutError:
-            self._log.note("the output was still held open by another process and was let go")
+            self._log.note(tr("the output was still held open by another process and was let go"))
         self._transport.close()
         return code
 

@@ -18,6 +18,7 @@ from whisper_desktop.engines.memory import resident
 from whisper_desktop.engines.process import memory_of
 from whisper_desktop.engines.spec import EngineAddress, EngineSpec
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines, ErrorKind, Reach
 
 if TYPE_CHECKING:
@@ -110,11 +111,13 @@ async def prove(
         progress.see(lines, await _memory_of(pid) if pause == slow else None)
         pause = quick if lines else min(pause * 1.5, slow)
         if progress.left <= 0:
-            raise explain("start_timeout", spec, detail=_OTHERS_MAY_BE_BUSY if spec.rpc else "")
+            raise explain("start_timeout", spec, detail=tr(_OTHERS_MAY_BE_BUSY) if spec.rpc else "")
     await one_token(http, spec, address, max(progress.left, deadlines.engine_stall))
 
 
-_OTHERS_MAY_BE_BUSY = "A computer that it shares the model with serves one engine at a time and may be busy."
+_OTHERS_MAY_BE_BUSY = mark(
+    "A computer that it shares the model with serves one engine at a time and may be busy."
+)
 
 
 async def _memory_of(pid: int) -> int | None:
@@ -180,8 +183,8 @@ def _complaint(reply: "Reply") -> str:
     error = data.get("error") if isinstance(data, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     if isinstance(message, str) and message:
-        return f"It answered: {message[:300].rstrip('.')}."
-    return f"It answered with status {reply.status}."
+        return tr("It answered: {part}.", part=message[:300].rstrip("."))
+    return tr("It answered with status {status}.", status=reply.status)
 
 
 def _json(reply: "Reply") -> object:

@@ -30,6 +30,7 @@ from whisper_desktop.engines.memory_repairs import (
 )
 from whisper_desktop.engines.own_options import is_flag, named_by, overriding, without
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import tr
 from whisper_desktop.values import Repair
 
 _WORTH = 32_000_000
@@ -58,9 +59,9 @@ def repairs_for(
         case "binary_missing" | "binary_not_executable" | "binary_wrong":
             return (_other_build(spec),)
         case "model_missing" | "model_corrupt" | "not_a_model":
-            return (_DOWNLOAD,)
+            return (_download_again(),)
         case "unsupported_model" | "chat_template":
-            return (_other_build(spec), _DOWNLOAD)
+            return (_other_build(spec), _download_again())
         case "bad_flag":
             return _given(_without(spec, option), _other_build(spec) if spec.binary else None)
         case "extra_file":
@@ -89,12 +90,16 @@ def _saving(spec: EngineSpec, *offers: Offer | None) -> tuple[Repair, ...]:
     return _given(*(offer.repair for offer in worth), own)
 
 
-_DOWNLOAD = Repair(
-    "download_again",
-    "Download the model again",
-    "Shows models for this computer and where they are. The file that is there stays until you remove it.",
-    command="whisper-desktop recommend",
-)
+def _download_again() -> Repair:
+    return Repair(
+        "download_again",
+        tr("Download the model again"),
+        tr(
+            "Shows models for this computer and where they are. "
+            "The file that is there stays until you remove it."
+        ),
+        command="whisper-desktop recommend",
+    )
 
 
 def _no_gpu(spec: EngineSpec) -> Repair | None:
@@ -102,8 +107,8 @@ def _no_gpu(spec: EngineSpec) -> Repair | None:
         return None
     return Repair(
         "no_gpu",
-        "Use the processor only",
-        "The graphics card is left alone. Answers come much more slowly.",
+        tr("Use the processor only"),
+        tr("The graphics card is left alone. Answers come much more slowly."),
         change="n_gpu_layers=0",
     )
 
@@ -112,14 +117,14 @@ def _other_build(spec: EngineSpec) -> Repair:
     if spec.binary is not None and importlib.util.find_spec("xllamacpp") is not None:
         return Repair(
             "other_build",
-            "Use the built-in engine",
-            f"Starts the engine that comes with Whisper Desktop instead of {spec.binary}.",
+            tr("Use the built-in engine"),
+            tr("Starts the engine that comes with Whisper Desktop instead of {binary}.", binary=spec.binary),
             change="binary=builtin",
         )
     return Repair(
         "other_build",
-        "Install another build",
-        "Downloads a current llama.cpp that suits this computer, and tests it before it is used.",
+        tr("Install another build"),
+        tr("Downloads a current llama.cpp that suits this computer, and tests it before it is used."),
         command="whisper-desktop engine builds install",
     )
 
@@ -131,8 +136,11 @@ def _other_port(spec: EngineSpec) -> Repair | None:
         return None
     return Repair(
         "other_port",
-        "Use another port",
-        f"The engine chooses a free one. Programs that ask it on port {spec.port} have to be told.",
+        tr("Use another port"),
+        tr(
+            "The engine chooses a free one. Programs that ask it on port {port} have to be told.",
+            port=spec.port,
+        ),
         change="port=auto",
     )
 
@@ -144,8 +152,8 @@ def _full_cache(spec: EngineSpec) -> Repair | None:
         return None
     return Repair(
         "remove_option",
-        "Keep conversations in full",
-        "16 instead of 8 bits for each remembered number. Conversations take twice the memory.",
+        tr("Keep conversations in full"),
+        tr("16 instead of 8 bits for each remembered number. Conversations take twice the memory."),
         change="cache_type=f16",
     )
 
@@ -157,8 +165,8 @@ def _alone(spec: EngineSpec) -> Repair | None:
         return None
     return Repair(
         "remove_option",
-        "Use this computer alone",
-        f"Leaves out {', '.join(spec.rpc)}. The whole model has to fit here.",
+        tr("Use this computer alone"),
+        tr("Leaves out {items}. The whole model has to fit here.", items=", ".join(spec.rpc)),
         change="rpc=off",
     )
 
@@ -167,8 +175,8 @@ def _without(spec: EngineSpec, option: str) -> Repair | None:
     flag = named_by(spec.extra_args, option)
     if not flag:
         return None
-    detail = f"Starts the engine without your option {flag}."
-    return Repair("remove_option", f"Leave out {flag}", detail, change=f"{flag}=off")
+    detail = tr("Starts the engine without your option {flag}.", flag=flag)
+    return Repair("remove_option", tr("Leave out {flag}", flag=flag), detail, change=f"{flag}=off")
 
 
 # --- Changes ----------------------------------------------------------------------------------------------

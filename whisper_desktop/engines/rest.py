@@ -9,6 +9,7 @@ Only the computer's own memory is judged: nobody tells how short another program
 
 from dataclasses import dataclass
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.pressure import Pressure
 
 # What counts as memory being short. Stalls alone may come from one program's own limit, or from a slow disk,
@@ -68,13 +69,13 @@ def why_rest(policy: RestPolicy, signs: Signs) -> str | None:
     if signs.leases > 0:
         return None
     if policy.idle is not None and signs.idle_for >= policy.idle:
-        return f"It sleeps: nobody asked for {_span(policy.idle)}."
+        return tr("It sleeps: nobody asked for {span}.", span=_span(policy.idle))
     if signs.pressure is None or not needs_pressure(policy, signs.idle_for, signs.leases):
         return None
     if policy.under_pressure and _short(signs.pressure) and _helps(signs):
-        return "It sleeps: memory was short, and nobody was asking."
+        return tr("It sleeps: memory was short, and nobody was asking.")
     if policy.on_battery and signs.pressure.on_battery:
-        return "It sleeps: the computer runs on its battery, and nobody was asking."
+        return tr("It sleeps: the computer runs on its battery, and nobody was asking.")
     return None
 
 
@@ -97,6 +98,6 @@ def _helps(signs: Signs) -> bool:
 
 def _span(seconds: float) -> str:
     if seconds < 60:
-        return "1 second" if seconds == 1 else f"{seconds:g} seconds"
+        return tr("1 second") if seconds == 1 else tr("{seconds:g} seconds", seconds=seconds)
     minutes = seconds / 60
-    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+    return tr("1 minute") if minutes == 1 else tr("{minutes:g} minutes", minutes=minutes)

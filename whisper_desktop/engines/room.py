@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from whisper_desktop.language import tr
 from whisper_desktop.models.fit import GPU_MARGIN, Budget, Reserve, budget_for, display_bytes, drivers
 from whisper_desktop.models.graphics import judge_graphics, used_together
 from whisper_desktop.values import GpuInfo, ResourceInfo
@@ -37,16 +38,21 @@ def room_of(
     free = min(resources.ram_available_bytes + freed_bytes, resources.ram_total_bytes)
     host = _now(budget_for(replace(resources, gpus=())), free)
     if remote:
-        return Room(free, host, note="Further computers: the engine divides the layers among all by itself.")
+        return Room(
+            free, host, note=tr("Further computers: the engine divides the layers among all by itself.")
+        )
     usable = judge_graphics(resources).usable
     if usable is not None and usable.unified and (usable.vendor == "Apple" or not builtin):
         return Room(free, _now(budget_for(resources), free), usable.total_bytes or 0)
     cards = used_together(resources.gpus)
     unused = cards[0] if cards else usable
     if unused is None:
-        return Room(free, host, note="Graphics card: none was found that layers could be planned for.")
+        return Room(free, host, note=tr("Graphics card: none was found that layers could be planned for."))
     if builtin:
-        note = f"Graphics card: the built-in engine does not use the {unused.name}; a llama.cpp build would."
+        note = tr(
+            "Graphics card: the built-in engine does not use the {unused_name}; a llama.cpp build would.",
+            unused_name=unused.name,
+        )
         return Room(free, host, note=note)
     free_on = _free_on(cards, resources, freed_gpu_bytes)
     gpus = tuple(max(0, size - GPU_MARGIN) for size in free_on)
@@ -59,7 +65,7 @@ def _now(budget: Budget, free: int) -> Budget:
     host = max(0, free - _HOST_MARGIN)
     if budget.host <= host:
         return budget
-    reserve = Reserve(free, "earlier prompts", free_now=True)
+    reserve = Reserve(free, tr("earlier prompts"), free_now=True)
     gpus = tuple(min(size, host) for size in budget.gpus)
     return replace(budget, gpus=gpus, host=host, of_host=reserve)
 

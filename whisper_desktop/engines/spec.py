@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from whisper_desktop.language import tr
 from whisper_desktop.models.memory import CacheType, LoadMode
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import ResourceInfo
@@ -82,7 +83,7 @@ class EngineAddress:
     model: str
 
     def __repr__(self) -> str:
-        return f"EngineAddress(url={self.url!r}, model={self.model!r})"
+        return tr("EngineAddress(url={url!r}, model={model!r})", url=self.url, model=self.model)
 
 
 def default_threads(resources: ResourceInfo) -> int:

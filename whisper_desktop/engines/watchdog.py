@@ -40,6 +40,7 @@ from whisper_desktop.engines.process import usage_of
 from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.engines.spec import EngineAddress
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines, ErrorKind, Reach
 from whisper_desktop.wire.replies import parse_json
 
@@ -123,7 +124,7 @@ _PUNCTUAL = 3.0
 answer that does not come, and as much for everything else.
 """
 
-_WOKE_UP = "since the computer woke up"
+_WOKE_UP = mark("since the computer woke up")
 _ASLEEP = 0.5
 """A sleep of the computer that counts, in seconds; less is two clocks not read at the same moment."""
 
@@ -210,17 +211,17 @@ def _verdict(now: Seen, look: Look, deadlines: Deadlines, *, offloaded: bool) ->
     patience = deadlines.engine_hang if offloaded else deadlines.engine_slot_free
     for one in now.left:
         if one.moves > 1 and look.at - one.since >= deadlines.engine_slot_free:
-            return _stuck("It goes on with an answer that nobody waits for.")
+            return _stuck(tr("It goes on with an answer that nobody waits for."))
         if look.at - max(one.since, now.short_effort.at) >= patience:
-            return _stuck("It does not let go of an answer that nobody waits for.")
+            return _stuck(tr("It does not let go of an answer that nobody waits for."))
     quiet, idle = look.at - now.progress, look.at - now.effort.at
     if min(quiet, idle) >= deadlines.engine_hang:
         if look.slots is None:
-            return _stuck("It no longer answers, and it computes nothing.")
-        return _stuck("It stopped in the middle of an answer, and it computes nothing.")
+            return _stuck(tr("It no longer answers, and it computes nothing."))
+        return _stuck(tr("It stopped in the middle of an answer, and it computes nothing."))
     uncounted = any(not slot.done for slot in _busy(now.slots))
     if quiet >= deadlines.engine_hang_busy and not uncounted:
-        return _stuck("It computes, but gets no further with its answer.")
+        return _stuck(tr("It computes, but gets no further with its answer."))
     return FINE
 
 
@@ -255,7 +256,7 @@ class Watchdog:
         self._seen: Seen | None = None
         self._unproved = False
         self._failed = 0
-        self._since = _WOKE_UP
+        self._since = tr(_WOKE_UP)
 
     def see(self, look: Look) -> Verdict:
         """Take the next look, in the order in which they were made."""
@@ -277,13 +278,13 @@ class Watchdog:
         `asleep` is `slept()` now.
         """
         if asleep - self._asleep > _ASLEEP:
-            self._unproved, self._failed, self._since = True, 0, _WOKE_UP
+            self._unproved, self._failed, self._since = True, 0, tr(_WOKE_UP)
         self._asleep = max(asleep, self._asleep)
         return self._unproved and leases == 0
 
     def doubt(self) -> None:
         """A question has failed inside it: it must prove itself before the next one."""
-        self._unproved, self._failed, self._since = True, 0, "since a question failed inside it"
+        self._unproved, self._failed, self._since = True, 0, tr("since a question failed inside it")
 
     def probed(self, passed: bool) -> Verdict:
         """Tell how a probe ended: FINE, PROBE again after the first failure, STUCK after the second."""
@@ -293,7 +294,7 @@ class Watchdog:
             return FINE
         if self._failed < _PROBES:
             return PROBE
-        return _stuck(f"It no longer answers {self._since}.")
+        return _stuck(tr("It no longer answers {since}.", since=self._since))
 
 
 # --- Looking ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from whisper_desktop.engines.speed import measured_speed
 from whisper_desktop.engines.users import Users
 from whisper_desktop.engines.watchdog import Action, Watchdog, look, slept
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.machine.pressure import measure
 from whisper_desktop.values import Deadlines
 
@@ -97,7 +98,7 @@ class Watch:
                 break
             if error := looking.exception():
                 # A mistake of ours: an engine that nobody looks at is better than none.
-                self._log.note(f"nobody looks after this engine any more: {error!r}")
+                self._log.note(tr("nobody looks after this engine any more: {error!r}", error=error))
                 await asyncio.wait({exited})
                 break
             found = looking.result()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, Interrupted, ReachError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.llm import failures
 from whisper_desktop.llm.attempt import Attempting
 from whisper_desktop.llm.chain import Chain
@@ -406,7 +407,7 @@ class Answering:
             backend.base_url,
             model,
             None,
-            f"{backend.name} answered.",
+            tr("{backend_name} answered.", backend_name=backend.name),
             winner.elapsed(),
         )
         attempts = told_apart((*self._attempts, answered))

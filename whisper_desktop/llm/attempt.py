@@ -14,6 +14,7 @@ from pathlib import Path
 
 from whisper_desktop.backends.base import Backend
 from whisper_desktop.errors import BackendError, ReachError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.llm.deadline import Circumstances, Patience, Watch
 from whisper_desktop.llm.health import Permit, Place, Shut
 from whisper_desktop.llm.hooks import HookRequest
@@ -234,9 +235,9 @@ class Attempting:
         except TimeoutError:
             raise BackendError(
                 ErrorKind.TOTAL_TIMEOUT,
-                f"{self.backend.name} was not asked.",
-                "The time that this answer was given was over before.",
-                "Give it more time, or ask when fewer answers are being generated.",
+                tr("{backend_name} was not asked.", backend_name=self.backend.name),
+                tr("The time that this answer was given was over before."),
+                tr("Give it more time, or ask when fewer answers are being generated."),
                 request_sent=False,
             ) from None
         except (BackendError, ReachError, LeftOut):
@@ -270,9 +271,9 @@ class Attempting:
         if doubtful and not await self._says_something():
             raise BackendError(
                 ErrorKind.FIRST_TOKEN_TIMEOUT,
-                f"{self.backend.name} still does not answer.",
-                "It was silent before, and did not say what models it has.",
-                "Ask again later, or use another backend.",
+                tr("{backend_name} still does not answer.", backend_name=self.backend.name),
+                tr("It was silent before, and did not say what models it has."),
+                tr("Ask again later, or use another backend."),
                 request_sent=False,
             )
 
@@ -321,7 +322,8 @@ class Attempting:
             batch = await self._watch.next(self._batches)
         except StopAsyncIteration:
             raise BackendError(
-                ErrorKind.TRUNCATED, f"{self.backend.name} stopped before its answer was complete."
+                ErrorKind.TRUNCATED,
+                tr("{backend_name} stopped before its answer was complete.", backend_name=self.backend.name),
             ) from None
         except TimeoutError:
             raise self._silence() from None
@@ -358,25 +360,29 @@ class Attempting:
         if kind is ErrorKind.TOTAL_TIMEOUT:
             return BackendError(
                 kind,
-                f"{name} did not finish within {_seconds(now)} s.",
-                "That is the most time this answer was given.",
-                "Ask for a shorter answer, or use another backend.",
+                tr("{name} did not finish within {seconds} s.", name=name, seconds=_seconds(now)),
+                tr("That is the most time this answer was given."),
+                tr("Ask for a shorter answer, or use another backend."),
             )
         if kind is ErrorKind.STALLED:
             return BackendError(
                 kind,
-                f"{name} sent nothing more for {_seconds(now - self._patience.progress_at)} s.",
-                "The model or the server hangs.",
-                "Try again, or use another backend.",
+                tr(
+                    "{name} sent nothing more for {seconds} s.",
+                    name=name,
+                    seconds=_seconds(now - self._patience.progress_at),
+                ),
+                tr("The model or the server hangs."),
+                tr("Try again, or use another backend."),
             )
         read = self._patience.read
         return BackendError(
             kind,
-            f"{name} did not begin to answer within {_seconds(now)} s.",
-            "It accepted the question, but the model sent nothing."
+            tr("{name} did not begin to answer within {seconds} s.", name=name, seconds=_seconds(now)),
+            tr("It accepted the question, but the model sent nothing.")
             if read is None
-            else f"It stopped after reading {read:.0%} of the prompt.",
-            "Try a smaller model, a shorter message, or another backend.",
+            else tr("It stopped after reading {read:.0%} of the prompt.", read=read),
+            tr("Try a smaller model, a shorter message, or another backend."),
         )
 
 
@@ -387,13 +393,18 @@ def _converted(backend: Backend, error: Exception) -> BackendError:
             ErrorKind.NOT_CONFIGURED, error.title, error.detail, error.next_step, request_sent=False
         )
     last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
+    where = tr(
+        "{name} in {path_name}, line {lineno}",
+        name=type(error).__name__,
+        path_name=Path(last.filename).name,
+        lineno=last.lineno,
+    )
     log.warning("The backend %s failed by a mistake of its own: %s.", backend.id, where)
     return BackendError(
         ErrorKind.SERVER_ERROR,
-        f"{backend.name} could not be asked.",
-        f"A mistake in the program is the reason ({where}).",
-        "Use another backend, and report this.",
+        tr("{backend_name} could not be asked.", backend_name=backend.name),
+        tr("A mistake in the program is the reason ({where}).", where=where),
+        tr("Use another backend, and report this."),
     )
 
 

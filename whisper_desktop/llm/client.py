@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from whisper_desktop.backends.base import Backend, BackendConfig
+from whisper_desktop.language import tr
 from whisper_desktop.llm.decisions import needs_of
 from whisper_desktop.llm.messages import Prompt, as_messages
 from whisper_desktop.llm.options import generation, one_of, seconds, text
@@ -213,9 +214,12 @@ class LLMClient:
         for backend in chain:
             if (backend.id == "guide") is not self._guide_only:
                 raise ValueError(
-                    "The guide is never a step of a chain."
+                    tr("The guide is never a step of a chain.")
                     if backend.id == "guide"
-                    else f"A guide conversation cannot be answered by {backend.name}."
+                    else tr(
+                        "A guide conversation cannot be answered by {backend_name}.",
+                        backend_name=backend.name,
+                    )
                 )
         return tuple(chain)
 

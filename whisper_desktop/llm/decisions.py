@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
+from whisper_desktop.language import listed, mark, tr
 from whisper_desktop.values import (
     IDENTITIES,
     Attempt,
@@ -196,49 +197,59 @@ def is_failover(failed: Sequence[Attempt], answered: str) -> bool:
 
 
 _DID = {
-    ErrorKind.LOADING: "was still loading its model",
-    ErrorKind.AUTH: "refused access",
-    ErrorKind.QUOTA: "has reached its limit",
-    ErrorKind.BUDGET: "would cost more than is allowed",
-    ErrorKind.NOT_CONFIGURED: "is not set up",
-    ErrorKind.CONSENT_REQUIRED: "was not allowed",
-    ErrorKind.MODEL_MISSING: "does not have the model",
-    ErrorKind.OVERLOADED: "was busy",
-    ErrorKind.QUEUE_FULL: "was busy",
-    ErrorKind.RATE_LIMITED: "asked to slow down",
-    ErrorKind.SERVER_ERROR: "failed",
-    ErrorKind.EMPTY: "gave an empty answer",
-    ErrorKind.ENGINE: "could not start",
-    ErrorKind.CONTEXT_OVERFLOW: "has too small a context window",
-    ErrorKind.UNSUPPORTED: "cannot do what was asked",
-    ErrorKind.STREAM_CUT: "broke off",
-    ErrorKind.TRUNCATED: "broke off",
-    ErrorKind.STALLED: "stopped in the middle",
-    ErrorKind.CANCELLED: "was slower",
-    ErrorKind.CONTENT_FILTER: "declined the message",
-    ErrorKind.BAD_REQUEST: "did not accept the request",
-    ErrorKind.MALFORMED: "sent something that cannot be read",
-    ErrorKind.TOO_LARGE: "sent too much",
-    ErrorKind.TOTAL_TIMEOUT: "took too long",
+    ErrorKind.LOADING: mark("{who} was still loading its model"),
+    ErrorKind.AUTH: mark("{who} refused access"),
+    ErrorKind.QUOTA: mark("{who} has reached its limit"),
+    ErrorKind.BUDGET: mark("{who} would cost more than is allowed"),
+    ErrorKind.NOT_CONFIGURED: mark("{who} is not set up"),
+    ErrorKind.CONSENT_REQUIRED: mark("{who} was not allowed"),
+    ErrorKind.MODEL_MISSING: mark("{who} does not have the model"),
+    ErrorKind.OVERLOADED: mark("{who} was busy"),
+    ErrorKind.QUEUE_FULL: mark("{who} was busy"),
+    ErrorKind.RATE_LIMITED: mark("{who} asked to slow down"),
+    ErrorKind.SERVER_ERROR: mark("{who} failed"),
+    ErrorKind.EMPTY: mark("{who} gave an empty answer"),
+    ErrorKind.ENGINE: mark("{who} could not start"),
+    ErrorKind.CONTEXT_OVERFLOW: mark("{who} has too small a context window"),
+    ErrorKind.UNSUPPORTED: mark("{who} cannot do what was asked"),
+    ErrorKind.STREAM_CUT: mark("{who} broke off"),
+    ErrorKind.TRUNCATED: mark("{who} broke off"),
+    ErrorKind.STALLED: mark("{who} stopped in the middle"),
+    ErrorKind.CANCELLED: mark("{who} was slower"),
+    ErrorKind.CONTENT_FILTER: mark("{who} declined the message"),
+    ErrorKind.BAD_REQUEST: mark("{who} did not accept the request"),
+    ErrorKind.MALFORMED: mark("{who} sent something that cannot be read"),
+    ErrorKind.TOO_LARGE: mark("{who} sent too much"),
+    ErrorKind.TOTAL_TIMEOUT: mark("{who} took too long"),
 }
-_SILENT = "did not answer"
+_SILENT = mark("{who} did not answer")
 # Only a service is sure to have a key, and to be paid.
-_A_SERVICE_DID = _DID | {ErrorKind.AUTH: "did not accept the key", ErrorKind.QUOTA: "has no credit left"}
+_A_SERVICE_DID = _DID | {
+    ErrorKind.AUTH: mark("{who} did not accept the key"),
+    ErrorKind.QUOTA: mark("{who} has no credit left"),
+}
 
 
 def reason_for(answered: str, failed: Sequence[Attempt]) -> str:
     """Why this backend answered, as a sentence: "LM Studio did not answer, so Ollama did"."""
     if not failed:
-        return f"{answered} comes first"
+        return tr("{answered} comes first", answered=answered)
     others = [attempt for attempt in failed if attempt.server_name != answered]
     if not others:
-        return f"{answered} answered at the second try"
+        return tr("{answered} answered at the second try", answered=answered)
     what = what_happened(others)
-    return f"{what}, so {answered} {'did' if what.endswith(_SILENT) else 'answered'}"
+    if list(_who_did_what(others))[-1] == _SILENT:  # "did not answer", and so the other one did
+        return tr("{what}, so {answered} did", what=what, answered=answered)
+    return tr("{what}, so {answered} answered", what=what, answered=answered)
 
 
 def what_happened(failed: Sequence[Attempt]) -> str:
     """What the failed attempts did, joined: "LM Studio and Ollama did not answer"."""
+    return listed([tr(did).format(who=listed(who)) for did, who in _who_did_what(failed).items()])
+
+
+def _who_did_what(failed: Sequence[Attempt]) -> dict[str, list[str]]:
+    """The names, by what each of them did, in the order of trying."""
     names: dict[str, list[str]] = {}
     for attempt in failed:
         identity = IDENTITIES.get(attempt.backend)
@@ -247,8 +258,4 @@ def what_happened(failed: Sequence[Attempt]) -> str:
         who = names.setdefault(did, [])
         if attempt.server_name not in who:
             who.append(attempt.server_name)
-    return _joined([f"{_joined(who)} {did}" for did, who in names.items()])
-
-
-def _joined(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return names

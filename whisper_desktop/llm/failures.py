@@ -11,6 +11,7 @@ from whisper_desktop.errors import (
     ReachError,
     WhisperError,
 )
+from whisper_desktop.language import tr, trn
 from whisper_desktop.llm.decisions import most_actionable, told_apart, what_happened
 from whisper_desktop.values import Attempt, ErrorKind, Reach, Repair, SetupGuidance
 
@@ -23,9 +24,9 @@ def nobody_answered(
     """The error of a chain that is at its end: about what a person can do most about, with all tries."""
     if not attempts:
         return LLMConnectionError(
-            "There is no backend that could answer.",
-            "No model server that could answer was found, and none is set.",
-            "Open Setup, or start LM Studio or Ollama.",
+            tr("There is no backend that could answer."),
+            tr("No model server that could answer was found, and none is set."),
+            tr("Open Setup, or start LM Studio or Ollama."),
             setup_guidance=guidance,
         )
     overflow = next((error for error in errors if error.kind is ErrorKind.CONTEXT_OVERFLOW), None)
@@ -82,11 +83,12 @@ def _asks_consent(
 def broken(text: str, failure: Failure, attempts: tuple[Attempt, ...]) -> Interrupted:
     """An answer that broke off after `text`."""
     words = len(text.split())
-    after = f"after {words} word{'s' if words != 1 else ''}" if words else "before its first word"
     return Interrupted(
-        f"The answer stopped {after}.",
-        f"{failure.title} {failure.detail}".strip() + (" The text so far is kept." if words else ""),
-        failure.next_step or "Try again, or use another backend.",
+        trn("The answer stopped after {count} word.", "The answer stopped after {count} words.", words)
+        if words
+        else tr("The answer stopped before its first word."),
+        f"{failure.title} {failure.detail}".strip() + (tr(" The text so far is kept.") if words else ""),
+        failure.next_step or tr("Try again, or use another backend."),
         partial_text=text,
         kind=failure.kind,
         attempts=attempts,
@@ -96,26 +98,36 @@ def broken(text: str, failure: Failure, attempts: tuple[Attempt, ...]) -> Interr
 
 def slower(backend: Backend) -> BackendError:
     """The other one of two that were asked side by side was faster."""
-    return BackendError(ErrorKind.CANCELLED, f"{backend.name} was slower.", "It was stopped.")
+    return BackendError(
+        ErrorKind.CANCELLED,
+        tr("{backend_name} was slower.", backend_name=backend.name),
+        tr("It was stopped."),
+    )
 
 
 def resting(backend: Backend, kind: ErrorKind | None, why: str) -> BackendError:
     """Its breaker is open."""
     kind = kind or ErrorKind.CONNECT_REFUSED
     # Why a key was refused says what helps; time does not.
-    step = "" if kind is ErrorKind.AUTH else "Ask again later, or use another backend."
-    return BackendError(kind, f"{backend.name} was left out.", why, step, request_sent=False)
+    step = "" if kind is ErrorKind.AUTH else tr("Ask again later, or use another backend.")
+    return BackendError(
+        kind, tr("{backend_name} was left out.", backend_name=backend.name), why, step, request_sent=False
+    )
 
 
 def cannot(backend: Backend, needs: frozenset[str]) -> BackendError:
     """It lacks capabilities that the question needs."""
-    words = {"tools": "call functions", "vision": "see images", "json_schema": "answer in a given shape"}
+    words = {
+        "tools": tr("call functions"),
+        "vision": tr("see images"),
+        "json_schema": tr("answer in a given shape"),
+    }
     what = " or ".join(words.get(need, need) for need in sorted(needs))
     return BackendError(
         ErrorKind.UNSUPPORTED,
-        f"{backend.name} was not asked: it cannot {what}.",
+        tr("{backend_name} was not asked: it cannot {what}.", backend_name=backend.name, what=what),
         "",
-        "Use another model or backend.",
+        tr("Use another model or backend."),
         request_sent=False,
     )
 
@@ -124,9 +136,12 @@ def no_larger(backend: Backend) -> BackendError:
     """The conversation was too long elsewhere, and may be here."""
     return BackendError(
         ErrorKind.CONTEXT_OVERFLOW,
-        f"{backend.name} was not asked: its context window is not known to be larger.",
+        tr(
+            "{backend_name} was not asked: its context window is not known to be larger.",
+            backend_name=backend.name,
+        ),
         "",
-        "Start a new chat, shorten the message, or use a model with a larger context window.",
+        tr("Start a new chat, shorten the message, or use a model with a larger context window."),
         request_sent=False,
     )
 
@@ -135,16 +150,25 @@ def needs_consent(backend: Backend, reach: Reach | None) -> ConsentRequired:
     """It lies beyond the reach that is allowed."""
     if reach is None:
         return ConsentRequired(
-            f"{backend.name} was not asked.",
-            f"Nobody can say where the model at {backend.base_url} runs. Nothing was sent.",
-            "Allow it if you trust it, or choose another backend.",
+            tr("{backend_name} was not asked.", backend_name=backend.name),
+            tr(
+                "Nobody can say where the model at {base_url} runs. Nothing was sent.",
+                base_url=backend.base_url,
+            ),
+            tr("Allow it if you trust it, or choose another backend."),
             needed=None,
         )
-    place = {Reach.MY_NETWORK: "in your network, not on this computer", Reach.CLOUD: "in the cloud"}
+    place = {Reach.MY_NETWORK: tr("in your network, not on this computer"), Reach.CLOUD: tr("in the cloud")}
     return ConsentRequired(
-        f"{backend.name} was not asked, because it is {place.get(reach, reach.words)}.",
-        "Nothing was sent.",
-        f"Allow {'the cloud' if reach is Reach.CLOUD else reach.words} for this conversation, "
-        "or use a model on this computer.",
+        tr(
+            "{backend_name} was not asked, because it is {part}.",
+            backend_name=backend.name,
+            part=place.get(reach, reach.words),
+        ),
+        tr("Nothing was sent."),
+        tr(
+            "Allow {part} for this conversation, or use a model on this computer.",
+            part="the cloud" if reach is Reach.CLOUD else reach.words,
+        ),
         needed=reach,
     )

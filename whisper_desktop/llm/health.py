@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from whisper_desktop.language import mark, tr, trn
 from whisper_desktop.llm import breaker as breakers
 from whisper_desktop.llm.breaker import Breaker, Rules, State, Ticket
 from whisper_desktop.values import Deadlines, ErrorKind
@@ -370,25 +371,25 @@ _BLAMED = {ErrorKind.OFFLINE: _Scope.NETWORK, ErrorKind.MODEL_MISSING: _Scope.MO
 
 # --- The words --------------------------------------------------------------------------------------------
 
-_DID_NOT = "It did not answer"
+_DID_NOT = mark("It did not answer")
 _DID = {
-    ErrorKind.CLOSED_EARLY: "It closed the connection",
-    ErrorKind.OVERLOADED: "It was busy",
-    ErrorKind.RATE_LIMITED: "It asked to slow down",
-    ErrorKind.SERVER_ERROR: "It failed",
-    ErrorKind.STALLED: "It stopped in the middle of an answer",
-    ErrorKind.STREAM_CUT: "It stopped in the middle of an answer",
-    ErrorKind.TRUNCATED: "It stopped in the middle of an answer",
-    ErrorKind.MALFORMED: "It sent something unreadable",
-    ErrorKind.EMPTY: "It gave an empty answer",
-    ErrorKind.ENGINE: "It could not start",
-    ErrorKind.TLS: "Its certificate was not accepted",
-    ErrorKind.NAME_NOT_FOUND: "Its address was not found",
-    ErrorKind.NOT_AN_LLM: "Something that is not a model server answered at its address",
-    ErrorKind.MODEL_MISSING: "It did not have the model",
-    ErrorKind.OFFLINE: "There was no network",
-    ErrorKind.QUOTA: "It had no credit left",
-    ErrorKind.AUTH: "It refused access",
+    ErrorKind.CLOSED_EARLY: mark("It closed the connection"),
+    ErrorKind.OVERLOADED: mark("It was busy"),
+    ErrorKind.RATE_LIMITED: mark("It asked to slow down"),
+    ErrorKind.SERVER_ERROR: mark("It failed"),
+    ErrorKind.STALLED: mark("It stopped in the middle of an answer"),
+    ErrorKind.STREAM_CUT: mark("It stopped in the middle of an answer"),
+    ErrorKind.TRUNCATED: mark("It stopped in the middle of an answer"),
+    ErrorKind.MALFORMED: mark("It sent something unreadable"),
+    ErrorKind.EMPTY: mark("It gave an empty answer"),
+    ErrorKind.ENGINE: mark("It could not start"),
+    ErrorKind.TLS: mark("Its certificate was not accepted"),
+    ErrorKind.NAME_NOT_FOUND: mark("Its address was not found"),
+    ErrorKind.NOT_AN_LLM: mark("Something that is not a model server answered at its address"),
+    ErrorKind.MODEL_MISSING: mark("It did not have the model"),
+    ErrorKind.OFFLINE: mark("There was no network"),
+    ErrorKind.QUOTA: mark("It had no credit left"),
+    ErrorKind.AUTH: mark("It refused access"),
 }
 
 
@@ -396,35 +397,37 @@ def _why(breaker: Breaker, now: float, wall: float) -> str:
     """Why it is left out, as a sentence."""
     kind = breaker.kind or ErrorKind.SERVER_ERROR
     if kind is ErrorKind.AUTH and breaker.state is State.BLOCKED:
-        return "It refused access; set its key, or another one."
+        return tr("It refused access; set its key, or another one.")
     if breaker.floor > now:
-        return f"It asked to be left alone {_until(breaker.floor - now, wall)}."
-    what = f"{_DID.get(kind, _DID_NOT)} {_ago(now - breaker.since)}"
+        return tr("It asked to be left alone {until}.", until=_until(breaker.floor - now, wall))
+    what = f"{tr(_DID.get(kind, _DID_NOT))} {_ago(now - breaker.since)}"
     if breaker.state is State.HALF_OPEN and not breaker.permit_out:
         return f"{what}."
     if breaker.state is State.HALF_OPEN:
-        return f"{what}; another question is trying it now."
-    return f"{what}; it is asked again in {_span(breaker.until - now)}."
+        return tr("{what}; another question is trying it now.", what=what)
+    return tr("{what}; it is asked again in {span}.", what=what, span=_span(breaker.until - now))
 
 
 def _until(seconds: float, wall: float) -> str:
     if seconds < 60:
-        return f"for {_span(seconds)}"
+        return tr("for {span}", span=_span(seconds))
     then, today = time.localtime(wall + seconds), time.localtime(wall)
-    day = "" if then.tm_yday == today.tm_yday else " tomorrow"
-    return f"until {time.strftime('%H:%M', then)}{day}"
+    at = time.strftime("%H:%M", then)
+    return (
+        tr("until {time}", time=at) if then.tm_yday == today.tm_yday else tr("until {time} tomorrow", time=at)
+    )
 
 
 def _ago(seconds: float) -> str:
-    return "just now" if seconds < 1 else f"{_span(math.floor(seconds))} ago"
+    return tr("just now") if seconds < 1 else tr("{span} ago", span=_span(math.floor(seconds)))
 
 
 def _span(seconds: float) -> str:
     """A duration as people say it, rounded up."""
     if seconds < 60:
-        return f"{max(math.ceil(seconds), 1)} s"
+        return tr("{seconds} s", seconds=max(math.ceil(seconds), 1))
     if seconds < 3600:
         minutes = math.ceil(seconds / 60)
-        return f"{minutes} minute{'s' if minutes != 1 else ''}"
+        return trn("{count} minute", "{count} minutes", minutes)
     hours = math.ceil(seconds / 3600)
-    return f"{hours} hour{'s' if hours != 1 else ''}"
+    return trn("{count} hour", "{count} hours", hours)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import Completion, Deadlines, GenerationConfig, Message, Reach
 
 T = TypeVar("T")
@@ -99,11 +100,11 @@ class HookRunner:
                 task.cancel()
                 await asyncio.wait({task}, timeout=self._deadlines.hook)
         if not task.done():
-            self._failed(guest, stage, "does not let itself be cancelled", for_good=True)
+            self._failed(guest, stage, tr("does not let itself be cancelled"), for_good=True)
         elif late:
-            self._failed(guest, stage, f"took longer than {self._deadlines.hook:g} s")
+            self._failed(guest, stage, tr("took longer than {hook:g} s", hook=self._deadlines.hook))
         elif task.cancelled():
-            self._failed(guest, stage, "cancelled itself")
+            self._failed(guest, stage, tr("cancelled itself"))
         elif isinstance(outcome := task.result(), _Failure):
             self._failed(guest, stage, outcome.how)
         else:
@@ -118,7 +119,12 @@ class HookRunner:
             self._guests = tuple(other for other in self._guests if other is not guest)
             log.warning("The hook %s is off until the next start: it %s.", guest.name, how)
             if self._warn is not None:
-                self._warn(f"The hook {guest.name} kept failing, so it is off until the next start.")
+                self._warn(
+                    tr(
+                        "The hook {guest_name} kept failing, so it is off until the next start.",
+                        guest_name=guest.name,
+                    )
+                )
 
 
 class _Guest:
@@ -147,7 +153,14 @@ async def _caught(call: _Call[T], hook: Hook, request: HookRequest) -> T | _Fail
         return await call(hook, request)
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        return _Failure(f"raised {type(error).__name__} in {Path(last.filename).name}, line {last.lineno}")
+        return _Failure(
+            tr(
+                "raised {name} in {path_name}, line {lineno}",
+                name=type(error).__name__,
+                path_name=Path(last.filename).name,
+                lineno=last.lineno,
+            )
+        )
 
 
 async def _before(hook: Hook, request: HookRequest) -> HookRequest:

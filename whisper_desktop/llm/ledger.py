@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, Price, Usage
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Ledger:
         )
         key = (self._day(), _name(backend), _name(model))
         if len(self._known) + len(self._pending) >= MOST_ROWS and key not in self._known:
-            key = (key[0], key[1], "other models")
+            key = (key[0], key[1], tr("other models"))
         _add(self._pending, key, count)
         self._start()
 
@@ -313,24 +314,38 @@ def _tokens(count: int | None) -> int:
 def _price_unknown() -> BackendError:
     return BackendError(
         ErrorKind.BUDGET,
-        "Nobody knows what this model costs, and a limit on spending is set.",
-        "Nothing was sent.",
-        "Choose a model with a known price, use one on this computer, or remove the limit "
-        "(`whisper-desktop config set llm.spending.daily none`, and `monthly`).",
+        tr("Nobody knows what this model costs, and a limit on spending is set."),
+        tr("Nothing was sent."),
+        tr(
+            "Choose a model with a known price, use one on this computer, or remove the limit "
+            "(`whisper-desktop config set llm.spending.daily none`, and `monthly`)."
+        ),
         request_sent=False,
     )
 
 
 def _over(word: str, cap: int, spent: int, reserved: int, worst: int) -> BackendError:
-    period = "today" if word == "daily" else "this month"
-    held = f", {_dollars(reserved)} is held for answers on their way" if reserved else ""
+    period = "today" if word == "daily" else tr("this month")
+    held = tr(", {dollars} is held for answers on their way", dollars=_dollars(reserved)) if reserved else ""
     return BackendError(
         ErrorKind.BUDGET,
-        f"The {word} limit of {_dollars(cap)} leaves too little for this answer.",
-        f"{_dollars(spent)} was spent {period}{held}, and this one may cost up to {_dollars(worst)}. "
-        "Nothing was sent.",
-        "Ask for a shorter answer, use a model on this computer, or raise the limit "
-        f"(`whisper-desktop config set llm.spending.{word} AMOUNT`).",
+        tr(
+            "The {word} limit of {dollars} leaves too little for this answer.",
+            word=word,
+            dollars=_dollars(cap),
+        ),
+        tr(
+            "{dollars} was spent {period}{held}, and this one may cost up to {dollars2}. Nothing was sent.",
+            dollars=_dollars(spent),
+            period=period,
+            held=held,
+            dollars2=_dollars(worst),
+        ),
+        tr(
+            "Ask for a shorter answer, use a model on this computer, or raise the limit "
+            "(`whisper-desktop config set llm.spending.{word} AMOUNT`).",
+            word=word,
+        ),
         request_sent=False,
     )
 

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from whisper_desktop.language import tr
 from whisper_desktop.llm.ledger import MOST_ROWS, Count, Counts
 
 _BUSY_S = 5.0
@@ -115,7 +116,10 @@ class LedgerFile:
         with suppress(FileNotFoundError):
             # It belongs to the damaged file; to a new one it would be poison.
             os.replace(f"{self._path}-journal", f"{aside}-journal")
-        return f"The record of costs was damaged. It is kept as {aside.name}, and counting begins anew."
+        return tr(
+            "The record of costs was damaged. It is kept as {aside_name}, and counting begins anew.",
+            aside_name=aside.name,
+        )
 
 
 def _check(database: sqlite3.Connection) -> None:
@@ -145,6 +149,8 @@ def _code(error: sqlite3.Error) -> int:
 
 def _of_no_use(why: str) -> Exchanged:
     return Exchanged(
-        notice=f"The record of costs cannot be used ({why}), so costs are counted for this run only.",
+        notice=tr(
+            "The record of costs cannot be used ({why}), so costs are counted for this run only.", why=why
+        ),
         give_up=True,
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr, trn
 from whisper_desktop.values import Deadlines, ErrorKind
 
 _SUCCESSES_FOR_ONE_MORE = 10
@@ -247,9 +248,13 @@ class Limiter:
         running = place.active if place.full else self._active
         return BackendError(
             ErrorKind.QUEUE_FULL,
-            f"The question waited {self._deadlines.queue:g} s for its turn.",
-            f"{running} other answer{'s are' if running != 1 else ' is'} being written, and none has ended.",
-            "Ask again when one has ended, or stop one.",
+            tr("The question waited {queue:g} s for its turn.", queue=self._deadlines.queue),
+            trn(
+                "{count} other answer is being written, and none has ended.",
+                "{count} other answers are being written, and none has ended.",
+                running,
+            ),
+            tr("Ask again when one has ended, or stop one."),
             request_sent=False,
         )
 

@@ -5,6 +5,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import GenerationConfig, Image, Message, Role, ToolCall
 
 MessageLike = Message | Mapping[str, object] | str
@@ -37,7 +38,7 @@ def as_messages(given: Prompt) -> tuple[Message, ...]:
         )
     messages = tuple(_message(each) for each in given)
     if not messages:
-        raise ValueError("There is no message to answer.")
+        raise ValueError(tr("There is no message to answer."))
     return messages
 
 
@@ -83,7 +84,9 @@ def _message(given: object) -> Message:
         role = Role(str(given.get("role")))
     except ValueError:
         known = ", ".join(each.value for each in Role)
-        raise ValueError(f"A message's role must be one of {known}, not {given.get('role')!r}.") from None
+        raise ValueError(
+            tr("A message's role must be one of {known}, not {part!r}.", known=known, part=given.get("role"))
+        ) from None
     calls = given.get("tool_calls") or ()
     content = given.get("content")
     text, images = _content("" if content is None and calls else content)
@@ -101,7 +104,7 @@ def _content(content: object) -> tuple[str, tuple[Image, ...]]:
     if isinstance(content, str):
         return content, ()
     if not isinstance(content, list | tuple):
-        raise ValueError("A message's content must be text, or a list of parts.")
+        raise ValueError(tr("A message's content must be text, or a list of parts."))
     text: list[str] = []
     images: list[Image] = []
     for part in content:
@@ -112,7 +115,7 @@ def _content(content: object) -> tuple[str, tuple[Image, ...]]:
         elif isinstance(part, Mapping) and isinstance(part.get("image_url"), Mapping | str):
             images.append(_image(part["image_url"]))
         else:
-            raise ValueError("A part of a message's content must have text or image_url.")
+            raise ValueError(tr("A part of a message's content must have text or image_url."))
     return "".join(text), tuple(images)
 
 
@@ -121,13 +124,15 @@ def _image(given: Mapping[str, object] | str) -> Image:
     head, comma, data = url.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64") and comma):
         raise ValueError(
-            "An image must be given as its data (data:image/png;base64,…). "
-            "An address would have to be fetched by somebody."
+            tr(
+                "An image must be given as its data (data:image/png;base64,…). An address would have "
+                "to be fetched by somebody."
+            )
         )
     try:
         return Image(base64.b64decode(data, validate=True), head[len("data:") : -len(";base64")])
     except binascii.Error:
-        raise ValueError("The data of an image is not base64.") from None
+        raise ValueError(tr("The data of an image is not base64.")) from None
 
 
 def _tool_call(given: object) -> ToolCall:
@@ -135,7 +140,7 @@ def _tool_call(given: object) -> ToolCall:
         return given
     function = given.get("function") if isinstance(given, Mapping) else None
     if not isinstance(given, Mapping) or not isinstance(function, Mapping):
-        raise ValueError("A tool call must have an id and a function with name and arguments.")
+        raise ValueError(tr("A tool call must have an id and a function with name and arguments."))
     return ToolCall(
         str(given.get("id") or ""), str(function.get("name") or ""), str(function.get("arguments") or "{}")
     )

@@ -5,6 +5,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import TypeVar
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import GenerationConfig, ToolSpec
 
 E = TypeVar("E", bound=Enum)
@@ -37,14 +38,16 @@ def one_of(kind: type[E], name: str, value: object) -> E:
         return kind(value)
     except ValueError:
         words = ", ".join(str(each.value) for each in kind)
-        raise ValueError(f"{name} must be one of {words}, not {value!r}.") from None
+        raise ValueError(
+            tr("{name} must be one of {words}, not {value!r}.", name=name, words=words, value=value)
+        ) from None
 
 
 def seconds(name: str, value: object) -> float:
     """A time to wait. Raises `TypeError` or `ValueError`."""
     amount = _number(name, value)
     if not amount > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}.")
+        raise ValueError(tr("{name} must be more than 0 seconds, not {value!r}.", name=name, value=value))
     return amount
 
 
@@ -57,39 +60,45 @@ def text(name: str, value: object) -> str:
 
 def _number(name: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong(name, "a number", value)
+        raise _wrong(name, tr("a number"), value)
     return value
 
 
 def _whole(name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(name, "a whole number", value)
+        raise _wrong(name, tr("a whole number"), value)
     return value
 
 
 def _tokens(name: str, value: object) -> int:
     tokens = _whole(name, value)
     if tokens < 1:
-        raise ValueError(f"{name} must be at least 1, not {value!r}. Leave it out for no limit of your own.")
+        raise ValueError(
+            tr(
+                "{name} must be at least 1, not {value!r}. Leave it out for no limit of your own.",
+                name=name,
+                value=value,
+            )
+        )
     return tokens
 
 
 def _words(name: str, value: object) -> tuple[str, ...]:
-    words = _several(name, (value,) if isinstance(value, str) else value, "text, or a list of texts")
-    return tuple(text(f"each of {name}", word) for word in words)
+    words = _several(name, (value,) if isinstance(value, str) else value, tr("text, or a list of texts"))
+    return tuple(text(tr("each of {name}", name=name), word) for word in words)
 
 
 def _tools(name: str, value: object) -> tuple[ToolSpec, ...]:
-    tools = _several(name, value, "a list of ToolSpec")
+    tools = _several(name, value, tr("a list of ToolSpec"))
     for tool in tools:
         if not isinstance(tool, ToolSpec):
-            raise _wrong(f"each of {name}", "a ToolSpec", tool)
+            raise _wrong(tr("each of {name}", name=name), "a ToolSpec", tool)
     return tools  # type: ignore[return-value]  # each was looked at
 
 
 def _table(name: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise _wrong(name, "a dictionary", value)
+        raise _wrong(name, tr("a dictionary"), value)
     return value
 
 

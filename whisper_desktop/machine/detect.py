@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.machine import linux, linux_gpus, macos, nvidia, windows
 from whisper_desktop.machine.display import has_display
 from whisper_desktop.machine.findings import Cpu, Gpus, Memory, ProbeFailed, System
@@ -59,7 +60,7 @@ class Probe(Generic[T]):
     """
 
     def __init__(self, subject: str, read: Callable[[], T]) -> None:
-        self._subject = subject
+        self._subject = tr(subject)
         self._value: T | None = None
         self._failure: str | None = None
         self._thread = threading.Thread(target=self._run, args=(read,), daemon=True, name="machine-probe")
@@ -72,17 +73,24 @@ class Probe(Generic[T]):
             self._failure = f"{self._subject} {failure}."
         except Exception as error:  # A machine can always be stranger than its documentation.
             log.debug("%s could not be read", self._subject, exc_info=True)
-            self._failure = f"{self._subject} could not be read: {error}."
+            self._failure = tr("{subject} could not be read: {error}.", subject=self._subject, error=error)
 
     def result(self, until: float, limit: float) -> tuple[T | None, tuple[str, ...]]:
         """What was read by `until`, and a sentence when that is nothing."""
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            return None, (f"{self._subject} could not be read within {limit:g} s.",)
+            return None, (
+                tr("{subject} could not be read within {limit:g} s.", subject=self._subject, limit=limit),
+            )
         return self._value, (self._failure,) if self._failure else ()
 
 
-_SYSTEM, _MEMORY, _CPU, _GRAPHICS = "The operating system", "The memory", "The processor", "The graphics"
+_SYSTEM, _MEMORY, _CPU, _GRAPHICS = (
+    mark("The operating system"),
+    mark("The memory"),
+    mark("The processor"),
+    mark("The graphics"),
+)
 
 Started = tuple[Probe[System], Probe[Memory], Probe[Cpu], Probe[Gpus], *tuple[Probe[Gpus], ...]]
 
@@ -139,7 +147,7 @@ def assemble(
     """The parts as one value; for a part that is missing, what is certain without it."""
     found_system = system[0] or System(platform.system(), "", platform.machine(), has_display())
     found_memory = memory[0] or Memory(0, 0)
-    found_cpu = cpu[0] or Cpu("unknown processor", 1, os.cpu_count() or 1)
+    found_cpu = cpu[0] or Cpu(tr("unknown processor"), 1, os.cpu_count() or 1)
     sources = [(found or Gpus(), warnings) for found, warnings in gpus]
     cards = one_source_for_each_vendor(found.cards for found, _ in sources)
     warnings = [*system[1], *memory[1], *cpu[1]]

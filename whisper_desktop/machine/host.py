@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.findings import ProbeFailed
 
 # What a vendor's tool needs to find its libraries. Nothing else: no keys, no proxies.
@@ -91,21 +92,21 @@ class Host:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            raise ProbeFailed(f"could not be started: {error.strerror or error}") from error
+            raise ProbeFailed(tr("could not be started: {part}", part=error.strerror or error)) from error
         assert process.stdout is not None
         reader = _Reader(process.stdout)
         reader.join(timeout)
         try:
             if reader.is_alive():
-                raise ProbeFailed(f"did not answer within {timeout:g} s")
+                raise ProbeFailed(tr("did not answer within {timeout:g} s", timeout=timeout))
             if reader.overflowed:
-                raise ProbeFailed("printed without end")
+                raise ProbeFailed(tr("printed without end"))
             code = process.wait(max(0.0, until - time.monotonic()))
         except (ProbeFailed, subprocess.TimeoutExpired) as error:
             _kill(process)
             if isinstance(error, ProbeFailed):
                 raise
-            raise ProbeFailed(f"did not end within {timeout:g} s") from None
+            raise ProbeFailed(tr("did not end within {timeout:g} s", timeout=timeout)) from None
         return Output(bytes(reader.content).decode("utf-8", "replace"), code)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.display import has_display
 from whisper_desktop.machine.findings import Cpu, Memory, ProbeFailed, System
 from whisper_desktop.machine.host import Host
@@ -53,7 +54,7 @@ def read_memory(host: Host) -> Memory:
     """
     figures = parse_meminfo(host.text("/proc/meminfo") or "")
     if "MemTotal" not in figures:
-        raise ProbeFailed("is not told by /proc/meminfo")
+        raise ProbeFailed(tr("is not told by /proc/meminfo"))
     total = figures["MemTotal"]
     # Kernels before 3.14 have no MemAvailable; what they can give back is the cache.
     fallback = sum(figures.get(name, 0) for name in ("MemFree", "Cached", "Buffers"))

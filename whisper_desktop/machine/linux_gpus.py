@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.findings import Gpus
 from whisper_desktop.machine.host import Host
 from whisper_desktop.machine.linux import parse_assignments
@@ -51,8 +52,11 @@ def read_gpus(host: Host) -> Gpus:
             cards.append(gpu_from(card, name))
         else:
             warnings.append(
-                f"{name} is built in, but this program may not use it (/dev/dri is missing here), "
-                "so it is not counted. In a container, pass it through with --device /dev/dri."
+                tr(
+                    "{name} is built in, but this program may not use it (/dev/dri is missing here), so "
+                    "it is not counted. In a container, pass it through with --device /dev/dri.",
+                    name=name,
+                )
             )
     return Gpus(tuple(cards), tuple(warnings))
 

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Mapping
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.child import own_child
 from whisper_desktop.machine.findings import Cpu, Gpus, Memory, ProbeFailed, System
 from whisper_desktop.machine.host import Host
@@ -40,7 +41,7 @@ def read_sysctl(host: Host, timeout: float) -> dict[str, str]:
     """The values above. Keys that this Mac does not know are left out (`sysctl` then ends with 1)."""
     program = host.program("sysctl", "/usr/sbin/sysctl")
     if program is None:
-        raise ProbeFailed("needs the sysctl program, which is missing")
+        raise ProbeFailed(tr("needs the sysctl program, which is missing"))
     return parse_sysctl(host.run((program, *_KEYS), timeout=timeout).text)
 
 
@@ -65,7 +66,7 @@ def memory_from(values: Mapping[str, str], available: int) -> Memory:
     """RAM. On a Mac what is installed is what programs see."""
     total = number(values, "hw.memsize")
     if not total:
-        raise ProbeFailed("is not told by sysctl")
+        raise ProbeFailed(tr("is not told by sysctl"))
     return Memory(total, min(available, total), installed=total)
 
 
@@ -73,7 +74,7 @@ def cpu_from(values: Mapping[str, str]) -> Cpu:
     """The processor; raises `ProbeFailed` where sysctl told neither cores nor name."""
     logical = number(values, "hw.logicalcpu")
     if not logical:
-        raise ProbeFailed("is not told by sysctl")
+        raise ProbeFailed(tr("is not told by sysctl"))
     return Cpu(
         name=values.get("machdep.cpu.brand_string", "unknown processor"),
         physical=number(values, "hw.physicalcpu") or logical,
@@ -95,7 +96,7 @@ def parse_metal(text: str, values: Mapping[str, str]) -> tuple[GpuInfo, ...]:
     try:
         answer = json.loads(text)
         if "error" in answer:
-            raise ProbeFailed(f"says: {answer['error']}")
+            raise ProbeFailed(tr("says: {answer}", answer=answer["error"]))
         ram = number(values, "hw.memsize")
         return tuple(
             GpuInfo(
@@ -108,7 +109,7 @@ def parse_metal(text: str, values: Mapping[str, str]) -> tuple[GpuInfo, ...]:
             for gpu in answer["gpus"]
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ProbeFailed("ended without an answer") from None
+        raise ProbeFailed(tr("ended without an answer")) from None
 
 
 def _working_set(told: int, ram: int | None) -> int | None:
@@ -121,17 +122,17 @@ def gpus_without_metal(values: Mapping[str, str], reason: str) -> Gpus:
     The least seen on any release is two thirds of the RAM (8 GB -> 5461 MiB, 32 GB -> 21845 MiB,
     https://github.com/ggml-org/Llama-macOS and llmfit's table); newer releases give more.
     """
-    warning = f"Metal {reason}, so what the graphics may use of the memory"
+    warning = tr("Metal {reason}, so what the graphics may use of the memory", reason=reason)
     if number(values, "hw.optional.arm64") != 1:
-        return Gpus(warnings=(f"Metal {reason}, so graphics are not counted.",))
+        return Gpus(warnings=(tr("Metal {reason}, so graphics are not counted.", reason=reason),))
     ram, wired = number(values, "hw.memsize"), number(values, "iogpu.wired_limit_mb")
     total: int | None
     if wired:
         total = min(wired * MIB, ram or wired * MIB)
-        warning += " is taken from the limit that is set on this Mac (iogpu.wired_limit_mb)."
+        warning += tr(" is taken from the limit that is set on this Mac (iogpu.wired_limit_mb).")
     else:
         total = ram * 2 // 3 if ram else None
-        warning += " is assumed to be two thirds, the least that macOS gives."
+        warning += tr(" is assumed to be two thirds, the least that macOS gives.")
     name = values.get("machdep.cpu.brand_string", "Apple graphics")
     return Gpus((GpuInfo("Apple", name, total, unified=True, source="sysctl"),), (warning,))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine import linux_gpus
 from whisper_desktop.machine.child import own_child
 from whisper_desktop.machine.findings import Gpus, ProbeFailed
@@ -44,9 +45,11 @@ def read_gpus(host: Host, timeout: float) -> Gpus:
         return _without_driver(host, on_bus)
     reasons = " and ".join(answer)
     cards = tuple(_silent_card(host, card) for card in on_bus)
-    warning = (
-        f"NVIDIA's driver could not be asked: {reasons}. If this computer has an NVIDIA graphics card, "
-        "it is not counted until its driver works again; restarting or updating the driver usually helps."
+    warning = tr(
+        "NVIDIA's driver could not be asked: {reasons}. If this computer has an NVIDIA "
+        "graphics card, it is not counted until its driver works again; restarting or "
+        "updating the driver usually helps.",
+        reasons=reasons,
     )
     return Gpus(cards, (warning,))
 
@@ -98,7 +101,7 @@ def _first_good(sources: list[Source], timeout: float) -> Gpus | list[str]:
         elif answer.cards:
             return answer
     if running:
-        reasons.append("it did not answer in time")
+        reasons.append(tr("it did not answer in time"))
     return reasons
 
 
@@ -107,7 +110,7 @@ def parse_nvml(text: str) -> Gpus:
     try:
         answer = json.loads(text)
         if "error" in answer:
-            raise ProbeFailed(f"says: {one_line(str(answer['error']))}")
+            raise ProbeFailed(tr("says: {one_line}", one_line=one_line(str(answer["error"]))))
         cards = tuple(
             GpuInfo(
                 "NVIDIA",
@@ -121,7 +124,7 @@ def parse_nvml(text: str) -> Gpus:
             for gpu in answer["gpus"]
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ProbeFailed("ended without an answer") from None
+        raise ProbeFailed(tr("ended without an answer")) from None
     return Gpus(cards)
 
 
@@ -137,8 +140,8 @@ def _ask_smi(host: Host, smi: str, timeout: float) -> Gpus:
         if "is not a valid field to query" not in output.text:
             break
     if output.code != 0:
-        said = one_line(output.text) or f"ended with code {output.code}"
-        raise ProbeFailed(f"says: {said}" if output.text.strip() else said)
+        said = one_line(output.text) or tr("ended with code {code}", code=output.code)
+        raise ProbeFailed(tr("says: {said}", said=said) if output.text.strip() else said)
     return parse_smi(output.text)
 
 
@@ -153,7 +156,7 @@ def parse_smi(text: str) -> Gpus:
         if not any(fields):
             continue
         if len(fields) not in (len(_FIELDS), len(_OLD_FIELDS)) or not _is_figure(fields[1]):
-            raise ProbeFailed("answered something that is not a list of graphics cards")
+            raise ProbeFailed(tr("answered something that is not a list of graphics cards"))
         name, total, free, driver = (*fields, "", "")[:4]
         cards.append(
             GpuInfo(
@@ -196,8 +199,11 @@ def _without_driver(host: Host, on_bus: tuple[linux_gpus.PciGraphics, ...]) -> G
     return Gpus(
         cards,
         (
-            f"{names} is built in, but NVIDIA's driver is not here, so no model can use it. "
-            "Install NVIDIA's driver; in a container, pass the card through with --gpus all.",
+            tr(
+                "{names} is built in, but NVIDIA's driver is not here, so no model can use it. "
+                "Install NVIDIA's driver; in a container, pass the card through with --gpus all.",
+                names=names,
+            ),
         ),
     )
 

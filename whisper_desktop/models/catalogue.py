@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import overload
 
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue_shape import Outline, spread, unknown_shape
 from whisper_desktop.models.shape import KvGroup, ModelShape
 
@@ -182,9 +183,10 @@ class Catalogue(Sequence[CatalogueModel]):
         days = self.age_days(today)
         if days <= OLD_AFTER:
             return ""
-        return (
-            f"This list of models is {days} days old, and newer ones may suit this computer better. "
-            "Search for them by name, or update Whisper Desktop for a newer list."
+        return tr(
+            "This list of models is {days} days old, and newer ones may suit this computer "
+            "better. Search for them by name, or update Whisper Desktop for a newer list.",
+            days=days,
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import Catalogue, CatalogueModel, Licence, Quality
 from whisper_desktop.models.catalogue_shape import Cache, Experts, Outline
 from whisper_desktop.models.shape import KvGroup
@@ -86,7 +87,10 @@ def merged(ours: Catalogue, path: Path) -> Catalogue:
         return replace(ours, problems=(f"{path.name} is not used, because {reason}.",))
     entries = document.get("models", document) if isinstance(document, Mapping) else document
     if not isinstance(entries, list):
-        problem = f"{path.name} is not used, because it is not a list of models, each after a dash."
+        problem = tr(
+            "{path_name} is not used, because it is not a list of models, each after a dash.",
+            path_name=path.name,
+        )
         return replace(ours, problems=(problem,))
     models, problems = _read(entries, path.name, ours.licences, None)
     own = {model.id.casefold(): model for model in models}
@@ -97,21 +101,23 @@ def merged(ours: Catalogue, path: Path) -> Catalogue:
 def _document_in(text: str) -> Any:
     """The YAML in somebody's text, with bounds. Raises `_Unreadable`."""
     if len(text) > _MOST_CHARACTERS:
-        raise _Unreadable(f"it is larger than {_MOST_CHARACTERS // 1_000_000} MB")
+        raise _Unreadable(
+            tr("it is larger than {most_characters} MB", most_characters=_MOST_CHARACTERS // 1000000)
+        )
     try:
         depth = 0
         for event in yaml.parse(text, _LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
-                raise _Unreadable("it is nested too deeply")
+                raise _Unreadable(tr("it is nested too deeply"))
             if isinstance(event, yaml.AliasEvent):
-                raise _Unreadable("a part of it stands for another one (*)")
+                raise _Unreadable(tr("a part of it stands for another one (*)"))
         return yaml.load(text, _LOADER)  # noqa: S506 - the safe one, in C
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        raise _Unreadable(f"line {mark.line + 1 if mark else 1} is not valid YAML") from None
+        raise _Unreadable(tr("line {part} is not valid YAML", part=mark.line + 1 if mark else 1)) from None
     except (yaml.YAMLError, ValueError):
-        raise _Unreadable("it is not valid YAML") from None
+        raise _Unreadable(tr("it is not valid YAML")) from None
 
 
 def _read(
@@ -123,20 +129,32 @@ def _read(
     limits = {licence.id: licence.limits for licence in licences}
     for place, entry in enumerate(entries, 1):
         if place > _MOST_MODELS:
-            problems.append(f"{file}: only the first {_MOST_MODELS} models are used.")
+            problems.append(
+                tr(
+                    "{file}: only the first {most_models} models are used.",
+                    file=file,
+                    most_models=_MOST_MODELS,
+                )
+            )
             break
-        name = f"number {place}"
+        name = tr("number {place}", place=place)
         try:
             if not isinstance(entry, Mapping):
-                raise _Wrong("entry", "is not a group of keys and values")
+                raise _Wrong("entry", tr("is not a group of keys and values"))
             name = _name_of(entry) or name
             model = _model(_Keys(entry), limits, usual)
             if model.id.casefold() in models:
-                raise _Wrong("id", "is that of an entry before it")
+                raise _Wrong("id", tr("is that of an entry before it"))
             models[model.id.casefold()] = model
         except _Wrong as wrong:
             problems.append(
-                f'{file}: the model {name} is left out, because its "{wrong.key}" {wrong.reason}.'
+                tr(
+                    '{file}: the model {name} is left out, because its "{key}" {reason}.',
+                    file=file,
+                    name=name,
+                    key=wrong.key,
+                    reason=wrong.reason,
+                )
             )
     return tuple(models.values()), tuple(problems)
 
@@ -163,7 +181,7 @@ def _model(keys: "_Keys", limits: Mapping[str, str], usual: Quality | None) -> C
     size, known = _size(keys)
     licence = keys.text("licence", default=None if ours else "")
     if ours and licence not in limits:
-        raise _Wrong("licence", "is not one of the licences above")
+        raise _Wrong("licence", tr("is not one of the licences above"))
     abilities = keys.names("abilities", ABILITIES)
     ids = _ids(keys.group("ids"))
     model = CatalogueModel(
@@ -207,14 +225,14 @@ def _own_file(keys: "_Keys") -> CatalogueModel:
 
     path = Path(keys.text("path")).expanduser()
     if not path.is_absolute():
-        raise _Wrong("path", "is not a full path")
+        raise _Wrong("path", tr("is not a full path"))
     try:
         header = read_header(path)
         shape = shape_of(header)
     except (ModelFileError, OSError):
-        raise _Wrong("path", "is not a model file that can be read") from None
+        raise _Wrong("path", tr("is not a model file that can be read")) from None
     if shape is None:
-        raise _Wrong("path", "is not a model with layers")
+        raise _Wrong("path", tr("is not a model with layers"))
     facts = facts_in(header, path.name)
     abilities = keys.names("abilities", ABILITIES)
     model = CatalogueModel(
@@ -250,7 +268,7 @@ def _size(keys: "_Keys") -> tuple[int, str]:
     assert size is not None
     known = size.text("known", default="published")
     if known not in ("published", "computed", "approximate"):
-        raise _Wrong("size.known", 'is not "published", "computed" or "approximate"')
+        raise _Wrong("size.known", tr('is not "published", "computed" or "approximate"'))
     found = size.number("bytes", 1, _MOST_BYTES)
     size.nothing_else()
     return found, known
@@ -311,7 +329,7 @@ def _outline(keys: "_Keys | None") -> Outline | None:
         if group is not None:
             group.nothing_else()
     if sum(cache.group.layers for cache in outline.caches) + outline.state_layers > layers:
-        raise _Wrong("shape.cache", "has more layers than the model")
+        raise _Wrong("shape.cache", tr("has more layers than the model"))
     return outline
 
 
@@ -371,60 +389,62 @@ class _Keys:
     def text(self, key: str, form: re.Pattern[str] | None = None, *, default: str | None = None) -> str:
         value = self._take(key, default)
         if not isinstance(value, str) or len(value) > _MOST_TEXT or not value.isprintable():
-            raise self._wrong(key, f"is not a text of up to {_MOST_TEXT} letters")
+            raise self._wrong(key, tr("is not a text of up to {most_text} letters", most_text=_MOST_TEXT))
         if value != default and form is not None and (not form.fullmatch(value) or ".." in value):
-            raise self._wrong(key, "is not written as such a name is")
+            raise self._wrong(key, tr("is not written as such a name is"))
         return value
 
     def number(self, key: str, least: int, most: int, *, default: int | None = None) -> int:
         value = self._take(key, default)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._wrong(key, "is not a whole number")
+            raise self._wrong(key, tr("is not a whole number"))
         if value != default and not least <= value <= most:
-            raise self._wrong(key, f"is not between {least:,} and {most:,}")
+            raise self._wrong(key, tr("is not between {least:,} and {most:,}", least=least, most=most))
         return value
 
     def real(self, key: str, least: float, most: float) -> float:
         value = self._take(key, None)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise self._wrong(key, f"is not a number between {least:g} and {most:g}")
+            raise self._wrong(
+                key, tr("is not a number between {least:g} and {most:g}", least=least, most=most)
+            )
         return float(value)
 
     def flag(self, key: str) -> bool:
         value = self._take(key, False)
         if not isinstance(value, bool):
-            raise self._wrong(key, "is neither true nor false")
+            raise self._wrong(key, tr("is neither true nor false"))
         return value
 
     def names(self, key: str, known: Collection[str]) -> tuple[str, ...]:
         value = self._take(key, [])
         if not isinstance(value, list) or not all(name in known for name in value):
-            raise self._wrong(key, f"is not a list out of {', '.join(known)}")
+            raise self._wrong(key, tr("is not a list out of {items}", items=", ".join(known)))
         return tuple(dict.fromkeys(value))
 
     def group(self, key: str, *, needed: bool = False) -> "_Keys | None":
         value = self._take(key, None if needed else {})
         if not isinstance(value, Mapping) or (needed and not value):
-            raise self._wrong(key, "is not a group of keys and values")
+            raise self._wrong(key, tr("is not a group of keys and values"))
         return _Keys(value, f"{self.above}{key}.") if value else None
 
     def groups(self, key: str) -> "tuple[_Keys, ...]":
         value = self._take(key, None)
         if not isinstance(value, list) or not value or not all(isinstance(one, Mapping) for one in value):
-            raise self._wrong(key, "is not a list of groups of keys and values")
+            raise self._wrong(key, tr("is not a list of groups of keys and values"))
         return tuple(_Keys(one, f"{self.above}{key}.") for one in value)
 
     def nothing_else(self) -> None:
         """Raises for a key that means nothing here: most likely it is misspelt."""
         for key in self.values:
-            raise self._wrong(_shown(key), "is not known here")
+            raise self._wrong(_shown(key), tr("is not known here"))
 
     def _take(self, key: str, default: object) -> object:
         value = self.values.pop(key, None)
         if value is None:
             value = default
         if value is None:
-            raise self._wrong(key, "is missing")
+            raise self._wrong(key, tr("is missing"))
         return value
 
     def _wrong(self, key: str, reason: str) -> _Wrong:

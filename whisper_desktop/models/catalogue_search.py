@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.catalogue import Catalogue, CatalogueModel
 from whisper_desktop.models.file_names import quant_in
 from whisper_desktop.models.hub_answers import HubFile, HubModel
 from whisper_desktop.models.shape import ModelShape
 
-NOT_CHECKED = "not checked by us"
+NOT_CHECKED = mark("not checked by us")
 
 USUAL_BITS = {
     "F32": 32.0,
@@ -71,7 +72,7 @@ class Candidate:
     @property
     def note(self) -> str:
         """What to say beside it: "" for a model of ours."""
-        return "" if self.known else NOT_CHECKED
+        return "" if self.known else tr(NOT_CHECKED)
 
 
 def candidates(found: HubModel, files: Iterable[HubFile], catalogue: Catalogue) -> tuple[Candidate, ...]:

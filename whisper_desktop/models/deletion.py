@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.models.duplicates import OTHERS, PROGRAMS, fresh_link
 from whisper_desktop.models.places import Place
 from whisper_desktop.models.shelf import Shelf, ShelfModel
@@ -38,14 +39,18 @@ def delete(
     keeps is deleted by Ollama alone, which would miss it. Raises `ModelFileError`.
     """
     if model.source == "ollama":
-        raise _refused(model, "It belongs to Ollama.", f"Run: ollama rm {model.name}")
+        raise _refused(
+            model, tr("It belongs to Ollama."), tr("Run: ollama rm {model_name}", model_name=model.name)
+        )
     if model.source in OTHERS and not consent:
         raise _refused(
-            model, f"It belongs to {PROGRAMS[model.source]}.", "Delete it there, or allow it here."
+            model,
+            tr("It belongs to {programs}.", programs=PROGRAMS[model.source]),
+            tr("Delete it there, or allow it here."),
         )
     files = _files(model, shelf)
     if in_use is not None and any(in_use(path) for path in files):
-        raise _refused(model, "An engine uses it right now.", "Stop the engine and try again.")
+        raise _refused(model, tr("An engine uses it right now."), tr("Stop the engine and try again."))
     freed = frees_bytes(model, shelf)
     gone: list[Path] = []
     try:
@@ -54,13 +59,15 @@ def delete(
                 name.unlink(missing_ok=True)
             gone.append(path)
     except OSError as error:
-        said = f"The system says: {error.strerror}."
+        said = tr("The system says: {strerror}.", strerror=error.strerror)
         if gone:
             left = ", ".join(path.name for path in files if path not in gone)
             raise ModelFileError(
-                f"{model.name} was deleted in part.", said, f"Delete by hand what is left of it: {left}."
+                tr("{model_name} was deleted in part.", model_name=model.name),
+                said,
+                tr("Delete by hand what is left of it: {left}.", left=left),
             ) from None
-        raise _refused(model, said, "See whether its folder is yours.") from None
+        raise _refused(model, said, tr("See whether its folder is yours.")) from None
     for folder in {path.parent for path in files}:
         _remove_empty(folder, {place.path for place in places})
     return freed
@@ -99,4 +106,4 @@ def _remove_empty(folder: Path, roots: set[Path]) -> None:
 
 
 def _refused(model: ShelfModel, why: str, next_step: str) -> ModelFileError:
-    return ModelFileError(f"{model.name} was not deleted.", why, next_step)
+    return ModelFileError(tr("{model_name} was not deleted.", model_name=model.name), why, next_step)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import BackendError, ReachError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_jobs import WantedFile, overall, staging, total_size
 from whisper_desktop.values import GB, Deadlines, Reach
 from whisper_desktop.wire.bandwidth import Bandwidth
@@ -139,12 +140,20 @@ def check_room(folder: Path, title: str, own: int, others: int) -> None:
         raise not_written(error, folder) from error
     if own + others <= free:
         return
-    waiting = f", {_gb(own + others)} with what is waiting before it" if others else ""
+    waiting = tr(", {gb} with what is waiting before it", gb=_gb(own + others)) if others else ""
     raise TransferError(
-        f"The disk has no room for {title}.",
-        f"It needs {_gb(own)}{waiting}, and {_gb(free)} are free on the disk of {folder}.",
-        f"Free at least {_gb(own + others - free)}, choose a smaller file, or set llm.model_cache_dir to "
-        "another disk.",
+        tr("The disk has no room for {title}.", title=title),
+        tr(
+            "It needs {gb}{waiting}, and {gb2} are free on the disk of {folder}.",
+            gb=_gb(own),
+            waiting=waiting,
+            gb2=_gb(free),
+            folder=folder,
+        ),
+        tr(
+            "Free at least {gb}, choose a smaller file, or set llm.model_cache_dir to another disk.",
+            gb=_gb(own + others - free),
+        ),
     )
 
 
@@ -156,9 +165,9 @@ def check_place(title: str, files: Sequence[WantedFile]) -> None:
     folder = files[0].target.parents[2]  # above the owner's and the repository's
     if not folder.is_dir() and not folder.parent.is_dir():
         raise TransferError(
-            f"The folder for {title}, {folder}, is not there.",
-            f"{folder.parent} is missing, too.",
-            "Connect the drive it is on, or cancel this download and begin it anew.",
+            tr("The folder for {title}, {folder}, is not there.", title=title, folder=folder),
+            tr("{parent} is missing, too.", parent=folder.parent),
+            tr("Connect the drive it is on, or cancel this download and begin it anew."),
         )
     check_room(folder, title, missing_bytes(files), 0)
 

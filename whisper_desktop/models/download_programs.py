@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from whisper_desktop.errors import BackendError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 from whisper_desktop.wire import fields
 
@@ -55,52 +56,79 @@ def error_in(body: bytes) -> str:
 
 def refused(program: Program, model: str, said: str, status: int | None) -> TransferError:
     name, low = program.name, said.lower()
-    title = f"{name} could not fetch {model}."
+    title = tr("{name} could not fetch {model}.", name=name, model=model)
     if status == 401:
         return TransferError(
-            f"{name} wants a key before it fetches {model}.",
+            tr("{name} wants a key before it fetches {model}.", name=name, model=model),
             "",
-            f"Give it: `whisper-desktop keys set {program.id}`.",
+            tr("Give it: `whisper-desktop keys set {program_id}`.", program_id=program.id),
         )
     if any(word in low for word in _NO_ROOM):
-        return TransferError(title, "The disk that it keeps its models on is full.", "Free some space there.")
-    if any(word in low for word in _UNKNOWN) or status == 404:
-        example = "https://ollama.com/library" if program.id == "ollama" else "LM Studio's search"
         return TransferError(
-            f"{name} knows no model {model}.", "Perhaps the name is misspelt.", f"Look it up: {example}."
+            title, tr("The disk that it keeps its models on is full."), tr("Free some space there.")
+        )
+    if any(word in low for word in _UNKNOWN) or status == 404:
+        example = "https://ollama.com/library" if program.id == "ollama" else tr("LM Studio's search")
+        return TransferError(
+            tr("{name} knows no model {model}.", name=name, model=model),
+            tr("Perhaps the name is misspelt."),
+            tr("Look it up: {example}.", example=example),
         )
     if "newer version" in low or "412" in low:
-        return TransferError(title, f"The model needs a newer {name}.", f"Update {name} and try again.")
+        return TransferError(
+            title,
+            tr("The model needs a newer {name}.", name=name),
+            tr("Update {name} and try again.", name=name),
+        )
     if any(word in low for word in _DENIED):
         return TransferError(
-            title, "Whoever offers it does not give it to everybody.", f"Log in inside {name}, and try again."
+            title,
+            tr("Whoever offers it does not give it to everybody."),
+            tr("Log in inside {name}, and try again.", name=name),
         )
     if any(word in low for word in _OFFLINE):
         return TransferError(
-            title, "It cannot reach the place that the model comes from.", "Check the network and try again."
+            title,
+            tr("It cannot reach the place that the model comes from."),
+            tr("Check the network and try again."),
         )
-    return TransferError(title, f"It says: {said}" if said else "It does not say why.", "Try again later.")
+    return TransferError(
+        title,
+        tr("It says: {said}", said=said) if said else tr("It does not say why."),
+        tr("Try again later."),
+    )
 
 
 def unreachable(program: Program, model: str, error: BackendError) -> TransferError:
     if error.kind in (ErrorKind.CONNECT_REFUSED, ErrorKind.CONNECT_TIMEOUT):
         return TransferError(
-            f"{program.name} is not running, so it cannot fetch {model}.",
-            f"Nothing answers at {program.url}.",
-            f"Start {program.name} and try again.",
+            tr(
+                "{program_name} is not running, so it cannot fetch {model}.",
+                program_name=program.name,
+                model=model,
+            ),
+            tr("Nothing answers at {url}.", url=program.url),
+            tr("Start {program_name} and try again.", program_name=program.name),
         )
     if error.kind in (ErrorKind.NOT_AN_LLM, ErrorKind.MALFORMED, ErrorKind.TOO_LARGE):
         return not_it(program)
     return TransferError(
-        f"{program.name} broke off while it fetched {model}.",
+        tr("{program_name} broke off while it fetched {model}.", program_name=program.name, model=model),
         error.title,
-        f"See whether {program.name} still runs, and try again; it keeps what has arrived.",
+        tr(
+            "See whether {program_name} still runs, and try again; it keeps what has arrived.",
+            program_name=program.name,
+        ),
     )
 
 
 def not_it(program: Program) -> TransferError:
     return TransferError(
-        f"What answers at {program.url} does not behave like {program.name}.",
-        "Another program may listen there.",
-        f"Check the address of {program.name} in the settings.",
+        tr(
+            "What answers at {url} does not behave like {program_name}.",
+            url=program.url,
+            program_name=program.name,
+        ),
+        tr("Another program may listen there."),
+        tr("Check the address of {program_name} in the settings.", program_name=program.name),
     )

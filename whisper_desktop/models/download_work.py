@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from whisper_desktop.errors import TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_files import Line, answers, check_place, fetch
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.models.download_programs import NAMES, Program
@@ -65,9 +66,13 @@ class Worker:
         found = self._programs.get(source.kind)
         if found is None:
             raise TransferError(
-                f"{NAMES[source.kind]} cannot be asked for {source.name}.",
-                "It is not set up here.",
-                f"Set up {NAMES[source.kind]} first, or choose a model from Hugging Face.",
+                tr(
+                    "{names} cannot be asked for {source_name}.",
+                    names=NAMES[source.kind],
+                    source_name=source.name,
+                ),
+                tr("It is not set up here."),
+                tr("Set up {names} first, or choose a model from Hugging Face.", names=NAMES[source.kind]),
             )
         return found
 
@@ -109,8 +114,10 @@ class Worker:
                 if losses > _MOST_LOSSES:
                     raise
             pause = min(self._deadlines.breaker_far * 2 ** (losses - 1), self._deadlines.breaker_far_most)
-            says = (
-                f"{parse_url(url).netloc} cannot be reached. It is tried again in {max(1, round(pause))} s."
+            says = tr(
+                "{netloc} cannot be reached. It is tried again in {max} s.",
+                netloc=parse_url(url).netloc,
+                max=max(1, round(pause)),
             )
             tell(replace(last, waiting=says, rate=None, left_s=None))
             await asyncio.sleep(pause)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whisper_desktop.errors import SettingsError, TransferError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_files import Line, check_room, drop, missing_bytes
 from whisper_desktop.models.download_jobs import (
     Job,
@@ -109,9 +110,9 @@ class Downloads:
                 return known
             if sum(each.is_open for each in self._jobs) >= _MOST_OPEN:
                 raise TransferError(
-                    "The queue of downloads is full.",
-                    f"{_MOST_OPEN} are waiting.",
-                    "Remove some of them, or wait until some are done.",
+                    tr("The queue of downloads is full."),
+                    tr("{most_open} are waiting.", most_open=_MOST_OPEN),
+                    tr("Remove some of them, or wait until some are done."),
                 )
             await self._check_room(job)
             if known is not None:
@@ -126,9 +127,9 @@ class Downloads:
         job = self._job(number)
         if not CAN_PAUSE.get(job.source.kind, True):
             raise TransferError(
-                f"{job.title} can only be paused in LM Studio.",
-                "LM Studio does not let other programs do it.",
-                "Open its list of downloads and pause it there.",
+                tr("{title} can only be paused in LM Studio.", title=job.title),
+                tr("LM Studio does not let other programs do it."),
+                tr("Open its list of downloads and pause it there."),
             )
         try:
             await self._stopped(number)
@@ -152,22 +153,22 @@ class Downloads:
         self._remove(number)
         await self._keep()
         if job.state == "done":
-            return f"{job.title} is off the list. The model stays where it is."
+            return tr("{title} is off the list. The model stays where it is.", title=job.title)
         if job.source.kind == "ollama":
-            return "Ollama keeps what has arrived, and goes on there when the model is asked for again."
+            return tr("Ollama keeps what has arrived, and goes on there when the model is asked for again.")
         if job.source.kind == "lm_studio":
-            return "LM Studio goes on with it by itself. Stop it there if you do not want it."
+            return tr("LM Studio goes on with it by itself. Stop it there if you do not want it.")
         if keep:
-            return "What has arrived is kept, and adding the model again goes on there."
+            return tr("What has arrived is kept, and adding the model again goes on there.")
         try:
             await to_its_end(asyncio.to_thread(drop, job.files))
         except OSError as error:
             raise TransferError(
-                f"What has arrived of {job.title} could not be removed.",
-                f"The system says: {error.strerror}.",
-                f"Remove it by hand: {job.files[0].target.parent}.",
+                tr("What has arrived of {title} could not be removed.", title=job.title),
+                tr("The system says: {strerror}.", strerror=error.strerror),
+                tr("Remove it by hand: {parent}.", parent=job.files[0].target.parent),
             ) from error
-        return "What had arrived is removed."
+        return tr("What had arrived is removed.")
 
     async def move(self, number: int, place: int) -> None:
         """Have a job at another place of the list, 0 being the first. Raises `TransferError`."""
@@ -245,17 +246,17 @@ class Downloads:
         try:
             if not try_lock(descriptor):
                 raise TransferError(
-                    "Models are being downloaded by another window or program of this app.",
-                    "Two of them would get in each other's way.",
-                    "Use that one, or try again when it has ended.",
+                    tr("Models are being downloaded by another window or program of this app."),
+                    tr("Two of them would get in each other's way."),
+                    tr("Use that one, or try again when it has ended."),
                 )
             return descriptor, kept_jobs(self._journal)
         except OSError as error:
             os.close(descriptor)
             raise TransferError(
-                "The list of downloads cannot be read.",
-                f"The system says: {error.strerror}.",
-                f"See whether {self._journal} may be read; nothing in it was changed.",
+                tr("The list of downloads cannot be read."),
+                tr("The system says: {strerror}.", strerror=error.strerror),
+                tr("See whether {journal} may be read; nothing in it was changed.", journal=self._journal),
             ) from error
         except BaseException:
             os.close(descriptor)
@@ -267,11 +268,11 @@ class Downloads:
         """The job for a source, with all that can be known before it begins."""
         number = max((job.id for job in self._jobs), default=0) + 1
         if source.kind in ("ollama", "lm_studio"):
-            note = "The total may grow on the way." if source.kind == "ollama" else ""
+            note = tr("The total may grow on the way.") if source.kind == "ollama" else ""
             return Job(number, source, source.name, note=note)
         if source.kind == "url":
             files: tuple[WantedFile, ...] = (file_of_address(self._folder, source.name),)
-            note = "Nobody tells its checksum, so only its size can be checked."
+            note = tr("Nobody tells its checksum, so only its size can be checked.")
             return Job(number, source, title_of(files), files[0].target, files=files, note=note)
         repo = await self._hub.repo(source.name, source.revision)
         chosen = choose(repo.files, source)
@@ -330,8 +331,12 @@ class Downloads:
             self._failed(number, str(error))
         except Exception as error:  # a fault of ours ends one job, not the queue
             log.exception("A download ended because of a fault in this app")
-            why = f"{job.title} could not be downloaded: a fault in this app ({type(error).__name__})."
-            self._failed(number, f"{why} Try again, and report it if it happens again.")
+            why = tr(
+                "{title} could not be downloaded: a fault in this app ({name}).",
+                title=job.title,
+                name=type(error).__name__,
+            )
+            self._failed(number, tr("{why} Try again, and report it if it happens again.", why=why))
         job = self._job(number)
         if job.state == "done":
             self._on_done(job)
@@ -344,9 +349,9 @@ class Downloads:
         found = next((job for job in self._jobs if job.id == number), None)
         if found is None:
             raise TransferError(
-                f"There is no download {number}.",
-                "It may have been removed.",
-                "Look at the list of downloads.",
+                tr("There is no download {number}.", number=number),
+                tr("It may have been removed."),
+                tr("Look at the list of downloads."),
             )
         return found
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.models.checksums import probe, sha256_of
 from whisper_desktop.models.places import Source
 from whisper_desktop.models.shelf import Shelf, ShelfModel
@@ -146,28 +147,35 @@ def link(
     if copy.belongs_to_other and not consent:
         raise _refused(
             copy.path,
-            f"It belongs to {PROGRAMS[copy.model.source]}, whose files are not touched unasked.",
-            "Allow it, or leave the copy as it is.",
+            tr(
+                "It belongs to {programs}, whose files are not touched unasked.",
+                programs=PROGRAMS[copy.model.source],
+            ),
+            tr("Allow it, or leave the copy as it is."),
         )
     if in_use is not None and in_use(copy.path):
-        raise _refused(copy.path, "An engine uses it right now.", "Stop the engine and try again.")
+        raise _refused(copy.path, tr("An engine uses it right now."), tr("Stop the engine and try again."))
     fresh = fresh_link(copy.path)
     try:
         before, as_kept = FileState.of(copy.path), FileState.of(kept)
         if (before.device, before.inode) == (as_kept.device, as_kept.inode):
             return 0
         if sha256_of(kept, cache) != sha256_of(copy.path, cache):
-            raise _refused(copy.path, f"It is not the same as {kept} any more.", "Look for duplicates again.")
+            raise _refused(
+                copy.path,
+                tr("It is not the same as {kept} any more.", kept=kept),
+                tr("Look for duplicates again."),
+            )
         fresh.unlink(missing_ok=True)
         _linked(kept, fresh)
         # Neither may have changed since they were compared; that it has a name more shows on the kept one.
         if FileState.of(copy.path).key != before.key or _content(FileState.of(kept)) != _content(as_kept):
-            raise _refused(copy.path, "It was changed meanwhile.", "Look for duplicates again.")
+            raise _refused(copy.path, tr("It was changed meanwhile."), tr("Look for duplicates again."))
         os.replace(fresh, copy.path)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise _refused(copy.path, _why(error, kept), "Both files are as they were.") from None
+        raise _refused(copy.path, _why(error, kept), tr("Both files are as they were.")) from None
     except BaseException:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
@@ -216,11 +224,11 @@ if sys.platform == "linux":
 
 def _why(error: OSError, kept: Path) -> str:
     if error.errno == errno.EXDEV:
-        return f"{kept} is on another disk, and links do not reach across disks."
+        return tr("{kept} is on another disk, and links do not reach across disks.", kept=kept)
     if error.errno in (errno.EPERM, errno.EACCES):
-        return f"The system does not allow a link to {kept}, which may belong to another user."
-    return f"The system says: {error.strerror}."
+        return tr("The system does not allow a link to {kept}, which may belong to another user.", kept=kept)
+    return tr("The system says: {strerror}.", strerror=error.strerror)
 
 
 def _refused(path: Path, why: str, next_step: str) -> ModelFileError:
-    return ModelFileError(f"{path.name} was not replaced by a link.", why, next_step)
+    return ModelFileError(tr("{path_name} was not replaced by a link.", path_name=path.name), why, next_step)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Literal
 
+from whisper_desktop.language import tr
 from whisper_desktop.models.graphics import judge_graphics
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Placement
 from whisper_desktop.models.shape import ModelShape
@@ -117,21 +118,30 @@ class Budget:
     def gpu_words(self) -> str:
         """Such as "11.3 GB that may be used on the graphics card (12.9 GB less 1.6 GB for ...)"."""
         cards = len(self.gpus)
-        where = "on the graphics card" if cards == 1 else f"on {cards} graphics cards"
-        return _words(self.gpu_bytes, "by the graphics processor" if self.unified else where, self.of_gpus)
+        where = tr("on the graphics card") if cards == 1 else tr("on {cards} graphics cards", cards=cards)
+        return _words(
+            self.gpu_bytes, tr("by the graphics processor") if self.unified else where, self.of_gpus
+        )
 
     @property
     def host_words(self) -> str:
         """Such as "15.7 GB that may be used on this computer (16.8 GB less 1.1 GB for the system)"."""
-        return _words(self.host, "on this computer", self.of_host)
+        return _words(self.host, tr("on this computer"), self.of_host)
 
 
 def _words(size: int, where: str, reserve: Reserve | None) -> str:
-    words = f"{_gb(size)} that may be used {where}"
+    words = tr("{gb} that may be used {where}", gb=_gb(size), where=where)
     if reserve is None or reserve.total <= size:
         return words
     free = " free" if reserve.free_now else ""
-    return f"{words} ({_gb(reserve.total)}{free} less {_gb(reserve.total - size)} for {reserve.purpose})"
+    return tr(
+        "{words} ({gb}{free} less {gb2} for {purpose})",
+        words=words,
+        gb=_gb(reserve.total),
+        free=free,
+        gb2=_gb(reserve.total - size),
+        purpose=reserve.purpose,
+    )
 
 
 def _gb(size: int) -> str:
@@ -181,7 +191,9 @@ class Fit:
             return min(on_gpus, on_host, key=lambda pair: pair[1] - pair[0]) if budget.unified else on_gpus
         if self.mode == "cpu" or budget.unified:
             return on_host
-        words = f"{budget.gpu_words}, and of the {budget.host_words}"
+        words = tr(
+            "{gpu_words}, and of the {host_words}", gpu_words=budget.gpu_words, host_words=budget.host_words
+        )
         return need.total, budget.gpu_bytes + budget.host, words
 
 
@@ -200,14 +212,18 @@ def budget_for(resources: ResourceInfo) -> Budget:
     # A small computer with little else open: the rule above would leave it nothing at all.
     little = min(0.4 * ram, ram - 2 * GIB)
     host = max(0, int(max(min(share * ram, ram - reserve * GIB), little)))
-    of_host = Reserve(ram, "the system and open programs" if resources.has_display else "the system")
+    of_host = Reserve(ram, tr("the system and open programs") if resources.has_display else tr("the system"))
     if not cards:
         return Budget((), host, of_host=of_host)
     if not cards[0].unified:
         gpus = tuple(
             max(0, (card.total_bytes or 0) - display_bytes(resources) - GPU_MARGIN) for card in cards
         )
-        purpose = f"the screen and {drivers(cards)}" if display_bytes(resources) else drivers(cards)
+        purpose = (
+            tr("the screen and {drivers}", drivers=drivers(cards))
+            if display_bytes(resources)
+            else drivers(cards)
+        )
         of_gpus = Reserve(sum(card.total_bytes or 0 for card in cards), purpose)
         return Budget(gpus, host, of_gpus=of_gpus, of_host=of_host)
     may_take = (cards[0].total_bytes or 0) - GPU_MARGIN
@@ -224,7 +240,7 @@ def display_bytes(resources: ResourceInfo) -> int:
 
 def drivers(cards: Sequence[GpuInfo]) -> str:
     """For what a part of these cards' memory is kept, in words."""
-    return "its driver" if len(cards) == 1 else "their drivers"
+    return tr("its driver") if len(cards) == 1 else tr("their drivers")
 
 
 class Search:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from whisper_desktop.errors import ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.models.gguf_parser import Broken, NeedMore, Parsed, Work, parse, parse_beginning
 from whisper_desktop.models.gguf_types import Scalar, Tensor
 
@@ -71,7 +72,7 @@ def read_header(path: Path, *, tensors: bool = True) -> GgufHeader:
         return GgufHeader(first[0].metadata, first[1])
     paths = [path.with_name(name) for name in further_parts(path.name, first[0].metadata)]
     if missing := [part.name for part in paths if not part.exists()]:
-        raise parts_missing(path.name, missing, "Download them again, into the same folder.")
+        raise parts_missing(path.name, missing, tr("Download them again, into the same folder."))
     return together(path.name, [first, *(_read_file(part, tensors, work) for part in paths)])
 
 
@@ -104,9 +105,13 @@ def further_parts(name: str, metadata: Mapping[str, object]) -> list[str]:
     match = _PART.search(name)
     if match is None or (int(match[1]), int(match[2])) != (1, count):
         raise ModelFileError(
-            f"The model file {name} cannot be used under this name.",
-            f"It is the first of {count} files that belong together, and llama.cpp finds the others by name.",
-            f"Give it the name that it had, which ends with -00001-of-{count:05}.gguf.",
+            tr("The model file {name} cannot be used under this name.", name=name),
+            tr(
+                "It is the first of {count} files that belong together, and llama.cpp finds the "
+                "others by name.",
+                count=count,
+            ),
+            tr("Give it the name that it had, which ends with -00001-of-{count:05}.gguf.", count=count),
         )
     return [f"{name[: match.start()]}-{number:05}-of-{count:05}.gguf" for number in range(2, count + 1)]
 
@@ -119,9 +124,13 @@ def together(name: str, parts: Sequence[tuple[Parsed, int]]) -> GgufHeader:
     for place, (part, _) in enumerate(parts):
         if part.metadata.get("split.no", place) != place and len(parts) > 1:
             raise ModelFileError(
-                f"The model {name} cannot be used.",
-                f"What should be its part {place + 1} of {len(parts)} is another file.",
-                "Download that part again.",
+                tr("The model {name} cannot be used.", name=name),
+                tr(
+                    "What should be its part {place} of {parts} is another file.",
+                    place=place + 1,
+                    parts=len(parts),
+                ),
+                tr("Download that part again."),
             )
     return GgufHeader(
         parts[0][0].metadata,
@@ -135,16 +144,18 @@ def parts_missing(name: str, missing: Sequence[str], next_step: str) -> ModelFil
     """The error for a model of which some files are not there."""
     named = ", ".join(missing[:_MOST_NAMED])
     if len(missing) > _MOST_NAMED:
-        named += f" and {len(missing) - _MOST_NAMED} more"
-    return ModelFileError(f"The model {name} is not complete.", f"Missing: {named}.", next_step)
+        named += tr(" and {len} more", len=len(missing) - _MOST_NAMED)
+    return ModelFileError(
+        tr("The model {name} is not complete.", name=name), tr("Missing: {named}.", named=named), next_step
+    )
 
 
 def broken_file(name: str, broken: Broken) -> ModelFileError:
     """The error for a file that is not a model that can be used."""
     return ModelFileError(
-        f"The file {name} is not a model that can be used.",
+        tr("The file {name} is not a model that can be used.", name=name),
         f"{broken}",
-        broken.next_step or "Download it again, or choose another GGUF file.",
+        broken.next_step or tr("Download it again, or choose another GGUF file."),
     )
 
 
@@ -158,26 +169,26 @@ def _read(path: Path, reader: Callable[[BinaryIO, int], _T]) -> tuple[_T, int]:
     try:
         if path.exists() and not path.is_file():  # to open a pipe is to wait for somebody who writes into it
             raise ModelFileError(
-                f"The model file {path.name} cannot be read.",
-                "It is a folder or a device, not a file.",
-                "Choose a GGUF file.",
+                tr("The model file {path_name} cannot be read.", path_name=path.name),
+                tr("It is a folder or a device, not a file."),
+                tr("Choose a GGUF file."),
             )
         size = path.stat().st_size
         with path.open("rb") as file:
             return reader(file, size), size
     except FileNotFoundError:
         raise ModelFileError(
-            f"The model file {path.name} is not there.",
-            f"Nothing is at {path}.",
-            "Choose another file in Setup, or download it again.",
+            tr("The model file {path_name} is not there.", path_name=path.name),
+            tr("Nothing is at {path}.", path=path),
+            tr("Choose another file in Setup, or download it again."),
         ) from None
     except OSError as error:
         raise ModelFileError(
-            f"The model file {path.name} cannot be read.",
-            f"The system says: {error.strerror}.",
-            "Check the file and its permissions.",
+            tr("The model file {path_name} cannot be read.", path_name=path.name),
+            tr("The system says: {strerror}.", strerror=error.strerror),
+            tr("Check the file and its permissions."),
         ) from None
     except NeedMore:
-        raise broken_file(path.name, Broken("It became shorter while it was read.")) from None
+        raise broken_file(path.name, Broken(tr("It became shorter while it was read."))) from None
     except Broken as broken:
         raise broken_file(path.name, broken) from None

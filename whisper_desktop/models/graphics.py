@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
 _LEAST_DISCRETE = 3.8 * GIB  # a "4 GB" card reports a little less
@@ -39,15 +40,21 @@ def judge_graphics(resources: ResourceInfo) -> GraphicsVerdict:
         if objection is None:
             usable.append(gpu)
         else:
-            remarks.append(f"{gpu.name} {objection}, so it is not counted.")
+            remarks.append(
+                tr("{gpu_name} {objection}, so it is not counted.", gpu_name=gpu.name, objection=objection)
+            )
     own = [gpu for gpu in usable if not gpu.unified]
     if not own:
         shared = max(usable, key=lambda gpu: gpu.total_bytes or 0, default=None)
         return GraphicsVerdict((shared,) if shared is not None else (), tuple(remarks))
     together = used_together(own)
     remarks += [
-        f"{gpu.name} is of another maker than {together[0].name}, and a model uses cards of one maker, "
-        "so it is not counted."
+        tr(
+            "{gpu_name} is of another maker than {name}, and a model uses cards of one maker, so "
+            "it is not counted.",
+            gpu_name=gpu.name,
+            name=together[0].name,
+        )
         for gpu in own
         if gpu not in together
     ]
@@ -67,18 +74,18 @@ def used_together(gpus: Iterable[GpuInfo]) -> tuple[GpuInfo, ...]:
 def _objection(gpu: GpuInfo, resources: ResourceInfo) -> str | None:
     """Why this GPU does not help, as the middle of a sentence; None when it does."""
     if gpu.total_bytes is None:
-        return "does not say how much memory it has"
+        return tr("does not say how much memory it has")
     if gpu.vendor == "Apple":
-        return None if resources.arch == "arm64" else "is not one that models run on"
+        return None if resources.arch == "arm64" else tr("is not one that models run on")
     if _TOO_OLD.search(gpu.name):
-        return "is too old to help"
+        return tr("is too old to help")
     if not gpu.unified:
         size = f"{gpu.total_bytes / 1e9:.1f} GB"
-        return None if gpu.total_bytes >= _LEAST_DISCRETE else f"has only {size} of memory"
+        return None if gpu.total_bytes >= _LEAST_DISCRETE else tr("has only {size} of memory", size=size)
     if gpu.vendor == "NVIDIA":
-        return None if gpu.total_bytes >= 2 * _LEAST_DISCRETE else "has too little memory"
+        return None if gpu.total_bytes >= 2 * _LEAST_DISCRETE else tr("has too little memory")
     if not _GOOD_SHARED.search(gpu.name):
-        return "is too small to help"
+        return tr("is too small to help")
     if resources.ram_total_bytes < _LEAST_RAM_FOR_SHARED:
-        return "shares too little memory with the processor"
+        return tr("shares too little memory with the processor")
     return None

@@ -10,6 +10,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from whisper_desktop.errors import BackendError, NetworkBlocked, SettingsError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.hub_answers import (
     Asked,
     HubFile,
@@ -27,7 +28,7 @@ from whisper_desktop.models.hub_answers import (
 from whisper_desktop.settings.secrets import Secret, checked_key
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.address import Address, parse_url
-from whisper_desktop.wire.download_answers import CHECK_NETWORK, REDIRECTS, Failure, failed, redirected
+from whisper_desktop.wire.download_answers import REDIRECTS, Failure, check_network, failed, redirected
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.redirects import opened
 from whisper_desktop.wire.replies import Reply
@@ -98,16 +99,18 @@ class Hub:
         """Raises `NetworkBlocked` where the environment wants nothing to be asked of it."""
         if self._offline:
             raise NetworkBlocked(
-                f"Nothing was asked of {self.address.netloc}.",
-                "HF_HUB_OFFLINE says so.",
-                "Start without that variable to download models from there.",
+                tr("Nothing was asked of {netloc}.", netloc=self.address.netloc),
+                tr("HF_HUB_OFFLINE says so."),
+                tr("Start without that variable to download models from there."),
             )
 
     async def repo(self, name: str, revision: str = "main") -> HubRepo:
         """A repository with all of its files. Raises `TransferError`, `ReachError` or `SecretsError`."""
         if not is_repo(name):
             raise TransferError(
-                f"“{name[:100]}” is not the name of a repository.", "", "One looks like Qwen/Qwen3-4B-GGUF."
+                tr("“{name}” is not the name of a repository.", name=name[:100]),
+                "",
+                tr("One looks like Qwen/Qwen3-4B-GGUF."),
             )
         api = f"{self.address.url}/api/models"
         where = f"{api}/{quote(name)}/revision/{quote(revision, safe='')}"
@@ -122,9 +125,9 @@ class Hub:
             found, page = await self._read(page, asked, _page_read(page))
             files += found
         raise TransferError(
-            f"{name} has more files than can be looked through.",
-            f"{self.address.netloc} goes on listing them after {len(files)}.",
-            f"Choose a file at {self.page(name)} and give its address.",
+            tr("{name} has more files than can be looked through.", name=name),
+            tr("{netloc} goes on listing them after {files}.", netloc=self.address.netloc, files=len(files)),
+            tr("Choose a file at {page} and give its address.", page=self.page(name)),
         )
 
     async def files(self, repo: str, revision: str = "main") -> tuple[HubFile, ...]:
@@ -189,7 +192,9 @@ class Hub:
             except Failure as failure:
                 if not failure.passing or not left:
                     raise TransferError(
-                        f"{where.netloc} cannot be asked.", failure.detail, failure.next_step
+                        tr("{netloc} cannot be asked.", netloc=where.netloc),
+                        failure.detail,
+                        failure.next_step,
                     ) from failure
             await asyncio.sleep(self._deadlines.retry_pause * (_TRIES - left))
         raise AssertionError("the last try returns or raises")
@@ -203,15 +208,19 @@ class Hub:
                 with closing(reply):
                     return Reply(reply.status, reply.headers, await reply.read(_LARGEST_ANSWER))
         except TimeoutError:
-            why = f"{where.netloc} did not answer within {self._deadlines.request:g} s."
-            raise Failure(why, CHECK_NETWORK, passing=True) from None
+            why = tr(
+                "{netloc} did not answer within {request:g} s.",
+                netloc=where.netloc,
+                request=self._deadlines.request,
+            )
+            raise Failure(why, check_network(), passing=True) from None
         except BackendError as error:
             raise failed(error) from None
         except NetworkBlocked as error:
             raise NetworkBlocked(
-                f"Nothing was asked of {where.netloc}: the network is switched off.",
+                tr("Nothing was asked of {netloc}: the network is switched off.", netloc=where.netloc),
                 error.detail,
-                "Allow the network (llm.allow_network) to look for models and to download them.",
+                tr("Allow the network (llm.allow_network) to look for models and to download them."),
             ) from None
 
 
@@ -250,15 +259,20 @@ def _usable(endpoint: str) -> Address:
     except SettingsError as error:
         raise _wrong_endpoint(error.detail) from None
     if address.query:
-        raise _wrong_endpoint("It has a part after a question mark.")
+        raise _wrong_endpoint(tr("It has a part after a question mark."))
     if address.scheme == "http" and address.reach is Reach.CLOUD:
-        raise _wrong_endpoint("It is on the internet, and anybody on the way there could change the files.")
+        raise _wrong_endpoint(
+            tr("It is on the internet, and anybody on the way there could change the files.")
+        )
     return Address(address.scheme, address.host, address.port, address.path.rstrip("/"))
 
 
 def _wrong_endpoint(why: str) -> TransferError:
     return TransferError(
-        "The address of the hub that HF_ENDPOINT names cannot be used.",
+        tr("The address of the hub that HF_ENDPOINT names cannot be used."),
         why,
-        f"Remove HF_ENDPOINT, or set it to a mirror's address, such as {HUGGING_FACE}.",
+        tr(
+            "Remove HF_ENDPOINT, or set it to a mirror's address, such as {hugging_face}.",
+            hugging_face=HUGGING_FACE,
+        ),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urljoin
 
 from whisper_desktop.errors import SettingsError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.address import Address, parse_url
 from whisper_desktop.wire.replies import Reply
@@ -166,58 +167,74 @@ def refused(reply: Reply, asked: Asked) -> TransferError:
     """The sentence for an answer that brings nothing."""
     hub, repo, code = asked.endpoint.netloc, asked.repo, reply.headers.get("x-error-code", "")
     wrong_key = "invalid credentials" in reply.headers.get("x-error-message", "").lower()
-    give_token = f"give a token: `whisper-desktop keys set {asked.endpoint.origin}`."
+    give_token = tr("give a token: `whisper-desktop keys set {origin}`.", origin=asked.endpoint.origin)
     if reply.status == 429:
         return _limited(reply, asked)
     if code == "GatedRepo" and not asked.with_token:
         return TransferError(
-            f"{repo} is only given to people who have accepted its licence.",
-            f"{hub} wants to know that you are one of them.",
-            f"Accept it at {asked.page}, then {give_token}",
+            tr("{repo} is only given to people who have accepted its licence.", repo=repo),
+            tr("{hub} wants to know that you are one of them.", hub=hub),
+            tr("Accept it at {page}, then {give_token}", page=asked.page, give_token=give_token),
         )
     if code == "GatedRepo":
         return TransferError(
-            f"Your token has no access to {repo}.",
-            "Its account has not accepted the licence, still waits for an answer, or did not allow the token "
-            "to read such repositories.",
-            f"Ask for access at {asked.page}, then try again.",
+            tr("Your token has no access to {repo}.", repo=repo),
+            tr(
+                "Its account has not accepted the licence, still waits for an answer, or did not "
+                "allow the token to read such repositories."
+            ),
+            tr("Ask for access at {page}, then try again.", page=asked.page),
         )
     if reply.status == 401 and wrong_key:
         return TransferError(
-            f"{hub} does not accept the token that is kept for it.",
-            "It was revoked, has expired, or belongs to another hub.",
-            f"Make a new one at {asked.endpoint.url}/settings/tokens, then {give_token}",
+            tr("{hub} does not accept the token that is kept for it.", hub=hub),
+            tr("It was revoked, has expired, or belongs to another hub."),
+            tr(
+                "Make a new one at {url}/settings/tokens, then {give_token}",
+                url=asked.endpoint.url,
+                give_token=give_token,
+            ),
         )
     if code == "EntryNotFound":
-        return TransferError(f"{repo} has no file {asked.file}.", "", f"See what it has at {asked.page}.")
+        return TransferError(
+            tr("{repo} has no file {file}.", repo=repo, file=asked.file),
+            "",
+            tr("See what it has at {page}.", page=asked.page),
+        )
     if code == "RevisionNotFound":
         return TransferError(
-            f"{repo} has no revision {asked.revision}.",
+            tr("{repo} has no revision {revision}.", repo=repo, revision=asked.revision),
             "",
-            "Leave the revision out to take the newest files.",
+            tr("Leave the revision out to take the newest files."),
         )
     if repo and reply.status == 401:
         return TransferError(
-            f"{hub} shows no repository {repo}.",
-            "There is none of that name, or it is private: without a token it does not tell which.",
-            f"Check the name at {_search(asked)}. If it is private, {give_token}",
+            tr("{hub} shows no repository {repo}.", hub=hub, repo=repo),
+            tr("There is none of that name, or it is private: without a token it does not tell which."),
+            tr(
+                "Check the name at {search}. If it is private, {give_token}",
+                search=_search(asked),
+                give_token=give_token,
+            ),
         )
     if repo and reply.status == 404:
-        why = "Perhaps the name is misspelt, or your token may not see it." if asked.with_token else ""
+        why = tr("Perhaps the name is misspelt, or your token may not see it.") if asked.with_token else ""
         return TransferError(
-            f"{hub} has no repository {repo}.", why, f"Look for the name at {_search(asked)}."
+            tr("{hub} has no repository {repo}.", hub=hub, repo=repo),
+            why,
+            tr("Look for the name at {search}.", search=_search(asked)),
         )
     if repo and reply.status == 403:
         return TransferError(
-            f"{hub} does not give out {repo}.",
-            "Access to it is disabled, or not allowed from here.",
-            f"See {asked.page}, or choose another model.",
+            tr("{hub} does not give out {repo}.", hub=hub, repo=repo),
+            tr("Access to it is disabled, or not allowed from here."),
+            tr("See {page}, or choose another model.", page=asked.page),
         )
     if reply.status >= 500:
         return TransferError(
-            f"{hub} cannot answer right now.",
-            f"It is busy or broken (HTTP {reply.status}).",
-            "Try again later.",
+            tr("{hub} cannot answer right now.", hub=hub),
+            tr("It is busy or broken (HTTP {status}).", status=reply.status),
+            tr("Try again later."),
         )
     return not_a_hub(asked.endpoint)
 
@@ -225,21 +242,26 @@ def refused(reply: Reply, asked: Asked) -> TransferError:
 def not_a_hub(endpoint: Address) -> TransferError:
     """Something answers there, but no hub."""
     return TransferError(
-        f"{endpoint.netloc} does not answer like a hub of models.",
-        "It may be a login page of this network, or another kind of server.",
-        "Open any page in a browser to see whether the network wants you to log in. If HF_ENDPOINT is set, "
-        "check that it names a mirror of Hugging Face.",
+        tr("{netloc} does not answer like a hub of models.", netloc=endpoint.netloc),
+        tr("It may be a login page of this network, or another kind of server."),
+        tr(
+            "Open any page in a browser to see whether the network wants you to log in. If "
+            "HF_ENDPOINT is set, check that it names a mirror of Hugging Face."
+        ),
     )
 
 
 def _limited(reply: Reply, asked: Asked) -> TransferError:
     told = _LEFT.search(reply.headers.get("ratelimit", ""))
     wait = float(told[1]) if told else retry_after(reply.headers)
-    token = "" if asked.with_token else " With a token it allows more."
+    token = "" if asked.with_token else tr(" With a token it allows more.")
     return TransferError(
-        f"{asked.endpoint.netloc} answers no more questions for now.",
-        f"It allows a number of them every few minutes, and this address has used them up.{token}",
-        f"Try again in {max(1, round(wait))} s." if wait else "Try again in a few minutes.",
+        tr("{netloc} answers no more questions for now.", netloc=asked.endpoint.netloc),
+        tr(
+            "It allows a number of them every few minutes, and this address has used them up.{token}",
+            token=token,
+        ),
+        tr("Try again in {max} s.", max=max(1, round(wait))) if wait else tr("Try again in a few minutes."),
     )
 
 

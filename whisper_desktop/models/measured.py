@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.machine.figures import GpuFigures, MachineFigures, figures_for
 from whisper_desktop.models.speed import Speed
 from whisper_desktop.settings.files import locked, write_text
@@ -37,7 +38,11 @@ def machine_key(resources: ResourceInfo) -> str:
     """What tells this computer from another, and stays the same when memory is a little less tomorrow."""
     memory = max(resources.ram_total_bytes / GIB, 0.5)
     size = 2 ** (round(2 * math.log2(memory)) / 2)  # classes a factor of 1.4 apart
-    parts = (resources.cpu_name, f"{resources.cores_physical} cores", f"{size:.1f} GiB")
+    parts = (
+        resources.cpu_name,
+        tr("{cores_physical} cores", cores_physical=resources.cores_physical),
+        f"{size:.1f} GiB",
+    )
     return "; ".join((*parts, *(gpu.name for gpu in resources.gpus)))[:_LONGEST_KEY]
 
 
@@ -226,9 +231,10 @@ class MeasuredStore:
     def _put_aside(self, path: Path) -> None:
         aside = path.with_name(f"{path.name}.damaged")
         os.replace(path, aside)
-        self.notice = (
-            f"The record of measured speeds was damaged. It is kept as {aside.name}, and measuring begins "
-            "anew."
+        self.notice = tr(
+            "The record of measured speeds was damaged. It is kept as {aside_name}, and "
+            "measuring begins anew.",
+            aside_name=aside.name,
         )
 
 
@@ -293,9 +299,9 @@ def _model(told: Mapping[str, Any]) -> _Model:
     prompt, answer, predicted = (float(told[name]) for name in ("prompt", "answer", "predicted"))
     answers, prompts, last = int(told["answers"]), int(told["prompts"]), float(told["last"])
     if not all(0 <= rate < _FASTEST for rate in (prompt, answer, predicted)):
-        raise ValueError("a speed that nothing has")
+        raise ValueError(tr("a speed that nothing has"))
     if answers < 0 or prompts < 0 or not math.isfinite(last):
-        raise ValueError("a count that nothing has")
+        raise ValueError(tr("a count that nothing has"))
     return _Model(prompt, answer, predicted, answers, prompts, last)
 
 
@@ -313,9 +319,9 @@ def _figures(kind: type[F], told: Mapping[str, Any]) -> F:
         if isinstance(value, int | float):
             least = 0 if name.endswith("_s") or name == "unified" else _LEAST_FIGURE
             if not (math.isfinite(value) and value >= least):
-                raise ValueError(f"{name} cannot be {value}")
+                raise ValueError(tr("{name} cannot be {value}", name=name, value=value))
     if values["source"] not in ("measured", "table", "guess"):
-        raise ValueError("a source that there is not")
+        raise ValueError(tr("a source that there is not"))
     return kind(**values)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from whisper_desktop.errors import BackendError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_programs import Program, error_in, not_it, refused, unreachable
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire import fields
@@ -66,9 +67,9 @@ async def pull(
     except BackendError as error:
         raise unreachable(program, tag, error) from error
     raise TransferError(
-        f"Ollama stopped fetching {tag} before all of it was there.",
-        "It may have been closed.",
-        "Start it and try again; it keeps what has arrived.",
+        tr("Ollama stopped fetching {tag} before all of it was there.", tag=tag),
+        tr("It may have been closed."),
+        tr("Start it and try again; it keeps what has arrived."),
     )
 
 
@@ -89,9 +90,9 @@ async def _lines(reply: StreamReply, layers: "_Layers", deadlines: Deadlines) ->
 
 def _silent(tag: str, patience: float) -> TransferError:
     return TransferError(
-        f"Ollama says nothing any more about {tag}.",
-        f"There was no word from it for {patience:g} s.",
-        "Restart Ollama and try again; it keeps what has arrived.",
+        tr("Ollama says nothing any more about {tag}.", tag=tag),
+        tr("There was no word from it for {patience:g} s.", patience=patience),
+        tr("Restart Ollama and try again; it keeps what has arrived."),
     )
 
 
@@ -139,10 +140,10 @@ class _Layers:
 
 def _says(status: str, digest: str | None) -> str:
     if status == "pulling manifest":
-        return "Ollama asks its library what belongs to the model."
+        return tr("Ollama asks its library what belongs to the model.")
     if status.startswith("verifying"):
-        return "Ollama checks what has arrived."
-    return "" if digest or status == "success" else "Ollama puts the model in its place."
+        return tr("Ollama checks what has arrived.")
+    return "" if digest or status == "success" else tr("Ollama puts the model in its place.")
 
 
 # --- LM Studio --------------------------------------------------------------------------------------------
@@ -188,9 +189,9 @@ async def fetch_in_lm_studio(
             return
         if told["status"] == "failed":
             raise TransferError(
-                f"LM Studio could not download {model}.",
-                "It does not say why.",
-                "Look at its own list of downloads, then try again.",
+                tr("LM Studio could not download {model}.", model=model),
+                tr("It does not say why."),
+                tr("Look at its own list of downloads, then try again."),
             )
         named = fields.name(told.get("job_id"))
         if not job:
@@ -203,7 +204,7 @@ async def fetch_in_lm_studio(
         if meter is None:
             meter, before = Meter(), done
         meter.arrived = done - before
-        says = "The download is paused in LM Studio." if told["status"] == "paused" else ""
+        says = tr("The download is paused in LM Studio.") if told["status"] == "paused" else ""
         rate = meter.rate(asyncio.get_running_loop().time())
         now = progress(done, fields.count(told.get("total_size_bytes")), waiting=says, rate=rate)
         on_progress(now)
@@ -253,9 +254,9 @@ class _Asking:
         said = error_in(reply.body)
         if reply.status == 200 and "unexpected endpoint" in said.lower():
             raise TransferError(
-                "This LM Studio is too old to be asked for a download.",
-                "It takes version 0.4 or newer.",
-                "Update LM Studio, or download the model inside it.",
+                tr("This LM Studio is too old to be asked for a download."),
+                tr("It takes version 0.4 or newer."),
+                tr("Update LM Studio, or download the model inside it."),
             )
         if reply.status == 404 and method == "GET":
             raise _Forgotten

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from whisper_desktop.errors import ModelFileError, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import CatalogueModel, load
 from whisper_desktop.models.gguf import read_header
 from whisper_desktop.models.kept_json import read_json
@@ -106,7 +107,9 @@ class ModelRegistry:
         written.
         """
         if not isinstance(model.id, str) or not model.id.strip():
-            raise ModelFileError("The model cannot be registered.", "It has no id.", "Give it a name.")
+            raise ModelFileError(
+                tr("The model cannot be registered."), tr("It has no id."), tr("Give it a name.")
+            )
         if model.path is not None:
             path = Path(os.path.expanduser(model.path)).absolute()
             read_header(path, tensors=False)
@@ -118,9 +121,9 @@ class ModelRegistry:
             fine = False
         if not fine:
             raise ModelFileError(
-                f"The model {model.id} cannot be registered.",
-                "One of its values is of another kind than `ModelInfo` says.",
-                "Look through what it was made with.",
+                tr("The model {model_id} cannot be registered.", model_id=model.id),
+                tr("One of its values is of another kind than `ModelInfo` says."),
+                tr("Look through what it was made with."),
             )
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
@@ -128,9 +131,9 @@ class ModelRegistry:
                 self._add(model.id, kept)
         except OSError as error:
             raise SettingsError(
-                f"The model {model.id} cannot be registered.",
-                f"The system says: {error.strerror}.",
-                f"See whether {self._dir} is a folder that can be read and written.",
+                tr("The model {model_id} cannot be registered.", model_id=model.id),
+                tr("The system says: {strerror}.", strerror=error.strerror),
+                tr("See whether {dir} is a folder that can be read and written.", dir=self._dir),
             ) from error
 
     def list_models(

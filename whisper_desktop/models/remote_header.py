@@ -6,6 +6,7 @@ from io import BytesIO
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from whisper_desktop.errors import TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.gguf import GgufHeader, broken_file, further_parts, parts_missing, together
 from whisper_desktop.models.gguf_parser import LONGEST_HEADER, Broken, NeedMore, Parsed, Work, parse
 from whisper_desktop.values import Deadlines, Reach
@@ -77,7 +78,9 @@ class _Reading:
                 return await self._file(url, _FIRST_OF_PART)
             except Failure as failure:
                 if failure.status in _GONE:
-                    raise parts_missing(model, [_name(url)], "Choose another file of this model.") from None
+                    raise parts_missing(
+                        model, [_name(url)], tr("Choose another file of this model.")
+                    ) from None
                 raise
 
     async def _file(self, url: str, first: int) -> tuple[Parsed, int]:
@@ -90,9 +93,9 @@ class _Reading:
             except Broken as broken:
                 raise broken_file(_name(url), broken) from None
         raise TransferError(
-            f"What {_name(url)} holds cannot be told.",
-            "It changed twice while it was looked at.",
-            "Try again later.",
+            tr("What {name} holds cannot be told.", name=_name(url)),
+            tr("It changed twice while it was looked at."),
+            tr("Try again later."),
         )
 
     async def _once(self, url: str, first: int) -> tuple[Parsed, int]:
@@ -120,7 +123,7 @@ class _Reading:
         while True:
             self._asked_for += length
             if self._asked_for > _MOST_ASKED_FOR:
-                raise Broken("Its header is larger than that of any model.")
+                raise Broken(tr("Its header is larger than that of any model."))
             try:
                 reply = await fetch_range(
                     self._http,
@@ -145,9 +148,9 @@ class _Reading:
 def _size(url: str, reply: RangeReply) -> int:
     if reply.total is None:
         raise TransferError(
-            f"What {_name(url)} holds cannot be told.",
-            f"{urlsplit(url).hostname} does not say how large it is.",
-            "Choose another source of this model.",
+            tr("What {name} holds cannot be told.", name=_name(url)),
+            tr("{hostname} does not say how large it is.", hostname=urlsplit(url).hostname),
+            tr("Choose another source of this model."),
         )
     return reply.total
 

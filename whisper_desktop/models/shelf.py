@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
+from whisper_desktop.language import tr
 from whisper_desktop.models.facts import FileFacts
 from whisper_desktop.models.file_names import (
     is_projector,
@@ -126,8 +127,11 @@ class _Scan:
         if not self._left:
             self._unread = True
             self._problems.append(
-                f"There are more than {_MOST_ENTRIES:,} files, and some were not looked at. Name folders "
-                "that hold little else than models (llm.model_folders)."
+                tr(
+                    "There are more than {most_entries:,} files, and some were not looked at. Name "
+                    "folders that hold little else than models (llm.model_folders).",
+                    most_entries=_MOST_ENTRIES,
+                )
             )
         if not self._unread:
             self._cache.forget_all_but(self._paths)
@@ -211,8 +215,14 @@ class _Scan:
             if missing:
                 verb = "is" if len(missing) == 1 else "are"
                 self._problems.append(
-                    f"{printable(stem)} is not whole: {_named(missing)} {verb} not in "
-                    f"{printable(folder)}. Download the model again; what is there is kept."
+                    tr(
+                        "{printable} is not whole: {named} {verb} not in {printable2}. Download the model "
+                        "again; what is there is kept.",
+                        printable=printable(stem),
+                        named=_named(missing),
+                        verb=verb,
+                        printable2=printable(folder),
+                    )
                 )
                 continue
             fitting = (
@@ -261,8 +271,12 @@ class _Scan:
     def _cannot_read(self, path: str, error: OSError) -> None:
         self._unread = True
         self._problems.append(
-            f"{printable(path)} cannot be read. The system says: {error.strerror}. See whether its drive is "
-            "connected, and whether you may read it."
+            tr(
+                "{printable} cannot be read. The system says: {strerror}. See whether its drive is "
+                "connected, and whether you may read it.",
+                printable=printable(path),
+                strerror=error.strerror,
+            )
         )
 
     def _count(self, found: _Found) -> None:
@@ -288,8 +302,14 @@ def _groups(files: Iterable[_Found]) -> list[tuple[str, list[_Found], list[int]]
 
 def _named(parts: Sequence[int]) -> str:
     """A few of these parts of a model, as words."""
-    words = [f"part {number}" for number in parts[:_MOST_NAMED]] + ["more"] * (len(parts) > _MOST_NAMED)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    words = [tr("part {number}", number=number) for number in parts[:_MOST_NAMED]] + ["more"] * (
+        len(parts) > _MOST_NAMED
+    )
+    return (
+        words[0]
+        if len(words) == 1
+        else tr("{items} and {words}", items=", ".join(words[:-1]), words=words[-1])
+    )
 
 
 def _called(stem: str, folder: str, place: Place) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from whisper_desktop.errors import ModelFileError, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.models.facts import FileFacts, facts_of
 from whisper_desktop.models.kept_json import read_json
 from whisper_desktop.settings.files import write_text
@@ -48,7 +49,7 @@ class FileState:
         """The state of the file at `path`, links followed. Raises `OSError`, also for what is no file."""
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "It is not a file", os.fspath(path))
+            raise OSError(errno.EINVAL, tr("It is not a file"), os.fspath(path))
         on_disk = getattr(found, "st_blocks", None)
         return cls(
             found.st_size,

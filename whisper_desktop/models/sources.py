@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from urllib.parse import unquote
 
 from whisper_desktop.errors import SettingsError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.models.file_names import is_projector, part_in, quant_in, stem_of
 from whisper_desktop.models.hub_answers import HubFile, is_path, is_repo
 from whisper_desktop.values import Reach
@@ -76,7 +77,7 @@ class Source:
         return self.name + (f"/{self.file}" if self.file else f":{self.quant}" if self.quant else "")
 
     def __repr__(self) -> str:
-        return f"Source({self.kind!r}, {str(self)!r})"
+        return tr("Source({kind!r}, {self!r})", kind=self.kind, self=str(self))
 
 
 class InCatalogue(Protocol):
@@ -107,11 +108,22 @@ class Chosen:
         """What a person should know about the choice; "" where they made it."""
         said = []
         if self.by_us and self.others:
-            more = f" and {len(self.others) - _MOST_NAMED} more" if len(self.others) > _MOST_NAMED else ""
+            more = (
+                tr(" and {len} more", len=len(self.others) - _MOST_NAMED)
+                if len(self.others) > _MOST_NAMED
+                else ""
+            )
             named = ", ".join(self.others[:_MOST_NAMED])
-            said.append(f"{self.quant or self.files[0].path} was chosen. There are also {named}{more}.")
+            said.append(
+                tr(
+                    "{part} was chosen. There are also {named}{more}.",
+                    part=self.quant or self.files[0].path,
+                    named=named,
+                    more=more,
+                )
+            )
         if self.projectors:
-            said.append(f"To see images it needs {self.projectors[0].path} as well.")
+            said.append(tr("To see images it needs {path} as well.", path=self.projectors[0].path))
         return " ".join(said)
 
 
@@ -127,11 +139,11 @@ def parse_source(
     """
     typed = text.strip().strip("\"'").strip()
     if not typed:
-        raise _wrong("", "Nothing was named.")
+        raise _wrong("", tr("Nothing was named."))
     if len(typed) > _LONGEST or not typed.isprintable():
-        raise _wrong("", "It is too long, or has characters in it that no name has.")
+        raise _wrong("", tr("It is too long, or has characters in it that no name has."))
     if holds_a_key(typed) and "://" not in typed:
-        raise _wrong("", "It holds something that looks like a key.")
+        raise _wrong("", tr("It holds something that looks like a key."))
     for prefix, kind in _PREFIXES:
         if typed.lower().startswith(prefix):
             return _of_server(kind, typed[len(prefix) :].strip(), typed)
@@ -144,22 +156,26 @@ def parse_source(
     if find is not None and (model := find(typed)) is not None:
         return Source("hub", model.repo, model.file)
     if "\\" in typed or typed[0] in "/.~":
-        raise _wrong(typed, "It is a place on this computer, and what is here need not be downloaded.")
+        raise _wrong(typed, tr("It is a place on this computer, and what is here need not be downloaded."))
     if "/" not in typed:
         if typed.lower().endswith(".gguf"):
-            raise _wrong(typed, "It is the name of a file; the repository it lies in is missing.")
-        raise _wrong(typed, "The catalogue has no model of that name.")
+            raise _wrong(typed, tr("It is the name of a file; the repository it lies in is missing."))
+        raise _wrong(typed, tr("The catalogue has no model of that name."))
     return _of_repository(typed, typed)
 
 
 def _of_server(kind: Kind, name: str, typed: str) -> Source:
     if kind == "ollama":
         if not _TAG.fullmatch(name):
-            raise _wrong(typed, "What follows ollama: is not a name in Ollama's library.", "ollama:qwen3:4b")
+            raise _wrong(
+                typed, tr("What follows ollama: is not a name in Ollama's library."), "ollama:qwen3:4b"
+            )
         return Source("ollama", name)
     key, _, quant = name.partition("@")
     if not _KEY.fullmatch(key) or (quant and not _QUANT.fullmatch(quant)):
-        raise _wrong(typed, "What follows lmstudio: is not a model's key there.", "lmstudio:qwen/qwen3-4b")
+        raise _wrong(
+            typed, tr("What follows lmstudio: is not a model's key there."), "lmstudio:qwen/qwen3-4b"
+        )
     return Source("lm_studio", key, quant=quant)
 
 
@@ -172,11 +188,13 @@ def _of_address(typed: str, hosts: frozenset[str]) -> Source:
         return _of_page(unquote(address.path).lstrip("/"), typed.partition("?")[0])
     shown = address.origin + address.path
     if address.scheme == "http" and address.reach is Reach.CLOUD:
-        why = "Without encryption anybody on the way could change the file."
+        why = tr("Without encryption anybody on the way could change the file.")
         raise _wrong(shown, why, f"https://{address.netloc}{address.path}")
     name = unquote(address.path).rpartition("/")[2]
     if not name.lower().endswith(".gguf") or not is_path(name):
-        raise _wrong(shown, "It does not end in the name of a GGUF file.", "https://example.org/model.gguf")
+        raise _wrong(
+            shown, tr("It does not end in the name of a GGUF file."), "https://example.org/model.gguf"
+        )
     return Source("url", address.url)
 
 
@@ -185,13 +203,15 @@ def _of_page(path: str, typed: str) -> Source:
     path = path.rstrip("/")
     owner, _, rest = path.partition("/")
     if owner in _OTHER_PAGES:
-        raise _wrong(typed, "That page is not one of a model.", "https://huggingface.co/Qwen/Qwen3-4B-GGUF")
+        raise _wrong(
+            typed, tr("That page is not one of a model."), "https://huggingface.co/Qwen/Qwen3-4B-GGUF"
+        )
     parts = rest.split("/")
     if len(parts) < 3 or parts[1] not in ("blob", "resolve", "raw", "tree"):
         return _of_repository(path, typed)
     repo, revision, file = f"{owner}/{parts[0]}", parts[2], "/".join(parts[3:])
     if not is_repo(repo) or not _REVISION.fullmatch(revision):
-        raise _wrong(typed, "It does not name a repository.")
+        raise _wrong(typed, tr("It does not name a repository."))
     if not file or parts[1] == "tree":
         return Source("hub", repo, revision=revision)
     return Source("hub", repo, _checked_file(file, typed), revision=revision)
@@ -204,17 +224,17 @@ def _of_repository(path: str, typed: str) -> Source:
     name, _, file = rest.partition("/")
     repo = f"{owner}/{name}"
     if not is_repo(repo):
-        raise _wrong(typed, "It does not name a repository, which has an owner and a name.")
+        raise _wrong(typed, tr("It does not name a repository, which has an owner and a name."))
     if colon and quant.lower().endswith(".gguf"):
         file, colon = quant, ""
     if colon and (file or not _QUANT.fullmatch(quant)):
-        raise _wrong(typed, "What follows the colon is not a quantization.", f"{repo}:Q4_K_M")
+        raise _wrong(typed, tr("What follows the colon is not a quantization."), f"{repo}:Q4_K_M")
     return Source("hub", repo, _checked_file(file, typed) if file else "", quant if colon else "")
 
 
 def _checked_file(file: str, typed: str) -> str:
     if not is_path(file) or not file.lower().endswith(".gguf"):
-        raise _wrong(typed, "It names a file that is not GGUF, the format of models that run here.")
+        raise _wrong(typed, tr("It names a file that is not GGUF, the format of models that run here."))
     return file
 
 
@@ -229,7 +249,9 @@ def _wrong(typed: str, why: str, example: str = EXAMPLES) -> TransferError:
     short = typed if len(typed) <= 100 else typed[:97] + "…"
     what = "This" if not typed or holds_a_key(typed) else f"“{short}”"
     return TransferError(
-        f"{what} names no model that can be downloaded.", why, f"Write, for example: {example}."
+        tr("{what} names no model that can be downloaded.", what=what),
+        why,
+        tr("Write, for example: {example}.", example=example),
     )
 
 
@@ -241,9 +263,9 @@ def choose(files: Sequence[HubFile], source: Source) -> Chosen:
     models = [file for file in files if file.path.lower().endswith(".gguf")]
     if not models:
         raise TransferError(
-            f"{source.name} has no GGUF file.",
-            "It is for other programs; models that run here are GGUF files.",
-            "Look for a repository with such files: `whisper-desktop models search NAME`.",
+            tr("{source_name} has no GGUF file.", source_name=source.name),
+            tr("It is for other programs; models that run here are GGUF files."),
+            tr("Look for a repository with such files: `whisper-desktop models search NAME`."),
         )
     projectors = tuple(sorted((each for each in models if is_projector(each.path)), key=_projector_order))
     if source.file:
@@ -257,15 +279,21 @@ def choose(files: Sequence[HubFile], source: Source) -> Chosen:
     found = [each for each in sets if _quant(each[0]) == quant]
     if not found:
         raise TransferError(
-            f"{source.name} has no file with {source.quant or 'a model'}.",
-            f"It has {_list(quants)}." if any(quants) else "",
-            f"Name one of its files: {source.name}/{models[0].path}.",
+            tr("{source_name} has no file with {quant}.", source_name=source.name, quant=source.quant)
+            if source.quant
+            else tr("{source_name} has no file with a model.", source_name=source.name),
+            tr("It has {list}.", list=_list(quants)) if any(quants) else "",
+            tr("Name one of its files: {source_name}/{path}.", source_name=source.name, path=models[0].path),
         )
     if len(found) > 1:
         raise TransferError(
-            f"{source.name} has several models{f' with {quant}' if quant else ''}.",
-            f"They are {_list([each[0].path for each in found])}.",
-            f"Name the one you want: {source.name}/{found[0][0].path}.",
+            tr("{source_name} has several models with {quant}.", source_name=source.name, quant=quant)
+            if quant
+            else tr("{source_name} has several models.", source_name=source.name),
+            tr("They are {list}.", list=_list([each[0].path for each in found])),
+            tr(
+                "Name the one you want: {source_name}/{path}.", source_name=source.name, path=found[0][0].path
+            ),
         )
     others = tuple(each for each in quants if each and each != quant)
     return Chosen(_whole(found[0], source), quant, others, projectors, by_us=not wanted)
@@ -278,9 +306,9 @@ def _named(models: Sequence[HubFile], source: Source, projectors: tuple[HubFile,
         paths = [file.path for file in models]
         near = get_close_matches(source.file, paths, _MOST_NAMED, 0.5) or paths
         raise TransferError(
-            f"{source.name} has no file {source.file}.",
-            f"It has {_list(near)}.",
-            f"Name one of them: {source.name}/{near[0]}.",
+            tr("{source_name} has no file {file}.", source_name=source.name, file=source.file),
+            tr("It has {list}.", list=_list(near)),
+            tr("Name one of them: {source_name}/{near}.", source_name=source.name, near=near[0]),
         )
     files = next(each for each in _sets(models) if found[0] in each)
     is_model = found[0] not in projectors
@@ -302,15 +330,19 @@ def _whole(files: Sequence[HubFile], source: Source) -> tuple[HubFile, ...]:
     count = parts[0].count or 1
     if [part.number for part in parts] != list(range(1, count + 1)):
         raise TransferError(
-            f"{parts[0].stem} is not whole in {source.name}.",
-            f"It should have {count} parts, and {len(files)} are there.",
-            "Choose another file, or try again later: perhaps it is still being uploaded.",
+            tr("{stem} is not whole in {source_name}.", stem=parts[0].stem, source_name=source.name),
+            tr("It should have {count} parts, and {files} are there.", count=count, files=len(files)),
+            tr("Choose another file, or try again later: perhaps it is still being uploaded."),
         )
     if count > MOST_FILES:
         raise TransferError(
-            f"{parts[0].stem} cannot be downloaded.",
-            f"It is divided into {count} files, and no model has more than {MOST_FILES}.",
-            "Choose another file of the same model.",
+            tr("{stem} cannot be downloaded.", stem=parts[0].stem),
+            tr(
+                "It is divided into {count} files, and no model has more than {most_files}.",
+                count=count,
+                most_files=MOST_FILES,
+            ),
+            tr("Choose another file of the same model."),
         )
     return tuple(files)
 
@@ -342,4 +374,4 @@ def _projector_order(file: HubFile) -> tuple[int, str]:
 def _list(names: Sequence[str]) -> str:
     shown = [name for name in names if name][:_MOST_NAMED]
     more = len([name for name in names if name]) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return ", ".join(shown) + (tr(" and {more} more", more=more) if more else "")

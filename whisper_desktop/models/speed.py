@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from whisper_desktop.language import tr
 from whisper_desktop.machine.figures import GpuFigures, MachineFigures, Source
 from whisper_desktop.models.gguf_types import TYPES
 from whisper_desktop.models.memory import CacheType, Placement, kv_cache_bytes
@@ -54,13 +55,23 @@ class Speed:
     def words(self) -> str:
         """What a person reads, such as "about 14 tokens/s" or "14 tokens/s measured, 12 predicted"."""
         if self.answer is None:
-            return "speed not known"
+            return tr("speed not known")
         if self.source == "measured":
-            predicted = f", {_figure(self.predicted)} predicted" if self.predicted is not None else ""
-            return f"{_figure(self.answer)} tokens/s measured{predicted}"
+            predicted = (
+                tr(", {figure} predicted", figure=_figure(self.predicted))
+                if self.predicted is not None
+                else ""
+            )
+            return tr(
+                "{figure} tokens/s measured{predicted}", figure=_figure(self.answer), predicted=predicted
+            )
         if not self.known:
-            return f"somewhere between {_figure(self.low)} and {_figure(self.high)} tokens/s"
-        return f"about {_figure(self.answer)} tokens/s"
+            return tr(
+                "somewhere between {figure} and {figure2} tokens/s",
+                figure=_figure(self.low),
+                figure2=_figure(self.high),
+            )
+        return tr("about {figure} tokens/s", figure=_figure(self.answer))
 
 
 def predict(

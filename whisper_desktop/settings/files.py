@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.wire.files import sync_folder, try_lock
 
 MAX_BYTES = 1_000_000
@@ -29,21 +30,21 @@ def read_text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unreadable(path, f"The system says: {error.strerror}.") from None
+        raise _unreadable(path, tr("The system says: {strerror}.", strerror=error.strerror)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _unreadable(path, "It is not a file.")
+        raise _unreadable(path, tr("It is not a file."))
     with os.fdopen(descriptor, "rb") as file:
         try:
             data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise _unreadable(path, f"The system says: {error.strerror}.") from None
+            raise _unreadable(path, tr("The system says: {strerror}.", strerror=error.strerror)) from None
     if len(data) > MAX_BYTES:
-        raise _unreadable(path, "It is larger than 1 MB.")
+        raise _unreadable(path, tr("It is larger than 1 MB."))
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        raise _unreadable(path, "It is not text in UTF-8.") from None
+        raise _unreadable(path, tr("It is not text in UTF-8.")) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,9 +72,12 @@ def write_text(path: Path, text: str) -> None:
         with suppress(OSError):
             fresh.unlink()
         raise SettingsError(
-            f"{path.name} cannot be written.",
-            f"The system says: {error.strerror}.",
-            f"Nothing was changed. See whether {target.parent} can be written to and has room.",
+            tr("{path_name} cannot be written.", path_name=path.name),
+            tr("The system says: {strerror}.", strerror=error.strerror),
+            tr(
+                "Nothing was changed. See whether {parent} can be written to and has room.",
+                parent=target.parent,
+            ),
             where=str(path),
         ) from error
 
@@ -88,9 +92,9 @@ def locked(folder: Path, seconds: float) -> Iterator[None]:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o600)
     except OSError as error:
         raise SettingsError(
-            f"The settings in {folder} cannot be changed.",
-            f"The system says: {error.strerror}.",
-            "See whether the folder can be written to and has room.",
+            tr("The settings in {folder} cannot be changed.", folder=folder),
+            tr("The system says: {strerror}.", strerror=error.strerror),
+            tr("See whether the folder can be written to and has room."),
             where=str(folder),
         ) from error
     try:
@@ -98,9 +102,9 @@ def locked(folder: Path, seconds: float) -> Iterator[None]:
         while not try_lock(descriptor):
             if time.monotonic() >= deadline:
                 raise SettingsError(
-                    "The settings cannot be changed right now.",
-                    "Another program is writing them and does not finish.",
-                    "Nothing was changed. Try again in a moment.",
+                    tr("The settings cannot be changed right now."),
+                    tr("Another program is writing them and does not finish."),
+                    tr("Nothing was changed. Try again in a moment."),
                     where=str(folder),
                 )
             time.sleep(_POLL_SECONDS)
@@ -111,4 +115,4 @@ def locked(folder: Path, seconds: float) -> Iterator[None]:
 
 
 def _unreadable(path: Path, why: str) -> SettingsError:
-    return SettingsError(f"{path.name} cannot be read.", why, "", where=str(path))
+    return SettingsError(tr("{path_name} cannot be read.", path_name=path.name), why, "", where=str(path))

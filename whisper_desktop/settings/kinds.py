@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from whisper_desktop.language import LANGUAGES, matching
+from whisper_desktop.language import LANGUAGES, mark, matching, tr
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
 from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
 from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
@@ -35,7 +35,7 @@ def shown(value: object) -> str:
         return "yes" if value else "no"
     text = str(value) if isinstance(value, StrEnum | Path | int | float) else repr(value)
     if may_hold_a_key(text) or _PASSWORD.search(text):
-        return "something that is not shown here, because it may be a key"
+        return tr("something that is not shown here, because it may be a key")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -96,7 +96,9 @@ def _all_or_number(value: object) -> object:
 def _name(value: str) -> str:
     value = value.strip().lower()
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
-        raise ValueError(f"{shown(value)} is not a name: letters, digits, - and _, at most 40.")
+        raise ValueError(
+            tr("{value} is not a name: letters, digits, - and _, at most 40.", value=shown(value))
+        )
     return value
 
 
@@ -129,7 +131,7 @@ def _none_is_none(value: object) -> object:
 def _text(value: str) -> str:
     value = value.strip()
     if len(value) > 500 or not value.isprintable():
-        raise ValueError("It is too long, or has line breaks or control characters in it.")
+        raise ValueError(tr("It is too long, or has line breaks or control characters in it."))
     return value
 
 
@@ -138,11 +140,11 @@ def _path(value: object) -> object:
         raise TypeError
     text = str(value).strip()
     if not text.isprintable():
-        raise ValueError("A path has no line breaks or control characters in it.")
+        raise ValueError(tr("A path has no line breaks or control characters in it."))
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError("There is no such person's home folder on this computer.") from None
+        raise ValueError(tr("There is no such person's home folder on this computer.")) from None
 
 
 def _backend(value: object) -> object:
@@ -153,9 +155,13 @@ def _backend(value: object) -> object:
     except KeyError:
         backend = "unknown"
     if backend == "guide":
-        raise ValueError("The guide answers only in a conversation marked Guide, never in place of a model.")
+        raise ValueError(
+            tr("The guide answers only in a conversation marked Guide, never in place of a model.")
+        )
     if backend == "unknown":
-        raise ValueError(f"There is no backend of this name. Known: {', '.join(known_backends())}.")
+        raise ValueError(
+            tr("There is no backend of this name. Known: {items}.", items=", ".join(known_backends()))
+        )
     return backend
 
 
@@ -174,7 +180,9 @@ def _step(value: object) -> object:
     try:
         return _backend(value)
     except ValueError as error:
-        raise ValueError(f"{shown(value)} cannot be a step of the chain. {error}") from None
+        raise ValueError(
+            tr("{value} cannot be a step of the chain. {error}", value=shown(value), error=error)
+        ) from None
 
 
 def _reach(value: object) -> object:
@@ -184,14 +192,16 @@ def _reach(value: object) -> object:
     return Reach.THIS_MACHINE if word == "this_computer" else word
 
 
-_MODEL = "The model file is set as llm.gguf_model_path."
-_KEY = "A key does not belong in the settings, where anybody who reads the file could use it."
+_MODEL = mark("The model file is set as llm.gguf_model_path.")
+_KEY = mark("A key does not belong in the settings, where anybody who reads the file could use it.")
 _SET_ELSEWHERE = {
     **dict.fromkeys(("-m", "--model", "-mu", "--model-url", "-dr", "--docker-repo"), _MODEL),
     **dict.fromkeys(("-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"), _MODEL),
     **dict.fromkeys(("-hft", "--hf-token"), _KEY),
-    "--host": "The app's own engine serves this computer only; start a llama-server yourself for others.",
-    "--port": "The port is set as llm.llamacpp.engine_port.",
+    "--host": mark(
+        "The app's own engine serves this computer only; start a llama-server yourself for others."
+    ),
+    "--port": mark("The port is set as llm.llamacpp.engine_port."),
 }
 _OPTIONS_MOST = 200
 _OPTION_LONGEST = 4096
@@ -206,7 +216,7 @@ def _split(value: object) -> object:
     try:
         return list(words)
     except ValueError:
-        raise ValueError("A quotation mark in it has no counterpart.") from None
+        raise ValueError(tr("A quotation mark in it has no counterpart.")) from None
 
 
 def _option(value: object) -> object:
@@ -215,25 +225,33 @@ def _option(value: object) -> object:
         raise TypeError
     word = str(value)
     if not word.isprintable() or len(word) > _OPTION_LONGEST:
-        raise ValueError("An option is too long, or has line breaks or control characters in it.")
+        raise ValueError(tr("An option is too long, or has line breaks or control characters in it."))
     flag = word.partition("=")[0]
     if flag.startswith("--api-key"):
-        raise ValueError("The app makes a new key for each start of its engine; none can be set.")
+        raise ValueError(tr("The app makes a new key for each start of its engine; none can be set."))
     if flag in _SET_ELSEWHERE:
-        raise ValueError(f"{flag} cannot be one of these options. {_SET_ELSEWHERE[flag]}")
+        raise ValueError(
+            tr(
+                "{flag} cannot be one of these options. {set_elsewhere}",
+                flag=flag,
+                set_elsewhere=tr(_SET_ELSEWHERE[flag]),
+            )
+        )
     # The long name of a file looks like a key, but for its dots and slashes.
     is_path = any(sign in word for sign in "./\\")
     if holds_a_key(word) or (may_hold_a_key(word) and not is_path):
-        raise ValueError(f"One of the options looks like a key. {_KEY}")
+        raise ValueError(tr("One of the options looks like a key. {key}", key=tr(_KEY)))
     return word
 
 
 def _host_and_port(value: str) -> str:
     host, _, port = value.strip().rpartition(":")
     if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not port.isascii() or not port.isdigit():
-        raise ValueError(f"{shown(value)} is not an address with a port, such as 192.168.1.20:50052.")
+        raise ValueError(
+            tr("{value} is not an address with a port, such as 192.168.1.20:50052.", value=shown(value))
+        )
     if not 1 <= int(port) <= 65535:
-        raise ValueError(f"{shown(value)} has no port from 1 to 65535.")
+        raise ValueError(tr("{value} has no port from 1 to 65535.", value=shown(value)))
     return f"{host}:{int(port)}"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from whisper_desktop.errors import SecretsError, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.settings import paths
 from whisper_desktop.settings.address import OPENROUTER_ORIGIN, origin_of
 from whisper_desktop.settings.environment import KEY_VARIABLE, URL_VARIABLE, from_environment
@@ -80,7 +81,9 @@ def load_settings(
     problems = [*files.problems, *resolved.problems, *key_problems]
     if len(problems) > _MAX_PROBLEMS:
         more = len(problems) - _MAX_PROBLEMS
-        problems[_MAX_PROBLEMS:] = [SettingsError(f"There are {more} more problems like these.")]
+        problems[_MAX_PROBLEMS:] = [
+            SettingsError(tr("There are {more} more problems like these.", more=more))
+        ]
     return LoadedSettings(
         resolved.settings, resolved.values, resolved.sources, resolved.places, tuple(problems), env_keys
     )
@@ -110,13 +113,13 @@ def _read_files(environ: Mapping[str, str]) -> _Files:
     try:
         choices, _ = _read(folder / paths.CHOICES_FILE, Layer.CHOICES)
     except SettingsError as error:
-        problems.append(_with_next(error, "What the app remembered is not used, and begins anew."))
+        problems.append(_with_next(error, tr("What the app remembered is not used, and begins anew.")))
     try:
         config, text = _read(folder / paths.CONFIG_FILE, Layer.CONFIG)
     except SettingsError as error:
         spare = _last_good(folder)
-        used = "The last settings that worked are used" if spare else "The defaults are used"
-        problems.append(_with_next(error, f"{used} until it is corrected."))
+        used = tr("The last settings that worked are used") if spare else tr("The defaults are used")
+        problems.append(_with_next(error, tr("{used} until it is corrected.", used=used)))
         return _Files(choices, (), True, spare, tuple(problems))
     if any(judged(given)[1] for given in config):
         return _Files(choices, config, False, _last_good(folder), tuple(problems))
@@ -133,16 +136,27 @@ def _read(path: Path, layer: Layer) -> tuple[tuple[Given, ...], str | None]:
     except YamlProblem as problem:
         raise unreadable(path, problem) from None
     return tuple(
-        Given(layer, entry.path, entry.value, f"{path}, line {entry.line}", entry.problem)
+        Given(
+            layer,
+            entry.path,
+            entry.value,
+            tr("{path}, line {line}", path=path, line=entry.line),
+            entry.problem,
+        )
         for entry in entries
     ), text
 
 
 def unreadable(path: Path, problem: YamlProblem) -> SettingsError:
     """The error for a file that cannot be read as a whole."""
-    line = f", line {problem.line}," if problem.line else ""
-    where = f"{path}, line {problem.line}" if problem.line else str(path)
-    return SettingsError(f"{path.name}{line} cannot be read.", problem.reason, "", where=where)
+    line = tr(", line {line},", line=problem.line) if problem.line else ""
+    where = tr("{path}, line {line}", path=path, line=problem.line) if problem.line else str(path)
+    return SettingsError(
+        tr("{path_name}{line} cannot be read.", path_name=path.name, line=line),
+        problem.reason,
+        "",
+        where=where,
+    )
 
 
 def _with_next(error: SettingsError, next_step: str) -> SettingsError:
@@ -195,18 +209,28 @@ def _keys_of(
         why = error.detail
     except ValueError:
         # Never to another server than the one it was meant for.
-        why = f"It belongs to {URL_VARIABLE}, which cannot be used."
+        why = tr("It belongs to {url_variable}, which cannot be used.", url_variable=URL_VARIABLE)
     else:
         elsewhere = base_url is not None and beside is None and origin_of(base_url) != owner
         return MappingProxyType({owner: Secret(key)}), (_for_openrouter_only(),) if elsewhere else ()
-    title, next_step = f"{KEY_VARIABLE} cannot be used.", "No key is sent from there until it is changed."
+    title, next_step = (
+        tr("{key_variable} cannot be used.", key_variable=KEY_VARIABLE),
+        tr("No key is sent from there until it is changed."),
+    )
     return MappingProxyType({}), (SettingsError(title, why, next_step, where=KEY_VARIABLE),)
 
 
 def _for_openrouter_only() -> SettingsError:
     return SettingsError(
-        f"{KEY_VARIABLE} is used for OpenRouter only.",
-        f"{URL_VARIABLE} is not set, so the key is not sent to the address in {_BASE_URL}.",
-        f"Set {URL_VARIABLE} too, or keep the key for that address: `whisper-desktop keys set`.",
+        tr("{key_variable} is used for OpenRouter only.", key_variable=KEY_VARIABLE),
+        tr(
+            "{url_variable} is not set, so the key is not sent to the address in {base_url}.",
+            url_variable=URL_VARIABLE,
+            base_url=_BASE_URL,
+        ),
+        tr(
+            "Set {url_variable} too, or keep the key for that address: `whisper-desktop keys set`.",
+            url_variable=URL_VARIABLE,
+        ),
         where=KEY_VARIABLE,
     )

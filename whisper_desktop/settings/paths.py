@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from whisper_desktop.language import tr
+
 HOME_VARIABLE = "WHISPER_HOME"
 CONFIG_FILE = "config.yaml"
 CHOICES_FILE = "choices.yaml"
@@ -74,9 +76,9 @@ def model_cache_dir(settings_value: str | Path | None, env: Mapping[str, str] | 
         from whisper_desktop.errors import SettingsError
 
         raise SettingsError(
-            f"The folder for models, {folder}, cannot be used.",
-            f"{folder.parent} is not there.",
-            "Connect the drive it is on, or set llm.model_cache_dir to another folder.",
+            tr("The folder for models, {folder}, cannot be used.", folder=folder),
+            tr("{parent} is not there.", parent=folder.parent),
+            tr("Connect the drive it is on, or set llm.model_cache_dir to another folder."),
             key="llm.model_cache_dir",
         )
     return _created(folder)
@@ -94,9 +96,9 @@ def resource(*parts: str) -> Path:
     from whisper_desktop.errors import ResourceMissing
 
     raise ResourceMissing(
-        f"A part of Whisper Desktop is missing: {'/'.join(('resources', *parts))}.",
-        "The installation is incomplete.",
-        "Install Whisper Desktop again.",
+        tr("A part of Whisper Desktop is missing: {items}.", items="/".join(("resources", *parts))),
+        tr("The installation is incomplete."),
+        tr("Install Whisper Desktop again."),
     )
 
 
@@ -142,9 +144,12 @@ def _created(folder: Path) -> Path:
         from whisper_desktop.errors import SettingsError
 
         raise SettingsError(
-            f"The folder {folder} cannot be created.",
-            f"The system says: {error.strerror}.",
-            f"Free the way, or set {HOME_VARIABLE} to a folder that can be written to.",
+            tr("The folder {folder} cannot be created.", folder=folder),
+            tr("The system says: {strerror}.", strerror=error.strerror),
+            tr(
+                "Free the way, or set {home_variable} to a folder that can be written to.",
+                home_variable=HOME_VARIABLE,
+            ),
             where=HOME_VARIABLE,
         ) from error
     return folder

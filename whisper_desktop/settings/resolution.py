@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.settings import paths
 from whisper_desktop.settings.kinds import shown
 from whisper_desktop.settings.schema import (
@@ -30,7 +31,7 @@ ABSENT = object()
 NO_SPARE: Mapping[KeyPath, "Given"] = MappingProxyType({})
 
 _KEY_NAME = re.compile(r"(?:.*_)?(?:api_?key|key|token|secret|password|passwd|authorization|bearer)")
-_KEY_FAULT = (
+_KEY_FAULT = mark(
     "A key, token or password is never kept with the settings. Give it with: whisper-desktop keys set."
 )
 
@@ -38,13 +39,13 @@ _KEY_FAULT = (
 class Layer(StrEnum):
     """Where a value may stand, the strongest first."""
 
-    COMMAND_LINE = "command line"
-    ENVIRONMENT = "environment"
-    DICTIONARY = "dictionary"
+    COMMAND_LINE = mark("command line")
+    ENVIRONMENT = mark("environment")
+    DICTIONARY = mark("dictionary")
     CHOICES = paths.CHOICES_FILE
     CONFIG = paths.CONFIG_FILE
     LAST_GOOD = paths.LAST_GOOD_FILE
-    DEFAULT = "default"
+    DEFAULT = mark("default")
 
 
 _STRENGTH = {layer: place for place, layer in enumerate(Layer)}
@@ -70,13 +71,13 @@ class Given:
         """What a sentence about it begins with."""
         match self.layer:
             case Layer.COMMAND_LINE:
-                return f"{self.key}, given on the command line,"
+                return tr("{key}, given on the command line,", key=self.key)
             case Layer.ENVIRONMENT:
                 return f"{self.place} ({self.key})"
             case Layer.DICTIONARY:
-                return f"{self.key}, given by the program,"
+                return tr("{key}, given by the program,", key=self.key)
             case _:
-                return f"{self.key} in {Path(self.place).name},"
+                return tr("{key} in {path_name},", key=self.key, path_name=Path(self.place).name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +156,11 @@ def judged(given: Given) -> tuple[object, str]:
     if path in SECTIONS:
         return (
             ABSENT,
-            "" if given.value is None else "Settings stand under it, so it has no value of its own.",
+            "" if given.value is None else tr("Settings stand under it, so it has no value of its own."),
         )
     above = next((path[:depth] for depth in range(1, len(path)) if path[:depth] in SETTINGS), None)
     if above is not None:
-        return ABSENT, f"{'.'.join(above)} has one value and nothing under it."
+        return ABSENT, tr("{items} has one value and nothing under it.", items=".".join(above))
     return given.value, ""
 
 
@@ -167,9 +168,9 @@ def unknown_key(key: str) -> SettingsError:
     """The error for a dotted name that no setting has."""
     near = nearest(canonical_path(tuple(key.split("."))))
     return SettingsError(
-        f"{key} is not a setting.",
-        f"Did you mean {near}?" if near else "",
-        "All settings: whisper-desktop config show.",
+        tr("{key} is not a setting.", key=key),
+        tr("Did you mean {near}?", near=near) if near else "",
+        tr("All settings: whisper-desktop config show."),
         key=key,
     )
 
@@ -192,9 +193,9 @@ def _built(winners: Sequence[Given]) -> Settings:
 
 def _repeated(earlier: Given, later: Given) -> SettingsError:
     return SettingsError(
-        f"{later.key} is set twice.",
-        f"{earlier.place or earlier.layer} and {later.place or later.layer}.",
-        "The second one is used. Remove one of them.",
+        tr("{key} is set twice.", key=later.key),
+        tr("{part} and {part2}.", part=earlier.place or earlier.layer, part2=later.place or later.layer),
+        tr("The second one is used. Remove one of them."),
         key=later.key,
         where=later.place or later.layer,
     )
@@ -203,10 +204,14 @@ def _repeated(earlier: Given, later: Given) -> SettingsError:
 def _unknown(given: Given) -> SettingsError:
     near = nearest(given.path)
     backend = given.path[:2] in SECTIONS and given.path[0] == "llm"
-    kept = "It is kept and handed to the backend as it is." if backend else "It is kept, and has no effect."
+    kept = (
+        tr("It is kept and handed to the backend as it is.")
+        if backend
+        else tr("It is kept, and has no effect.")
+    )
     return SettingsError(
-        f"{given.subject.rstrip(',')} is not a setting that the app knows.",
-        f"Did you mean {near}?" if near else "",
+        tr("{part} is not a setting that the app knows.", part=given.subject.rstrip(",")),
+        tr("Did you mean {near}?", near=near) if near else "",
         kept,
         key=given.key,
         where=given.place or given.layer,
@@ -215,22 +220,30 @@ def _unknown(given: Given) -> SettingsError:
 
 def _unusable(given: Given, fault: str, winner: Given | None) -> SettingsError:
     if fault is _KEY_FAULT:
-        next_step = "It is not used. Remove it here."
+        fault, next_step = tr(fault), tr("It is not used. Remove it here.")
     elif given.path in SETTINGS:
-        next_step = f"Until it is changed, {_used_instead(given, winner)}."
+        next_step = tr("Until it is changed, {used_instead}.", used_instead=_used_instead(given, winner))
         if not given.problem:
-            fault = f"It says {shown(given.value)}. {fault}"
+            fault = tr("It says {given}. {fault}", given=shown(given.value), fault=fault)
     else:
-        next_step = "It is not used."
+        next_step = tr("It is not used.")
     return SettingsError(
-        f"{given.subject} cannot be used.", fault, next_step, key=given.key, where=given.place or given.layer
+        tr("{subject} cannot be used.", subject=given.subject),
+        fault,
+        next_step,
+        key=given.key,
+        where=given.place or given.layer,
     )
 
 
 def _used_instead(given: Given, winner: Given | None) -> str:
     if SETTINGS[given.path].if_bad and winner is not None and winner.layer is given.layer:
-        return f"the careful choice is used: {shown(winner.value)}"
+        return tr("the careful choice is used: {winner}", winner=shown(winner.value))
     if winner is None:
         default = SETTINGS[given.path].default
-        return "it counts as not set" if default is None else f"the default is used: {shown(default)}"
-    return f"{shown(judged(winner)[0])} is used ({winner.place or winner.layer})"
+        return (
+            tr("it counts as not set")
+            if default is None
+            else tr("the default is used: {default}", default=shown(default))
+        )
+    return tr("{judged} is used ({part})", judged=shown(judged(winner)[0]), part=winner.place or winner.layer)

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.settings import paths
 from whisper_desktop.settings.environment import value_of_text
 from whisper_desktop.settings.files import locked, read_text, write_text
@@ -68,7 +69,7 @@ def set_config(
             raise SettingsError(
                 error.title.replace("read", "changed"),
                 error.detail,
-                f"Nothing was changed. Open {file} and set it there: {line}",
+                tr("Nothing was changed. Open {file} and set it there: {line}", file=file, line=line),
                 key=key,
                 where=error.where,
             ) from None
@@ -205,10 +206,12 @@ def _plain(value: object) -> object:
 
 
 def _refused(key: str, info: SettingInfo | None, value: object, fault: str) -> SettingsError:
-    expected = f"Expected: {info.expects}." if info is not None else ""
+    expected = tr("Expected: {expects}.", expects=tr(info.expects)) if info is not None else ""
     return SettingsError(
-        f"{key} cannot be {shown(value)}." if info is not None else f"{key} cannot be set.",
+        tr("{key} cannot be {value}.", key=key, value=shown(value))
+        if info is not None
+        else tr("{key} cannot be set.", key=key),
         fault or expected,
-        "Nothing was changed.",
+        tr("Nothing was changed."),
         key=key,
     )

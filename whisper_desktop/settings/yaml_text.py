@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.settings.schema import SECTIONS, SETTINGS, KeyPath, canonical_path
 
 MAX_CHARACTERS = 1_000_000
@@ -64,7 +65,7 @@ def with_value(text: str, path: KeyPath, value: object) -> str:
     path = canonical_path(path)
     if not _same(after, wanted | {path: value}):
         line = next((entry.line for entry in before if entry.path == path), None)
-        raise YamlProblem("This place is written in a way that the app cannot change without risk.", line)
+        raise YamlProblem(tr("This place is written in a way that the app cannot change without risk."), line)
     return after_text
 
 
@@ -101,7 +102,9 @@ def plain_value(text: str) -> object:
 
 def _composed(text: str) -> tuple[yaml.SafeLoader, MappingNode | None]:
     if len(text) > MAX_CHARACTERS:
-        raise YamlProblem(f"It is larger than {MAX_CHARACTERS // 1_000_000} MB.")
+        raise YamlProblem(
+            tr("It is larger than {max_characters} MB.", max_characters=MAX_CHARACTERS // 1000000)
+        )
     try:
         _check_bounds(text)
         loader = yaml.SafeLoader(text)
@@ -109,16 +112,16 @@ def _composed(text: str) -> tuple[yaml.SafeLoader, MappingNode | None]:
         if root is None or (isinstance(root, ScalarNode) and root.tag.endswith(":null")):
             return loader, None
         if not isinstance(root, MappingNode):
-            raise YamlProblem("It has no `name: value` lines.", root.start_mark.line + 1)
+            raise YamlProblem(tr("It has no `name: value` lines."), root.start_mark.line + 1)
         _count(root, 0, [0])
         _merge(loader, root)
         return loader, root
     except yaml.reader.ReaderError:
-        raise YamlProblem("It has characters in it that no text file has.") from None
+        raise YamlProblem(tr("It has characters in it that no text file has.")) from None
     except yaml.MarkedYAMLError as error:
         reason, line = _said_by_yaml(error)
         if line is not None and _is_indented_by_tab(text, line):
-            reason = "A tab is used where YAML wants spaces."
+            reason = tr("A tab is used where YAML wants spaces.")
         raise YamlProblem(reason, line) from None
 
 
@@ -133,17 +136,17 @@ def _check_bounds(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise YamlProblem(_TOO_MUCH)
+            raise YamlProblem(tr(_TOO_MUCH))
 
 
-_TOO_MUCH = "It holds far more, or far more deeply nested, than any settings do."
+_TOO_MUCH = mark("It holds far more, or far more deeply nested, than any settings do.")
 
 
 def _count(node: Node, depth: int, counter: list[int]) -> None:
     """Counts nodes as often as aliases repeat them: a few lines can stand for billions of values."""
     counter[0] += 1
     if counter[0] > MAX_NODES or depth > MAX_DEPTH:
-        raise YamlProblem(_TOO_MUCH, node.start_mark.line + 1)
+        raise YamlProblem(tr(_TOO_MUCH), node.start_mark.line + 1)
     if isinstance(node, ScalarNode):
         return
     for child in node.value:
@@ -163,7 +166,7 @@ def _entries(loader: yaml.SafeLoader, mapping: MappingNode, above: KeyPath) -> I
     for key, value in mapping.value:
         line = key.start_mark.line + 1
         if not isinstance(key, ScalarNode):
-            yield Entry((*above, "?"), None, line, "A name here is one word, not a list.")
+            yield Entry((*above, "?"), None, line, tr("A name here is one word, not a list."))
             continue
         # The text of the key, not its value: YAML reads an unquoted `on` or `1` as something else.
         path = canonical_path((*above, key.value))
@@ -181,15 +184,15 @@ def _entry(loader: yaml.SafeLoader, path: KeyPath, node: Node, line: int) -> Ent
         return Entry(path, None, at or line, reason)
     except (ValueError, OverflowError):
         # A date that does not exist, or a number with thousands of digits.
-        return Entry(path, None, line, "It looks like a date or a number, but is none.")
+        return Entry(path, None, line, tr("It looks like a date or a number, but is none."))
 
 
 def _said_by_yaml(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or "it is not YAML"
+    problem = error.problem or tr("it is not YAML")
     if "could not determine a constructor" in problem:
-        problem = "a tag (!...) asks for something other than a plain value"
-    return f"It says: {problem:.120}.", mark.line + 1 if mark else None
+        problem = tr("a tag (!...) asks for something other than a plain value")
+    return tr("It says: {problem:.120}.", problem=problem), mark.line + 1 if mark else None
 
 
 def _is_indented_by_tab(text: str, line: int) -> bool:
@@ -250,7 +253,7 @@ class _Edit:
     def _filled(self, key: Node, node: Node, path: KeyPath, value: object) -> str:
         """Puts lines under a name that has nothing under it yet (`llm:`)."""
         if not isinstance(node, ScalarNode) or node.value:
-            raise YamlProblem("Here stands a value where settings would go.", node.start_mark.line + 1)
+            raise YamlProblem(tr("Here stands a value where settings would go."), node.start_mark.line + 1)
         indent = " " * (key.start_mark.column + 2)
         return self._after_line(key.end_mark.index, self._lines(path, value, indent))
 

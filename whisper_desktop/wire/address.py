@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
 from whisper_desktop.errors import SettingsError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Reach
 from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
 
@@ -26,7 +27,7 @@ _PRIVATE = tuple(
 # Names that a router or mDNS answers. `wire.http` still checks where they resolve.
 _NETWORK_SUFFIXES = (".local", ".lan", ".home.arpa", ".internal")
 _SAFE_IN_PATH = "/:@!$&'()*+,;=-._~%"
-_KEYS_APART = "Keys are kept apart: `whisper-desktop keys set`."
+_KEYS_APART = mark("Keys are kept apart: `whisper-desktop keys set`.")
 _PASTED_ENDINGS = ("/chat/completions", "/completions", "/models")
 
 
@@ -70,14 +71,18 @@ class Address:
 def parse_url(text: str) -> Address:
     """The parts of an address that begins with http:// or https://. Raises `SettingsError`."""
     if len(text) > LONGEST_ADDRESS:
-        raise _unusable(text, f"It is longer than {LONGEST_ADDRESS} characters.")
+        raise _unusable(
+            text, tr("It is longer than {longest_address} characters.", longest_address=LONGEST_ADDRESS)
+        )
     if any(character <= " " or character in '\\<>"^`{|}\x7f' for character in text):
-        raise _unusable(text, "It contains a space or a character that does not belong in an address.")
+        raise _unusable(text, tr("It contains a space or a character that does not belong in an address."))
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise _unusable(text, "The part after the last colon is not a port between 1 and 65535.") from None
+        raise _unusable(
+            text, tr("The part after the last colon is not a port between 1 and 65535.")
+        ) from None
     return Address(
         scheme=_scheme(text, parts),
         host=_host(text, parts),
@@ -95,12 +100,14 @@ def normalise_url(text: str) -> str:
     """
     typed = text.strip().strip("\"'").strip()
     if not typed:
-        raise _unusable(text, "It is empty.")
+        raise _unusable(text, tr("It is empty."))
     if holds_a_key(typed):
-        raise _unusable(typed, "It holds something that looks like a key.", _KEYS_APART)
+        raise _unusable(typed, tr("It holds something that looks like a key."), tr(_KEYS_APART))
     if typed.isdigit():
         raise _unusable(
-            text, "A number alone is a port.", f"Write 127.0.0.1:{typed} for a server on this computer."
+            text,
+            tr("A number alone is a port."),
+            tr("Write 127.0.0.1:{typed} for a server on this computer.", typed=typed),
         )
     if typed.startswith(":"):
         typed = "127.0.0.1" + typed
@@ -108,7 +115,9 @@ def normalise_url(text: str) -> str:
         typed = _with_scheme(typed)
     address = parse_url(typed)
     if address.query:
-        raise _unusable(text, "It has a part after a question mark.", "Leave out everything from the “?” on.")
+        raise _unusable(
+            text, tr("It has a part after a question mark."), tr("Leave out everything from the “?” on.")
+        )
     # Servers print these as the address they listen on; nobody can connect to them everywhere.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     path = address.path.rstrip("/")
@@ -144,7 +153,7 @@ def origin(url: str) -> str:
 
 def _scheme(text: str, parts: SplitResult) -> str:
     if parts.scheme not in _DEFAULT_PORT:
-        raise _unusable(text, "It has to begin with http:// or https://.")
+        raise _unusable(text, tr("It has to begin with http:// or https://."))
     return parts.scheme
 
 
@@ -152,26 +161,26 @@ def _host(text: str, parts: SplitResult) -> str:
     if "@" in parts.netloc:
         raise _unusable(
             text,
-            "It contains a name or password before an “@”.",
-            _KEYS_APART,
+            tr("It contains a name or password before an “@”."),
+            tr(_KEYS_APART),
         )
     host = (parts.hostname or "").lower()
     if not host:
-        raise _unusable(text, "It names no computer.")
+        raise _unusable(text, tr("It names no computer."))
     if not host.isascii():
         host = _as_ascii(text, host)
     if "[" in parts.netloc:
         try:
             return str(ipaddress.IPv6Address(host))
         except ValueError:
-            raise _unusable(text, "What stands in the brackets is not an IPv6 address.") from None
+            raise _unusable(text, tr("What stands in the brackets is not an IPv6 address.")) from None
     if not _NAME.fullmatch(host):
-        raise _unusable(text, f"{_named(host)} is not the name or number of a computer.")
+        raise _unusable(text, tr("{named} is not the name or number of a computer.", named=_named(host)))
     if host.replace(".", "").isdigit():
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise _unusable(text, f"{_named(host)} is not a complete IPv4 address.") from None
+            raise _unusable(text, tr("{named} is not a complete IPv4 address.", named=_named(host))) from None
     return host
 
 
@@ -179,16 +188,16 @@ def _as_ascii(text: str, host: str) -> str:
     try:
         encoded = host.encode("idna").decode("ascii")
     except UnicodeError:
-        raise _unusable(text, f"{_named(host)} is not the name of a computer.") from None
+        raise _unusable(text, tr("{named} is not the name of a computer.", named=_named(host))) from None
     if not encoded.startswith("xn--") and ".xn--" not in encoded:
         # Full-width digits and letters fold to plain ones: what is read and what is meant would differ.
-        raise _unusable(text, f"{_named(host)} is written with look-alike characters.")
+        raise _unusable(text, tr("{named} is written with look-alike characters.", named=_named(host)))
     return encoded
 
 
 def _port(text: str, scheme: str, port: int | None) -> int:
     if port == 0:
-        raise _unusable(text, "Port 0 cannot be connected to.")
+        raise _unusable(text, tr("Port 0 cannot be connected to."))
     return port if port is not None else _DEFAULT_PORT[scheme]
 
 
@@ -220,11 +229,13 @@ def _unusable(text: str, why: str, next_step: str = "") -> SettingsError:
     shown += mark and "?…"
     short = shown if len(shown) <= 80 else shown[:77] + "…"
     return SettingsError(
-        "This address cannot be used." if may_hold_a_key(shown) else f"The address “{short}” cannot be used.",
+        tr("This address cannot be used.")
+        if may_hold_a_key(shown)
+        else tr("The address “{short}” cannot be used.", short=short),
         why,
-        next_step or "A server's address looks like http://127.0.0.1:1234.",
+        next_step or tr("A server's address looks like http://127.0.0.1:1234."),
     )
 
 
 def _named(host: str) -> str:
-    return "What stands there" if may_hold_a_key(host) else f"“{host}”"
+    return tr("What stands there") if may_hold_a_key(host) else f"“{host}”"

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     ErrorKind,
@@ -127,9 +128,9 @@ def decode_models(value: object) -> tuple[ModelInfo, ...]:
     if not isinstance(listed, list):
         raise BackendError(
             ErrorKind.NOT_AN_LLM,
-            "There is no list of models at this address.",
-            "Another kind of program answers here.",
-            "Check the address; Anthropic's ends in /v1.",
+            tr("There is no list of models at this address."),
+            tr("Another kind of program answers here."),
+            tr("Check the address; Anthropic's ends in /v1."),
         )
     return tuple(model for model in map(_model, listed) if model is not None)
 
@@ -150,9 +151,9 @@ class ChatDecoder(StreamDecoder):
         if self._window_full and not self._output and self.failure is None:
             raise BackendError(
                 ErrorKind.CONTEXT_OVERFLOW,
-                "The conversation leaves no room for an answer.",
-                "The model's context window is full.",
-                "Shorten the conversation, or start a new one.",
+                tr("The conversation leaves no room for an answer."),
+                tr("The model's context window is full."),
+                tr("Shorten the conversation, or start a new one."),
             )
         return super().end()
 
@@ -219,9 +220,9 @@ class ChatDecoder(StreamDecoder):
             return (ReasoningDelta(thinking),) if thinking else ()
         if kind == "tool_use" and isinstance(index, int):
             if index in self._calls:
-                raise broken_call("Two of them are mixed up.")
+                raise broken_call(tr("Two of them are mixed up."))
             if self._number == MOST_CALLS:
-                raise broken_call(f"There are more than {MOST_CALLS} of them.")
+                raise broken_call(tr("There are more than {most_calls} of them.", most_calls=MOST_CALLS))
             self._number += 1
             own_id = fields.name(block.get("id")) or made_id(self._answer_id, self._number)
             call = CallParts(own_id, fields.name(block.get("name")) or "")
@@ -270,7 +271,7 @@ class ChatDecoder(StreamDecoder):
         finish = _FINISH.get(reason, reason)
         events = [event for index in list(self._calls) for event in self._close(index)]
         if self._calls and finish == "length":
-            raise broken_call("The answer reached its length limit in the middle of it.")
+            raise broken_call(tr("The answer reached its length limit in the middle of it."))
         for call in self._calls.values():
             call.call()  # raises, and says what is wrong
         self._finish_reason = "tool_calls" if finish == "stop" and self._number else finish
@@ -474,7 +475,7 @@ def _model(entry: object) -> ModelInfo | None:
 def _refused(explanation: str | None) -> BackendError:
     return BackendError(
         ErrorKind.CONTENT_FILTER,
-        "The model declined to answer.",
-        f"It says: “{explanation}”" if explanation else "",
-        "Put the question in another way.",
+        tr("The model declined to answer."),
+        tr("It says: “{explanation}”", explanation=explanation) if explanation else "",
+        tr("Put the question in another way."),
     )

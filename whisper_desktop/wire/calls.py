@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from hashlib import blake2s
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import ToolCall, ToolCallDelta
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.decoding import LARGEST_ARGUMENTS, MOST_CALLS, CallParts, broken_call
@@ -27,7 +28,7 @@ class WholeCalls:
         if function is None:
             return None
         if self.number == MOST_CALLS:
-            raise broken_call(f"There are more than {MOST_CALLS} of them.")
+            raise broken_call(tr("There are more than {most_calls} of them.", most_calls=MOST_CALLS))
         parts = CallParts(fields.name(id) or made_id(answer_id, self.number), function)
         parts.add(arguments_text(arguments))
         self.number += 1
@@ -40,7 +41,7 @@ def arguments_text(arguments: object) -> str:
     try:
         return text_of(json.dumps(fields.table(arguments), ensure_ascii=False, separators=(",", ":")))
     except RecursionError:
-        raise broken_call("Its arguments are nested too deep.") from None
+        raise broken_call(tr("Its arguments are nested too deep.")) from None
 
 
 def arguments_of(call: ToolCall) -> dict[str, object]:

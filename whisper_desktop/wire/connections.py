@@ -22,6 +22,7 @@ from aiohttp.http import StreamWriter
 from yarl import URL
 
 from whisper_desktop.errors import BackendError, ConsentRequired
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire import transport_errors
 from whisper_desktop.wire.address import Address, reach_of_ip
@@ -294,7 +295,7 @@ class _Pool:
         used.fresh = True
         if used.only_kept:
             used.refused = True
-            raise OSError("no connection is kept")
+            raise OSError(tr("no connection is kept"))
         used.begins_to_connect()
         sock = socket.socket(where[0], where[1], where[2])
         self.sockets.add(sock)
@@ -411,13 +412,13 @@ class _GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._lookups(host, port, family)
         if not found:
-            raise socket.gaierror(socket.EAI_NONAME, "no address")
+            raise socket.gaierror(socket.EAI_NONAME, tr("no address"))
         near = [(kind, ip) for kind, ip in found if self._guard.allows(reach_of_ip(ip))]
         if not near:
             raise ConsentRequired(
-                f"“{host}” looks like a name in your network, but it leads out of it.",
-                f"Its address is {found[0][1]}. Nothing was sent.",
-                "Allow the cloud for this conversation, or check the name.",
+                tr("“{host}” looks like a name in your network, but it leads out of it.", host=host),
+                tr("Its address is {part}. Nothing was sent.", part=found[0][1]),
+                tr("Allow the cloud for this conversation, or check the name."),
                 needed=Reach.CLOUD,
             )
         return [_resolved(host, ip, port, kind) for kind, ip in near]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     ErrorKind,
@@ -106,20 +107,20 @@ class StreamDecoder(ABC):
         if not self.finished and self._chunks:
             raise BackendError(
                 ErrorKind.TRUNCATED,
-                "The stream ended without saying that the answer is complete.",
-                "The model or the server may have crashed.",
-                "Try again, or use another backend.",
+                tr("The stream ended without saying that the answer is complete."),
+                tr("The model or the server may have crashed."),
+                tr("Try again, or use another backend."),
             )
         if self._finish_reason == "error":
-            raise BackendError(ErrorKind.SERVER_ERROR, "The server gave up in the middle of the answer.")
+            raise BackendError(ErrorKind.SERVER_ERROR, tr("The server gave up in the middle of the answer."))
         if self._finish_reason == "content_filter":
-            raise BackendError(ErrorKind.CONTENT_FILTER, "The answer was withheld by a content filter.")
+            raise BackendError(ErrorKind.CONTENT_FILTER, tr("The answer was withheld by a content filter."))
         if not self._output:
             raise BackendError(
                 ErrorKind.EMPTY,
-                "The answer is empty.",
-                "" if self._chunks else "The server opened a stream and sent nothing.",
-                "Try again, or choose another model.",
+                tr("The answer is empty."),
+                "" if self._chunks else tr("The server opened a stream and sent nothing."),
+                tr("Try again, or choose another model."),
             )
         return StreamEnd(self._finish_reason or "stop", self._usage, self.model)
 
@@ -192,17 +193,20 @@ class StreamDecoder(ABC):
         if self._size > LARGEST_ANSWER and self.failure is None:
             self.failure = BackendError(
                 ErrorKind.TOO_LARGE,
-                f"The answer is longer than {LARGEST_ANSWER / 1e6:.0f} million characters.",
-                "The model or the server does not stop, so it was stopped here.",
-                "Ask again, or use another model.",
+                tr(
+                    "The answer is longer than {largest_answer:.0f} million characters.",
+                    largest_answer=LARGEST_ANSWER / 1000000.0,
+                ),
+                tr("The model or the server does not stop, so it was stopped here."),
+                tr("Ask again, or use another model."),
             )
 
     def _broken(self) -> BackendError:
         return BackendError(
             ErrorKind.MALFORMED,
-            "The server's stream is broken: it is not valid JSON.",
-            f"{self._malformed} of its events could not be read.",
-            "Try again, or use another backend.",
+            tr("The server's stream is broken: it is not valid JSON."),
+            tr("{malformed} of its events could not be read.", malformed=self._malformed),
+            tr("Try again, or use another backend."),
         )
 
 
@@ -220,7 +224,12 @@ class CallParts:
         """Append a piece of the arguments' JSON text. Raises `BackendError` MALFORMED beyond the bound."""
         self._size += len(arguments)
         if self._size > LARGEST_ARGUMENTS:
-            raise broken_call(f"Its arguments are longer than {LARGEST_ARGUMENTS / 1e6:.1f} MB.")
+            raise broken_call(
+                tr(
+                    "Its arguments are longer than {largest_arguments:.1f} MB.",
+                    largest_arguments=LARGEST_ARGUMENTS / 1000000.0,
+                )
+            )
         if arguments:
             self._pieces.append(arguments)
 
@@ -235,10 +244,10 @@ class CallParts:
     def call(self) -> ToolCall:
         """The call. Raises `BackendError` MALFORMED for one without a name or with half of its arguments."""
         if not self.name:
-            raise broken_call("It does not say which function.")
+            raise broken_call(tr("It does not say which function."))
         arguments = self._arguments
         if fields.parsed(arguments) is None:
-            raise broken_call("Its arguments are not valid JSON.")
+            raise broken_call(tr("Its arguments are not valid JSON."))
         return ToolCall(self.id, self.name, arguments)
 
     @property
@@ -251,7 +260,10 @@ class CallParts:
 def broken_call(why: str) -> BackendError:
     """What to raise for a function call that cannot be run."""
     return BackendError(
-        ErrorKind.MALFORMED, "The model's function call is broken.", why, "Try again, or use another model."
+        ErrorKind.MALFORMED,
+        tr("The model's function call is broken."),
+        why,
+        tr("Try again, or use another model."),
     )
 
 
@@ -259,16 +271,16 @@ def not_an_answer() -> BackendError:
     """What to raise for something that is no answer of a model."""
     return BackendError(
         ErrorKind.NOT_AN_LLM,
-        "The answer is not a chat completion.",
-        "Another kind of program answers at this address.",
-        "Check the address; for most servers it ends in /v1.",
+        tr("The answer is not a chat completion."),
+        tr("Another kind of program answers at this address."),
+        tr("Check the address; for most servers it ends in /v1."),
     )
 
 
 def _unreadable() -> BackendError:
     return BackendError(
         ErrorKind.MALFORMED,
-        "The server's answer is broken: it is not valid JSON.",
+        tr("The server's answer is broken: it is not valid JSON."),
         "",
-        "Try again, or use another backend.",
+        tr("Try again, or use another backend."),
     )

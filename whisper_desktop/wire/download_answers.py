@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from whisper_desktop.errors import BackendError, SettingsError, TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.address import Address, parse_url
 from whisper_desktop.wire.journal import Source
 from whisper_desktop.wire.retry_after import retry_after
 
-TRY_AGAIN = "Try again later."
-CHECK_NETWORK = "Check the network connection and try again."
 REDIRECTS = (301, 302, 303, 307, 308)
 
 _LONGEST_VALIDATOR = 500
@@ -49,7 +48,7 @@ class Failure(TransferError):
         status: int | None = None,
         unfit: bool = False,
     ) -> None:
-        super().__init__("The file could not be fetched.", why, next_step)
+        super().__init__(tr("The file could not be fetched."), why, next_step)
         self.passing = passing
         self.wait = wait
         self.status = status
@@ -144,13 +143,20 @@ def redirected(here: Address, location: str) -> Address:
     try:
         there = parse_url(urljoin(here.url, location))
     except (SettingsError, ValueError):
-        raise Failure(f"{here.netloc} sends everyone on to an address that is none.", TRY_AGAIN) from None
+        raise Failure(
+            tr("{netloc} sends everyone on to an address that is none.", netloc=here.netloc), try_again()
+        ) from None
     if there.scheme == "http" and (here.scheme == "https" or there.reach is Reach.CLOUD):
         raise _not_safe(there)
     if not there.reach.allows(here.reach):
         raise Failure(
-            f"{here.netloc} sends everyone on to {there.netloc}, which is nearer: {there.reach.words}.",
-            "Nobody out there decides what is asked in here, so it was not followed. Check the address.",
+            tr(
+                "{netloc} sends everyone on to {netloc2}, which is nearer: {words}.",
+                netloc=here.netloc,
+                netloc2=there.netloc,
+                words=there.reach.words,
+            ),
+            tr("Nobody out there decides what is asked in here, so it was not followed. Check the address."),
         )
     return there
 
@@ -158,26 +164,32 @@ def redirected(here: Address, location: str) -> Address:
 def failed(error: BackendError) -> Failure:
     """What went wrong on the way, for somebody who waits for a file and not for an answer."""
     passing = error.kind in _PASSING
-    step = CHECK_NETWORK if passing else error.next_step or TRY_AGAIN
+    step = check_network() if passing else error.next_step or try_again()
     return Failure(f"{error.title} {error.detail}".strip(), step, passing=passing)
 
 
 def cut(where: str) -> Failure:
     """The answer ended regularly, but too early."""
-    return Failure(f"{where} ended before all of the file was there.", CHECK_NETWORK, passing=True)
+    return Failure(
+        tr("{where} ended before all of the file was there.", where=where), check_network(), passing=True
+    )
 
 
 def refused(where: str, status: int, headers: Mapping[str, str]) -> Failure:
     """A status that brings no part of a file."""
     if status in _GONE:
-        return Failure(f"{where} does not have it.", TRY_AGAIN, status=status)
+        return Failure(tr("{where} does not have it.", where=where), try_again(), status=status)
     if status in _BUSY:
         wait = retry_after(headers, limited=status == 429) or 0.0
-        why = f"{where} is busy or broken (HTTP {status})."
+        why = tr("{where} is busy or broken (HTTP {status}).", where=where, status=status)
         if wait:
-            why += f" It asks to be left alone for {wait:.0f} s."
-        return Failure(why, TRY_AGAIN, passing=True, wait=wait, status=status)
-    return Failure(f"{where} refused to send it (HTTP {status}).", TRY_AGAIN, status=status)
+            why += tr(" It asks to be left alone for {wait:.0f} s.", wait=wait)
+        return Failure(why, try_again(), passing=True, wait=wait, status=status)
+    return Failure(
+        tr("{where} refused to send it (HTTP {status}).", where=where, status=status),
+        try_again(),
+        status=status,
+    )
 
 
 def _beyond(
@@ -203,7 +215,9 @@ def _check_version(where: str, offer: Offer, kept: Source | None, *, same: bool)
         return
     other = None not in (kept.total, offer.total) and kept.total != offer.total
     if other and not same:
-        raise Failure(f"{where} has another file: it has {offer.total} bytes.", TRY_AGAIN)
+        raise Failure(
+            tr("{where} has another file: it has {total} bytes.", where=where, total=offer.total), try_again()
+        )
     named = offer.validator or offer.whole  # All of it, asked for a part of a version, is another version.
     renamed = bool(kept.validator and named) and kept.validator != offer.validator
     if same and (other or renamed):
@@ -215,11 +229,11 @@ def _check_is_file(where: str, status: int, headers: Mapping[str, str]) -> None:
     if status not in (200, 206):
         raise refused(where, status, headers)
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Failure(f"{where} packs the file in a way that nobody asked for.", TRY_AGAIN)
+        raise Failure(tr("{where} packs the file in a way that nobody asked for.", where=where), try_again())
     if headers.get("content-type", "").lower().startswith("text/html"):
         raise Failure(
-            f"{where} sent a web page instead of the file.",
-            "Perhaps this network wants you to log in first: open any page in a browser, then try again.",
+            tr("{where} sent a web page instead of the file.", where=where),
+            tr("Perhaps this network wants you to log in first: open any page in a browser, then try again."),
         )
 
 
@@ -229,8 +243,8 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def _not_asked_for(where: str) -> Failure:
-    why = f"{where} sent another part of the file than the one that was asked for."
-    return Failure(why, TRY_AGAIN, passing=True, unfit=True)
+    why = tr("{where} sent another part of the file than the one that was asked for.", where=where)
+    return Failure(why, try_again(), passing=True, unfit=True)
 
 
 def _validator(headers: Mapping[str, str]) -> str:
@@ -242,6 +256,19 @@ def _validator(headers: Mapping[str, str]) -> str:
 
 def _not_safe(address: Address) -> Failure:
     return Failure(
-        f"{address.netloc} would be asked without encryption, and anybody on the way could change the file.",
-        "Use an address that begins with https://.",
+        tr(
+            "{netloc} would be asked without encryption, and anybody on the way could change the file.",
+            netloc=address.netloc,
+        ),
+        tr("Use an address that begins with https://."),
     )
+
+
+def try_again() -> str:
+    """The step after a failure that passes by itself."""
+    return tr("Try again later.")
+
+
+def check_network() -> str:
+    """The step after a failure on the way."""
+    return tr("Check the network connection and try again.")

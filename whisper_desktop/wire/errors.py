@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.retry_after import retry_after, seconds_in
@@ -331,8 +332,8 @@ def _told(said: _Said) -> BackendError:
     quoted = said.message and kind is not ErrorKind.AUTH
     return BackendError(
         kind,
-        "The server refused." if said.status else "The server reported an error.",
-        f"It says: “{said.message}”" if quoted else "",
+        tr("The server refused.") if said.status else tr("The server reported an error."),
+        tr("It says: “{message}”", message=said.message) if quoted else "",
         status=said.status,
         retry_after=said.retry_after,
     )

@@ -8,10 +8,11 @@ import errno
 import socket
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.address import Address
 
-NO_PROGRAM = "No program listens on this port."
+NO_PROGRAM = mark("No program listens on this port.")
 
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -19,13 +20,13 @@ _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOT
 def not_accepted(address: Address, limit: float) -> BackendError:
     """No connection within `limit` seconds."""
     why = {
-        Reach.THIS_MACHINE: "The program there seems to hang.",
-        Reach.MY_NETWORK: "The computer is switched off or out of reach, or the program there hangs.",
-        Reach.CLOUD: "It is out of reach, or has too much to do.",
+        Reach.THIS_MACHINE: tr("The program there seems to hang."),
+        Reach.MY_NETWORK: tr("The computer is switched off or out of reach, or the program there hangs."),
+        Reach.CLOUD: tr("It is out of reach, or has too much to do."),
     }
     return BackendError(
         ErrorKind.CONNECT_TIMEOUT,
-        f"{address.netloc} did not accept a connection within {limit:g} s.",
+        tr("{netloc} did not accept a connection within {limit:g} s.", netloc=address.netloc, limit=limit),
         why[address.reach],
         _check(address),
         request_sent=False,
@@ -38,25 +39,25 @@ def not_connected(address: Address, error: OSError) -> BackendError:
     if error.errno == errno.ECONNREFUSED or (local and error.errno in _NO_WAY):
         return BackendError(
             ErrorKind.CONNECT_REFUSED,
-            f"Nothing answers at {where}.",
-            NO_PROGRAM if local else "The computer is there, but refuses on this port.",
+            tr("Nothing answers at {where}.", where=where),
+            tr(NO_PROGRAM) if local else tr("The computer is there, but refuses on this port."),
             _check(address),
             request_sent=False,
         )
     if error.errno in _NO_WAY:
         return BackendError(
             ErrorKind.OFFLINE,
-            f"There is no way to {where} right now.",
-            "This computer is offline, or the other one is switched off."
+            tr("There is no way to {where} right now.", where=where),
+            tr("This computer is offline, or the other one is switched off.")
             if address.reach is Reach.MY_NETWORK
-            else "This computer seems to be offline.",
-            "Check the network connection, or use a model on this computer.",
+            else tr("This computer seems to be offline."),
+            tr("Check the network connection, or use a model on this computer."),
             request_sent=False,
         )
     return BackendError(
         ErrorKind.CONNECT_REFUSED,
-        f"No connection to {where} came about.",
-        f"The system says: {error.strerror or 'no reason'}.",
+        tr("No connection to {where} came about.", where=where),
+        tr("The system says: {part}.", part=error.strerror or "no reason"),
         _check(address),
         request_sent=False,
     )
@@ -67,16 +68,16 @@ def not_found(address: Address, error: OSError) -> BackendError:
     if error.errno == socket.EAI_AGAIN:
         return BackendError(
             ErrorKind.OFFLINE,
-            f"The name {address.host} cannot be looked up right now.",
-            "This computer seems to be offline, or its name server does not answer.",
-            "Check the network connection, or use a model on this computer.",
+            tr("The name {host} cannot be looked up right now.", host=address.host),
+            tr("This computer seems to be offline, or its name server does not answer."),
+            tr("Check the network connection, or use a model on this computer."),
             request_sent=False,
         )
     return BackendError(
         ErrorKind.NAME_NOT_FOUND,
-        f"There is no computer called {address.host}.",
+        tr("There is no computer called {host}.", host=address.host),
         "",
-        "Check the spelling of the address.",
+        tr("Check the spelling of the address."),
         request_sent=False,
     )
 
@@ -85,9 +86,9 @@ def not_proxied(address: Address) -> BackendError:
     """The proxy does not answer, or refuses."""
     return BackendError(
         ErrorKind.OFFLINE,
-        f"The proxy on the way to {address.netloc} did not let the request through.",
+        tr("The proxy on the way to {netloc} did not let the request through.", netloc=address.netloc),
         "",
-        "Check the proxy settings (HTTPS_PROXY, NO_PROXY).",
+        tr("Check the proxy settings (HTTPS_PROXY, NO_PROXY)."),
         request_sent=False,
     )
 
@@ -95,15 +96,19 @@ def not_proxied(address: Address) -> BackendError:
 def not_safe(address: Address, reason: str, *, certificate: bool) -> BackendError:
     """No TLS came about; `certificate` where the server's was not accepted."""
     if certificate:
-        why = f"Its certificate was not accepted ({reason})."
-        step = "Check the address and this computer's clock."
+        why = tr("Its certificate was not accepted ({reason}).", reason=reason)
+        step = tr("Check the address and this computer's clock.")
     else:
-        why = f"No secure connection came about ({reason})."
-        step = f"If the server has no certificate, use http://{address.netloc}."
+        why = tr("No secure connection came about ({reason}).", reason=reason)
+        step = tr("If the server has no certificate, use http://{netloc}.", netloc=address.netloc)
         if address.reach is Reach.CLOUD:  # Everybody on the way could read what is sent.
-            step = "Check the address and the network connection."
+            step = tr("Check the address and the network connection.")
     return BackendError(
-        ErrorKind.TLS, f"There is no safe connection to {address.netloc}.", why, step, request_sent=False
+        ErrorKind.TLS,
+        tr("There is no safe connection to {netloc}.", netloc=address.netloc),
+        why,
+        step,
+        request_sent=False,
     )
 
 
@@ -111,8 +116,8 @@ def not_taken(address: Address, limit: float) -> BackendError:
     """The server does not read the request: `limit` seconds were not enough to hand it over."""
     return BackendError(
         ErrorKind.STALLED,
-        f"{address.netloc} did not take the request within {limit:g} s.",
-        "The program there hangs, or the way to it is very slow.",
+        tr("{netloc} did not take the request within {limit:g} s.", netloc=address.netloc, limit=limit),
+        tr("The program there hangs, or the way to it is very slow."),
         _restart(address),
     )
 
@@ -121,7 +126,7 @@ def not_answered(address: Address) -> BackendError:
     """The connection ended before the answer began."""
     return BackendError(
         ErrorKind.CLOSED_EARLY,
-        f"{address.netloc} closed the connection without an answer.",
+        tr("{netloc} closed the connection without an answer.", netloc=address.netloc),
         _ended(address),
         _restart(address),
     )
@@ -132,45 +137,50 @@ def not_http(address: Address) -> BackendError:
     far = address.reach is Reach.CLOUD
     return BackendError(
         ErrorKind.NOT_AN_LLM,
-        f"What answers at {address.netloc} does not speak HTTP.",
-        "Something on the way may have answered instead, or the address needs https:// instead of http://."
+        tr("What answers at {netloc} does not speak HTTP.", netloc=address.netloc),
+        tr(
+            "Something on the way may have answered instead, or the address needs https:// "
+            "instead of http://."
+        )
         if far
-        else "Another program has this port, or the address needs https:// instead of http://.",
-        "Check the address and the network connection." if far else "Check the address and the port.",
+        else tr("Another program has this port, or the address needs https:// instead of http://."),
+        tr("Check the address and the network connection.") if far else tr("Check the address and the port."),
     )
 
 
 def not_unpacked(address: Address) -> BackendError:
     """The body's compression is broken, or unknown."""
-    return BackendError(ErrorKind.MALFORMED, f"{address.netloc} sent an answer that cannot be unpacked.")
+    return BackendError(
+        ErrorKind.MALFORMED, tr("{netloc} sent an answer that cannot be unpacked.", netloc=address.netloc)
+    )
 
 
 def cut(address: Address, status: int) -> BackendError:
     """The body ended before its end."""
     return BackendError(
         ErrorKind.STREAM_CUT,
-        f"{address.netloc} closed the connection in the middle of its answer.",
+        tr("{netloc} closed the connection in the middle of its answer.", netloc=address.netloc),
         _ended(address),
-        "Try again, or use another backend.",
+        tr("Try again, or use another backend."),
         status=status,
     )
 
 
 def _check(address: Address) -> str:
     return (
-        "Check the address, or try again in a moment."
+        tr("Check the address, or try again in a moment.")
         if address.reach is Reach.CLOUD
-        else "Check the address, or start the server."
+        else tr("Check the address, or start the server.")
     )
 
 
 def _restart(address: Address) -> str:
-    return "Try again in a moment." if address.reach is Reach.CLOUD else "Try again, or restart it."
+    return tr("Try again in a moment.") if address.reach is Reach.CLOUD else tr("Try again, or restart it.")
 
 
 def _ended(address: Address) -> str:
     return (
-        "It failed, or something on the way to it did."
+        tr("It failed, or something on the way to it did.")
         if address.reach is Reach.CLOUD
-        else "The program there may have stopped or crashed."
+        else tr("The program there may have stopped or crashed.")
     )

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Embeddings,
@@ -134,9 +135,9 @@ def decode_models(value: object) -> tuple[ModelInfo, ...]:
     if not isinstance(listed, list):
         raise BackendError(
             ErrorKind.NOT_AN_LLM,
-            "There is no list of models at this address.",
-            "Another kind of program answers here.",
-            "Check the address; Google's ends in /v1beta.",
+            tr("There is no list of models at this address."),
+            tr("Another kind of program answers here."),
+            tr("Check the address; Google's ends in /v1beta."),
         )
     return tuple(model for model in map(_model, listed) if model is not None)
 
@@ -212,13 +213,13 @@ class ChatDecoder(StreamDecoder):
             return
         message = fields.name(candidate.get("finishMessage"))
         if reason in _WITHHELD:
-            raise _withheld("The answer was withheld by a content filter.", reason, message)
+            raise _withheld(tr("The answer was withheld by a content filter."), reason, message)
         if reason in _GAVE_UP:
             raise BackendError(
                 ErrorKind.SERVER_ERROR,
-                "The model gave up in the middle of the answer.",
-                f"It says: “{message or reason}”",
-                "Try again, or use another model.",
+                tr("The model gave up in the middle of the answer."),
+                tr("It says: “{part}”", part=message or reason),
+                tr("Try again, or use another model."),
             )
         finish = _FINISH.get(reason, reason.lower())
         self._finish_reason = "tool_calls" if finish == "stop" and self._calls.number else finish
@@ -231,7 +232,7 @@ class ChatDecoder(StreamDecoder):
         reason = fields.name(feedback.get("blockReason"))
         if reason is not None:
             message = fields.name(feedback.get("blockReasonMessage"))
-            raise _withheld("The question was not accepted by a content filter.", reason, message)
+            raise _withheld(tr("The question was not accepted by a content filter."), reason, message)
 
 
 def _is_chunk(value: object) -> bool:
@@ -244,8 +245,8 @@ def _withheld(title: str, reason: str, message: str | None) -> BackendError:
     return BackendError(
         ErrorKind.CONTENT_FILTER,
         title,
-        f"The server says: “{message or reason}”",
-        "Put the question in another way.",
+        tr("The server says: “{part}”", part=message or reason),
+        tr("Put the question in another way."),
     )
 
 

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whisper_desktop.errors import BackendError, ConsentRequired, NetworkBlocked, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, ErrorKind, Reach
 from whisper_desktop.wire.address import Address, parse_url
 from whisper_desktop.wire.replies import LARGEST_BODY, Reply, StreamReply, parse_json
@@ -75,9 +76,13 @@ class Http:
         except TimeoutError:
             raise BackendError(
                 ErrorKind.TOTAL_TIMEOUT,
-                f"{parse_url(url).netloc} did not finish its answer within {limit:g} s.",
-                "The program there is busy or stuck.",
-                "Try again, or restart it.",
+                tr(
+                    "{netloc} did not finish its answer within {limit:g} s.",
+                    netloc=parse_url(url).netloc,
+                    limit=limit,
+                ),
+                tr("The program there is busy or stuck."),
+                tr("Try again, or restart it."),
             ) from None
 
     def stream(
@@ -118,7 +123,7 @@ class Http:
             raise _not_secure(target.address)
         if self._closed:
             raise BackendError(
-                ErrorKind.CANCELLED, "The app is closing.", "Nothing was sent.", request_sent=False
+                ErrorKind.CANCELLED, tr("The app is closing."), tr("Nothing was sent."), request_sent=False
             )
         if self._connections is None:
             self._connections = _import()(write=self._deadlines.request)
@@ -166,9 +171,11 @@ class Http:
             ) from None
         if not self.allow_network and target.reach is not Reach.THIS_MACHINE:
             raise NetworkBlocked(
-                f"Nothing was sent to {target.address.netloc}: the network is switched off.",
-                "WHISPER_ALLOW_NETWORK=0 allows this computer only.",
-                "Use a server on this computer, or start without that setting.",
+                tr(
+                    "Nothing was sent to {netloc}: the network is switched off.", netloc=target.address.netloc
+                ),
+                tr("WHISPER_ALLOW_NETWORK=0 allows this computer only."),
+                tr("Use a server on this computer, or start without that setting."),
             )
         if target.reach is not allowed and not allowed.allows(target.reach):
             raise _consent(target, allowed)
@@ -226,18 +233,25 @@ def _has_key(headers: Mapping[str, str]) -> bool:
 def _not_secure(address: Address) -> BackendError:
     return BackendError(
         ErrorKind.NOT_CONFIGURED,
-        "A key is not sent over a connection that is not secure.",
-        f"{address.netloc} is on the internet, and everybody on the way there could read the key.",
-        f"Use https://{address.netloc}, or remove the key.",
+        tr("A key is not sent over a connection that is not secure."),
+        tr(
+            "{netloc} is on the internet, and everybody on the way there could read the key.",
+            netloc=address.netloc,
+        ),
+        tr("Use https://{netloc}, or remove the key.", netloc=address.netloc),
         request_sent=False,
     )
 
 
 def _consent(target: _Target, allowed: Reach) -> ConsentRequired:
     return ConsentRequired(
-        f"Nothing was sent to {target.address.netloc}: it is outside of what is allowed.",
-        f"It belongs to the reach “{target.reach.words}”, and “{allowed.words}” is allowed.",
-        f"Allow {target.reach.words} for this conversation, or choose a nearer server.",
+        tr("Nothing was sent to {netloc}: it is outside of what is allowed.", netloc=target.address.netloc),
+        tr(
+            "It belongs to the reach “{words}”, and “{words2}” is allowed.",
+            words=target.reach.words,
+            words2=allowed.words,
+        ),
+        tr("Allow {words} for this conversation, or choose a nearer server.", words=target.reach.words),
         needed=target.reach,
     )
 
@@ -246,11 +260,11 @@ def _redirected(address: Address, status: int, location: str) -> BackendError:
     try:
         where = parse_url(location).origin
     except SettingsError:
-        where = "another address"
+        where = tr("another address")
     return BackendError(
         ErrorKind.NOT_AN_LLM,
-        f"{address.netloc} sends everyone on to {where}.",
-        "Model servers do not do that; it may be a login page or another program on this port.",
-        "Check the address. If the server has moved, enter its new address.",
+        tr("{netloc} sends everyone on to {where}.", netloc=address.netloc, where=where),
+        tr("Model servers do not do that; it may be a login page or another program on this port."),
+        tr("Check the address. If the server has moved, enter its new address."),
         status=status,
     )

@@ -9,16 +9,17 @@ import hashlib
 from collections.abc import Callable
 from contextlib import closing
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.bandwidth import Bandwidth
 from whisper_desktop.wire.download_answers import (
-    TRY_AGAIN,
     Changed,
     Failure,
     Offer,
     cut,
     may_resume,
     read_offer,
+    try_again,
     usable,
 )
 from whisper_desktop.wire.endings import to_its_end, to_the_end
@@ -235,11 +236,11 @@ class Lanes:
             if kept is None:
                 await self._begin(offer, total, span, divisible=offer.divisible and "range" not in headers)
             elif offer.whole and (span.start or self._part.size):
-                why = f"{where} sent all of the file instead of a part."
-                raise Failure(why, TRY_AGAIN, passing=True, unfit=True)
+                why = tr("{where} sent all of the file instead of a part.", where=where)
+                raise Failure(why, try_again(), passing=True, unfit=True)
             elif offer.end is not None and 0 < offer.end - span.start < min(span.left, _LEAST_GIVEN):
-                why = f"{where} sends next to nothing of what it is asked for."
-                raise Failure(why, TRY_AGAIN, passing=True, unfit=True)
+                why = tr("{where} sends next to nothing of what it is asked for.", where=where)
+                raise Failure(why, try_again(), passing=True, unfit=True)
             elif offer.end == span.start:  # The file ends where the part ends.
                 self.total = self._plan.total = total
                 return
@@ -319,12 +320,17 @@ class Lanes:
         if whole:
             await in_thread(self._part.discard)
             return Failure(
-                f"{where} sends more than {size_words(span.position)}, which is too much.", TRY_AGAIN
+                tr(
+                    "{where} sends more than {size_words}, which is too much.",
+                    where=where,
+                    size_words=size_words(span.position),
+                ),
+                try_again(),
             )
         self._part.have.remove(span.start, span.position)
         await in_thread(self._part.drop, span.start, span.position)
-        why = f"{where} sent more of the file than was asked for."
-        return Failure(why, TRY_AGAIN, passing=True, unfit=True)
+        why = tr("{where} sent more of the file than was asked for.", where=where)
+        return Failure(why, try_again(), passing=True, unfit=True)
 
 
 class _Writer:

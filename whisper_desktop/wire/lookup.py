@@ -11,6 +11,8 @@ import socket
 import threading
 from contextlib import suppress
 
+from whisper_desktop.language import tr
+
 MOST = 16
 
 Found = tuple[tuple[socket.AddressFamily, str], ...]
@@ -29,7 +31,7 @@ class Lookups:
         answer = self._running.get(question)
         if answer is None:
             if len(self._running) >= MOST:
-                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups hang")
+                raise socket.gaierror(socket.EAI_AGAIN, tr("too many lookups hang"))
             answer = self._running[question] = asyncio.get_running_loop().create_future()
             threading.Thread(target=self._ask, args=(question, answer), name="lookup", daemon=True).start()
         found = await asyncio.shield(answer)
@@ -46,7 +48,7 @@ class Lookups:
         except OSError as error:
             found = error
         except UnicodeError:
-            found = socket.gaierror(socket.EAI_NONAME, "not a name")
+            found = socket.gaierror(socket.EAI_NONAME, tr("not a name"))
 
         def tell() -> None:
             del self._running[question]

@@ -1,6 +1,7 @@
 """Newline-delimited JSON: bytes in, lines out. No I/O, and no JSON: a line is handed out as its text."""
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 
 LARGEST_LINE = 8 * 2**20
@@ -52,6 +53,6 @@ class NDJSONReader:
         if size > self._largest:
             raise BackendError(
                 ErrorKind.MALFORMED,
-                "The server sent a line that is too long to be part of an answer.",
-                f"It is longer than {self._largest / 1e6:.1f} MB.",
+                tr("The server sent a line that is too long to be part of an answer."),
+                tr("It is longer than {largest:.1f} MB.", largest=self._largest / 1000000.0),
             )

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Embeddings,
@@ -94,9 +95,9 @@ class ChatDecoder(StreamDecoder):
         if self._only_loaded and not self._output and self.failure is None:
             raise BackendError(
                 ErrorKind.EMPTY,
-                "The answer is empty.",
-                "Ollama loaded or unloaded the model and generated nothing.",
-                "Try again.",
+                tr("The answer is empty."),
+                tr("Ollama loaded or unloaded the model and generated nothing."),
+                tr("Try again."),
             )
         return super().end()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Embeddings,
@@ -292,9 +293,9 @@ def decode_models(value: object) -> tuple[ModelInfo, ...]:
             return tuple(model for model in models if model is not None)
     raise BackendError(
         ErrorKind.NOT_AN_LLM,
-        "There is no list of models at this address.",
-        "Another kind of program answers here.",
-        "Check the address; for most servers it ends in /v1.",
+        tr("There is no list of models at this address."),
+        tr("Another kind of program answers here."),
+        tr("Check the address; for most servers it ends in /v1."),
     )
 
 

@@ -9,6 +9,7 @@ that no more of them can come.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import BackendEvent, ToolCallDelta
 from whisper_desktop.wire import fields
 from whisper_desktop.wire.calls import arguments_text, made_id
@@ -43,13 +44,13 @@ class CallJoiner:
         parts = self._open.get(at)
         if parts is not None and not _begins_another(parts, index, given_id, name, piece):
             if name and parts.name and name != parts.name:
-                raise broken_call("Two of them are mixed up.")
+                raise broken_call(tr("Two of them are mixed up."))
             parts.id, parts.name = parts.id or given_id, parts.name or name
             parts.add(piece)
             return []
         if at in self._handed_out and parts is None and not (name and piece):
             if piece:
-                raise broken_call("More of it came after it was complete.")
+                raise broken_call(tr("More of it came after it was complete."))
             return []
         return self._begin(at, given_id, name, piece)
 
@@ -66,7 +67,7 @@ class CallJoiner:
             events.append(self._hand_out(earlier))
         self._number += 1
         if self._number > MOST_CALLS:
-            raise broken_call(f"An answer may have {MOST_CALLS} of them.")
+            raise broken_call(tr("An answer may have {most_calls} of them.", most_calls=MOST_CALLS))
         self._open[at] = CallParts(given_id, name)
         self._open[at].add(piece)
         return events

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from whisper_desktop.errors import TransferError
+from whisper_desktop.language import tr
 from whisper_desktop.wire.files import read_at, sync_data, sync_folder, try_lock, write_at
 from whisper_desktop.wire.journal import Bad, Entry, Get, Journal, Put, Source, Synced, in_force, suspects
 from whisper_desktop.wire.kept_notes import keep_note
@@ -65,9 +66,9 @@ class PartFile:
             try:
                 if not try_lock(file.fileno()):
                     raise TransferError(
-                        f"{self.target.name} is being downloaded already.",
-                        "Another window or program of this app does it.",
-                        "Wait until it is done.",
+                        tr("{target_name} is being downloaded already.", target_name=self.target.name),
+                        tr("Another window or program of this app does it."),
+                        tr("Wait until it is done."),
                     )
                 # Before it was locked, its last owner may have finished it and moved it to its place.
                 self._is_open = _is_at(file, self._path)
@@ -285,16 +286,20 @@ def remove_part(target: Path) -> None:
 
 def not_written(error: OSError, path: Path) -> TransferError:
     """The sentence for a disk that does not take `path`."""
-    title = f"{path.name} could not be written to the disk."
+    title = tr("{path_name} could not be written to the disk.", path_name=path.name)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TransferError(title, "The disk is full.", "Free some space and try again.")
+        return TransferError(title, tr("The disk is full."), tr("Free some space and try again."))
     if error.errno == errno.EFBIG:
         return TransferError(
-            title, "The file is larger than this disk, or its format, allows.", "Choose another folder."
+            title,
+            tr("The file is larger than this disk, or its format, allows."),
+            tr("Choose another folder."),
         )
     said = error.strerror or type(error).__name__
     return TransferError(
-        title, f"The system says: {said}.", f"Check the folder {path.parent}, or choose another."
+        title,
+        tr("The system says: {said}.", said=said),
+        tr("Check the folder {parent}, or choose another.", parent=path.parent),
     )
 
 

@@ -4,6 +4,7 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 from whisper_desktop.wire.address import Address
 
@@ -21,10 +22,12 @@ def proxy_for(address: Address) -> str | None:
         return None
     scheme, separator, _ = proxy.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
-        what = scheme if separator and scheme.isascii() and scheme.isalnum() else "something else"
-        raise _unusable(address, f"The environment names a proxy that does not begin with http:// ({what}).")
+        what = scheme if separator and scheme.isascii() and scheme.isalnum() else tr("something else")
+        raise _unusable(
+            address, tr("The environment names a proxy that does not begin with http:// ({what}).", what=what)
+        )
     if not _is_an_address(proxy):
-        raise _unusable(address, "What the environment names as the proxy is not an address.")
+        raise _unusable(address, tr("What the environment names as the proxy is not an address."))
     return proxy
 
 
@@ -40,8 +43,12 @@ def _is_an_address(proxy: str) -> bool:
 def _unusable(address: Address, why: str) -> BackendError:
     return BackendError(
         ErrorKind.NOT_CONFIGURED,
-        f"The proxy for {address.netloc} cannot be used.",
+        tr("The proxy for {netloc} cannot be used.", netloc=address.netloc),
         why,
-        f"Set {address.scheme.upper()}_PROXY to an HTTP proxy, or list {address.host} in NO_PROXY.",
+        tr(
+            "Set {upper}_PROXY to an HTTP proxy, or list {host} in NO_PROXY.",
+            upper=address.scheme.upper(),
+            host=address.host,
+        ),
         request_sent=False,
     )

@@ -3,12 +3,13 @@
 from contextlib import closing
 from dataclasses import dataclass
 
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.download_answers import (
-    TRY_AGAIN,
     Failure,
     cut,
     read_offer,
+    try_again,
     usable,
 )
 from whisper_desktop.wire.http import Http
@@ -53,14 +54,14 @@ async def fetch_range(
         where = reply.address.netloc
         offer = read_offer(where, reply.status, reply.headers, start, length)
         if start - offer.start > _MOST_SKIPPED:
-            raise Failure(f"{where} does not send parts of a file.", TRY_AGAIN)
+            raise Failure(tr("{where} does not send parts of a file.", where=where), try_again())
         end = start + length if offer.end is None else min(start + length, offer.end)
         body = await _read(Body(reply, deadlines.download_stall), end - offer.start)
     found = bytes(body[start - offer.start :])
     if offer.end is not None and len(body) < end - offer.start:
         raise cut(where)
     if offer.total is not None and start + len(found) < min(start + length, offer.total):
-        raise Failure(f"{where} sent less than it was asked for.", TRY_AGAIN)
+        raise Failure(tr("{where} sent less than it was asked for.", where=where), try_again())
     return RangeReply(found, offer.total, offer.validator)
 
 

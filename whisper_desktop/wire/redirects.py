@@ -8,15 +8,16 @@ import asyncio
 from collections.abc import Mapping
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.address import Address
 from whisper_desktop.wire.download_answers import (
-    CHECK_NETWORK,
     REDIRECTS,
-    TRY_AGAIN,
     Failure,
+    check_network,
     failed,
     redirected,
+    try_again,
 )
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.replies import StreamReply
@@ -55,7 +56,7 @@ async def opened(
         address = redirected(address, reply.headers.get("location", ""))
         if address.origin != origin:
             key = None
-    raise Failure(f"{address.netloc} sends everyone on and on.", TRY_AGAIN)
+    raise Failure(tr("{netloc} sends everyone on and on.", netloc=address.netloc), try_again())
 
 
 class Body:
@@ -89,5 +90,9 @@ class Body:
 
 
 def _silent(address: Address, patience: float, arrived: int = 0) -> Failure:
-    what = "next to nothing" if arrived else "nothing"
-    return Failure(f"{address.netloc} sent {what} for {patience:g} s.", CHECK_NETWORK, passing=True)
+    what = tr("next to nothing") if arrived else "nothing"
+    return Failure(
+        tr("{netloc} sent {what} for {patience:g} s.", netloc=address.netloc, what=what, patience=patience),
+        check_network(),
+        passing=True,
+    )

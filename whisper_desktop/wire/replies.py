@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 from whisper_desktop.wire.address import Address
 
@@ -58,9 +59,13 @@ class StreamReply(ABC):
             if size > max_bytes:
                 raise BackendError(
                     ErrorKind.TOO_LARGE,
-                    f"{self.address.netloc} sent more than {max_bytes / 1e6:g} MB.",
-                    "A model server's answer is shorter, so it is probably another program.",
-                    "Check the address.",
+                    tr(
+                        "{netloc} sent more than {max_bytes:g} MB.",
+                        netloc=self.address.netloc,
+                        max_bytes=max_bytes / 1000000.0,
+                    ),
+                    tr("A model server's answer is shorter, so it is probably another program."),
+                    tr("Check the address."),
                     status=self.status,
                 )
         return b"".join(pieces)
@@ -73,11 +78,17 @@ def parse_json(body: bytes, content_type: str = "") -> object:
     except (ValueError, RecursionError):
         pass
     if "json" in content_type.lower():
-        raise BackendError(ErrorKind.MALFORMED, "The server's answer is broken: it is not valid JSON.")
-    what = "a web page" if body.lstrip()[:1] == b"<" else "nothing" if not body.strip() else "something else"
+        raise BackendError(ErrorKind.MALFORMED, tr("The server's answer is broken: it is not valid JSON."))
+    what = (
+        tr("a web page")
+        if body.lstrip()[:1] == b"<"
+        else "nothing"
+        if not body.strip()
+        else tr("something else")
+    )
     raise BackendError(
         ErrorKind.NOT_AN_LLM,
-        f"This is not a model server: it sent {what} where JSON was expected.",
+        tr("This is not a model server: it sent {what} where JSON was expected.", what=what),
         "",
-        "Check the address and the port.",
+        tr("Check the address and the port."),
     )

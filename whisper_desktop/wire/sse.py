@@ -8,6 +8,7 @@ with an error object or a page, whatever was asked for.
 """
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 
 LARGEST_EVENT = 8 * 2**20
@@ -95,8 +96,8 @@ class SSEReader:
         if size > self._largest:
             raise BackendError(
                 ErrorKind.MALFORMED,
-                "The server sent an event that is too large to be part of an answer.",
-                f"It is longer than {self._largest / 1e6:.1f} MB.",
+                tr("The server sent an event that is too large to be part of an answer."),
+                tr("It is longer than {largest:.1f} MB.", largest=self._largest / 1000000.0),
             )
 
 

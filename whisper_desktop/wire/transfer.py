@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from whisper_desktop.errors import ReachError, TransferError
+from whisper_desktop.language import mark, tr, trn
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.bandwidth import Bandwidth
-from whisper_desktop.wire.download_answers import TRY_AGAIN, Changed, Failure, may_resume, usable
+from whisper_desktop.wire.download_answers import Changed, Failure, may_resume, try_again, usable
 from whisper_desktop.wire.endings import to_the_end
 from whisper_desktop.wire.http import Http
 from whisper_desktop.wire.keeping import Keeper
@@ -42,7 +43,7 @@ _MOST_TRIES = 6
 _MOST_UNFIT = 3  # Bad answers to requests for a part, after which the whole is asked for.
 _MOST_LOSSES = 3  # Times that a disk may lose something of one file.
 _NOTICED = 2**28  # Bytes whose checksum takes so long that somebody wonders.
-_CHECKING = "Its checksum is computed."
+_CHECKING = mark("Its checksum is computed.")
 _COMPARED = 4 * 2**20
 _AGAIN = "a9a19a19"  # The way of what was fetched a second time.
 
@@ -100,7 +101,11 @@ async def download(
             await in_thread(part.close)
     except OSError as error:
         said = not_written(error, target)
-        kept = f" What has arrived ({size_words(part.size)}) is kept." if part.size else ""
+        kept = (
+            tr(" What has arrived ({size_words}) is kept.", size_words=size_words(part.size))
+            if part.size
+            else ""
+        )
         raise TransferError(said.title, said.detail, said.next_step + kept) from error
     return target
 
@@ -146,7 +151,7 @@ class _Download:
             return False
         if wanted.size in (None, size):
             if size > _NOTICED:
-                self._tell(0, size, waiting=_CHECKING)
+                self._tell(0, size, waiting=tr(_CHECKING))
             if await in_thread(part.is_done, wanted.sha256, on_cancel=part.stop):
                 return True
         if self._notes is not None:
@@ -203,8 +208,8 @@ class _Download:
                 break
         await in_thread(self._part.discard)
         raise Failure(
-            "What arrived is not the file that was announced: its checksum is another. It was removed.",
-            "Try again. If it happens again, the file is damaged or was exchanged at its source.",
+            tr("What arrived is not the file that was announced: its checksum is another. It was removed."),
+            tr("Try again. If it happens again, the file is damaged or was exchanged at its source."),
             passing=resumed,  # Its beginning may be from elsewhere.
         )
 
@@ -253,8 +258,10 @@ class _Download:
             total = fetching.result()
         except Changed:
             await in_thread(self._part.discard)
-            why = f"{link.netloc} has another version of the file than before, so it begins anew."
-            raise Failure(why, TRY_AGAIN, passing=True) from None
+            why = tr(
+                "{netloc} has another version of the file than before, so it begins anew.", netloc=link.netloc
+            )
+            raise Failure(why, try_again(), passing=True) from None
         self._tell_of(lanes)
         return total
 
@@ -263,7 +270,7 @@ class _Download:
             return True
         self._hash.resume()
         if total - self._hash.done > _NOTICED:
-            self._tell(total, total, waiting=_CHECKING)
+            self._tell(total, total, waiting=tr(_CHECKING))
         await in_thread(self._hash.advance, total, on_cancel=self._hash.stop)
         return self._hash.done == total and self._hash.sha256 == self._wanted.sha256
 
@@ -326,7 +333,9 @@ class _Download:
             return  # The addresses that are left were not asked yet.
         asked = min(failure.wait for failure in passing)
         seconds = max(asked, self._deadlines.retry_pause * 2 ** max(0, tries - 1))
-        why = f"{passing[0].detail} It is tried again in {max(1, round(seconds))} s."
+        why = tr(
+            "{detail} It is tried again in {max} s.", detail=passing[0].detail, max=max(1, round(seconds))
+        )
         kept = self._part.source
         total = self._wanted.size if kept is None else kept.total
         self._tell(self._part.size, total, waiting=why)
@@ -350,7 +359,7 @@ class _Download:
             return failure
         why, step, others = failure.detail, failure.next_step, len(failures) - 1
         if others:
-            why += f" {others} more {'address' if others == 1 else 'addresses'} did not help."
+            why += trn(" {count} more address did not help.", " {count} more addresses did not help.", others)
         if self._part.size:
-            step += f" What has arrived ({size_words(self._part.size)}) is kept."
+            step += tr(" What has arrived ({size_words}) is kept.", size_words=size_words(self._part.size))
         return self._wanted.failed(why, step)

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.wire import failures
 from whisper_desktop.wire.address import Address
 
@@ -50,7 +51,9 @@ def in_body(error: Exception, address: Address, status: int) -> BackendError:
 
 def _tls(error: Exception, address: Address) -> BackendError:
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    reason = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or "no secure connection"
+    reason = (
+        getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or tr("no secure connection")
+    )
     certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
     return failures.not_safe(
         address, str(reason), certificate=certificate or "CERTIFICATE" in str(reason).upper()

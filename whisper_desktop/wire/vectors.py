@@ -3,6 +3,7 @@
 import math
 
 from whisper_desktop.errors import BackendError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind
 
 
@@ -28,7 +29,7 @@ def _vector(values: object) -> tuple[float, ...]:
 def _no_vectors() -> BackendError:
     return BackendError(
         ErrorKind.MALFORMED,
-        "The server's embeddings cannot be read.",
-        "They are not lists of numbers.",
-        "Choose another embedding model.",
+        tr("The server's embeddings cannot be read."),
+        tr("They are not lists of numbers."),
+        tr("Choose another embedding model."),
     )

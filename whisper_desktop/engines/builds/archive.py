@@ -24,6 +24,7 @@ from typing import IO, cast
 
 from whisper_desktop.engines.builds.tree import Kind, Parts, Tree, Unsafe, parts_of
 from whisper_desktop.errors import TransferError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.wire.part_file import not_written
 
 _MOST_RATIO = 100  # Programs shrink to a third, seldom to a tenth.
@@ -33,7 +34,7 @@ _PER_HEADER = 4096
 _LONGEST_LINK = 1024
 _CHUNK = 2**20
 _ENCRYPTED = 0x41
-_TOO_LARGE = "It is larger inside than expected."
+_TOO_LARGE = mark("It is larger inside than expected.")
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -57,7 +58,9 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int, most_files: int) -> 
     with _writing(folder):
         existed = folder.exists()
         if existed and (not folder.is_dir() or any(folder.iterdir())):
-            raise _not_unpacked(archive, f"{folder} is not an empty folder.", "Choose another folder.")
+            raise _not_unpacked(
+                archive, tr("{folder} is not an empty folder.", folder=folder), tr("Choose another folder.")
+            )
     try:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +71,13 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int, most_files: int) -> 
     except BaseException as error:
         _remove(folder, existed=existed)
         if isinstance(error, _Refused):
-            step = "It was not made for this app, or to do harm. Get it from its own project's page."
+            step = tr("It was not made for this app, or to do harm. Get it from its own project's page.")
             raise _not_unpacked(archive, str(error), step) from None
         if isinstance(error, _BROKEN):
             raise _not_unpacked(
-                archive, "It is damaged, or packed in a way that is not known here.", "Download it again."
+                archive,
+                tr("It is damaged, or packed in a way that is not known here."),
+                tr("Download it again."),
             ) from error
         raise
 
@@ -113,7 +118,7 @@ class _Unpacking:
         for entry in entries:
             self._files -= 1
             if self._files < 0:
-                raise _Refused("It holds more files than expected.")
+                raise _Refused(tr("It holds more files than expected."))
             with _about(entry.name):
                 path = self._one(entry)
             if entry.kind is Kind.LINK:
@@ -195,12 +200,12 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
     mode = info.external_attr >> 16
     kind = stat.S_IFMT(mode)
     if info.flag_bits & _ENCRYPTED:
-        return _Entry(name, Kind.FILE, refused="is encrypted")
+        return _Entry(name, Kind.FILE, refused=tr("is encrypted"))
     if kind == stat.S_IFLNK:
         with archive.open(info) as source:
             return _Entry(name, Kind.LINK, target=source.read(_LONGEST_LINK + 1).decode())
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return _Entry(name, Kind.FILE, refused="is a device or another special file")
+        return _Entry(name, Kind.FILE, refused=tr("is a device or another special file"))
     if name.endswith("/"):
         return _Entry(name, Kind.FOLDER)
     executable = bool(mode & stat.S_IXUSR)
@@ -216,7 +221,7 @@ def _tar_entries(reader: _Reader) -> Generator[_Entry, None, None]:
     while not reader.last.strip(b"\0"):
         if not reader.read(_CHUNK):
             return
-    raise tarfile.ReadError("a damaged header")
+    raise tarfile.ReadError(tr("a damaged header"))
 
 
 def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
@@ -228,7 +233,7 @@ def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
     if member.islnk():
         return _Entry(name, Kind.FILE, 0, executable, member.linkname)
     if not member.isreg():
-        return _Entry(name, Kind.FILE, refused="is a device or another special file")
+        return _Entry(name, Kind.FILE, refused=tr("is a device or another special file"))
 
     def contents() -> IO[bytes]:
         file = archive.extractfile(member)
@@ -245,7 +250,7 @@ def _about(name: str) -> Iterator[None]:
         yield
     except Unsafe as error:
         shown = "".join(each if each.isprintable() else "?" for each in name[:80])
-        raise _Refused(f"“{shown}” in it {error}.") from None
+        raise _Refused(tr("“{shown}” in it {error}.", shown=shown, error=error)) from None
 
 
 @contextmanager
@@ -269,4 +274,4 @@ def _remove(folder: Path, *, existed: bool) -> None:
 
 
 def _not_unpacked(archive: Path, why: str, next_step: str) -> TransferError:
-    return TransferError(f"{archive.name} was not unpacked.", why, next_step)
+    return TransferError(tr("{archive_name} was not unpacked.", archive_name=archive.name), why, next_step)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whisper_desktop.engines.builds.releases import Asset, Release
+from whisper_desktop.language import tr
 from whisper_desktop.values import GpuInfo, ResourceInfo
 
 _NAME = re.compile(
@@ -100,7 +101,7 @@ def named_choice(releases: Sequence[Release], resources: ResourceInfo, variant: 
         names = [name for name in builds if name == wanted or name.startswith(f"{wanted}-")]
         if names:
             name = wanted if wanted in builds else max(names, key=_numbers)
-            return Choice(release, name, builds[name], "You asked for it.")
+            return Choice(release, name, builds[name], tr("You asked for it."))
     return None
 
 
@@ -177,19 +178,25 @@ class _Kind:
 
     def _reason(self, variant: str) -> str:
         if self.kind == "metal":
-            return "It uses this Mac's graphics through Metal."
+            return tr("It uses this Mac's graphics through Metal.")
         if self.gpu is None or self.resources.os_name == "macOS":
             if self.kind == "processor":
-                return "No graphics card of this computer helps, so models run on the processor."
-            return "It tries the graphics card, although that is likely to be slower than the processor."
+                return tr("No graphics card of this computer helps, so models run on the processor.")
+            return tr("It tries the graphics card, although that is likely to be slower than the processor.")
         if self.kind == "cuda":
-            return (
-                f"It uses {self.gpu.name} through CUDA {_numbers(variant)[0]}, "
-                f"for which NVIDIA's driver {self.gpu.driver} is new enough."
+            return tr(
+                "It uses {gpu_name} through CUDA {numbers}, for which NVIDIA's driver {driver} is "
+                "new enough.",
+                gpu_name=self.gpu.name,
+                numbers=_numbers(variant)[0],
+                driver=self.gpu.driver,
             )
         if self.kind == "vulkan":
-            return f"It uses {self.gpu.name} through Vulkan, which the graphics driver brings along."
-        return "It runs models on the processor, which is slower than the graphics card."
+            return tr(
+                "It uses {gpu_name} through Vulkan, which the graphics driver brings along.",
+                gpu_name=self.gpu.name,
+            )
+        return tr("It runs models on the processor, which is slower than the graphics card.")
 
 
 def _numbers(variant: str) -> tuple[int, ...]:

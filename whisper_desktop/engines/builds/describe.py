@@ -8,6 +8,7 @@ from pathlib import Path
 from whisper_desktop.engines.builds.answers import Binary, Mark, mark_of, recall, remember
 from whisper_desktop.engines.output import output_of
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 _QUOTED_LIMIT = 200
@@ -80,7 +81,7 @@ async def _mark(binary: Path) -> Mark:
     try:
         return await asyncio.to_thread(mark_of, binary)
     except OSError as error:
-        raise NotUsable(f"The system says: {error.strerror}.") from None
+        raise NotUsable(tr("The system says: {strerror}.", strerror=error.strerror)) from None
 
 
 def parse(version_text: str, help_text: str) -> Binary:
@@ -88,8 +89,8 @@ def parse(version_text: str, help_text: str) -> Binary:
     flags = flags_in(help_text)
     if not {"--model", "--port", "--ctx-size"} <= flags:
         said = next((line.strip() for line in help_text.splitlines() if line.strip()), "")
-        quoted = f" It says: {said[:_QUOTED_LIMIT].rstrip('.')}." if said else ""
-        raise NotUsable(f"Its help does not list the options of a llama-server.{quoted}")
+        quoted = tr(" It says: {part}.", part=said[:_QUOTED_LIMIT].rstrip(".")) if said else ""
+        raise NotUsable(tr("Its help does not list the options of a llama-server.{quoted}", quoted=quoted))
     version = next((line for line in version_text.splitlines() if line.startswith("version:")), "")
     return Binary(version.removeprefix("version:").strip()[:_QUOTED_LIMIT] or "unknown", flags)
 
@@ -119,12 +120,18 @@ async def _output(binary: Path, flag: str, deadlines: Deadlines) -> str:
     try:
         output = await output_of(EngineSpec(binary, binary.name, n_ctx=0, binary=binary), [flag], deadlines)
     except OSError as error:
-        raise NotUsable(f"The system says: {error.strerror}.") from None
+        raise NotUsable(tr("The system says: {strerror}.", strerror=error.strerror)) from None
     if output.endless:
-        raise NotUsable(f"It prints without an end when asked for {flag}.")
+        raise NotUsable(tr("It prints without an end when asked for {flag}.", flag=flag))
     if output.code is None:
-        raise NotUsable(f"It did not answer to {flag} within {deadlines.engine_ask:g} s.")
+        raise NotUsable(
+            tr(
+                "It did not answer to {flag} within {engine_ask:g} s.",
+                flag=flag,
+                engine_ask=deadlines.engine_ask,
+            )
+        )
     said = "\n".join(output.lines)
     if output.code in _CANNOT_RUN_CODES and (cannot_run := _CANNOT_RUN.fullmatch(said)):
-        raise NotUsable(f"The system says: {cannot_run[1]}.")
+        raise NotUsable(tr("The system says: {cannot_run}.", cannot_run=cannot_run[1]))
     return said

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Literal
 
 from whisper_desktop.engines.builds.keep import current
+from whisper_desktop.language import mark, tr
 
 Source = Literal["settings", "installed", "path", "homebrew", "winget", "lm_studio", "ollama"]
 
 _PROGRAM = "llama-server"
 
 _WORDS: Mapping[Source, str] = {
-    "settings": "set in the settings",
-    "installed": "installed by this app",
-    "path": "on PATH",
-    "homebrew": "from Homebrew",
-    "winget": "from winget",
-    "lm_studio": "LM Studio's own",
-    "ollama": "Ollama's own",
+    "settings": mark("set in the settings"),
+    "installed": mark("installed by this app"),
+    "path": mark("on PATH"),
+    "homebrew": mark("from Homebrew"),
+    "winget": mark("from winget"),
+    "lm_studio": mark("LM Studio's own"),
+    "ollama": mark("Ollama's own"),
 }
 
 
@@ -40,7 +41,7 @@ class Candidate:
     @property
     def words(self) -> str:
         """Where it comes from, for a person."""
-        return _WORDS[self.source]
+        return tr(_WORDS[self.source])
 
     @property
     def is_anothers(self) -> bool:

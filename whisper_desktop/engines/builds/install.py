@@ -27,6 +27,7 @@ from whisper_desktop.engines.builds.releases import LARGEST_ASSET, Asset, source
 from whisper_desktop.engines.spec import guide_spec
 from whisper_desktop.engines.supervisor import make_engine
 from whisper_desktop.errors import EngineError, ReachError, TransferError, WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines, Reach
 from whisper_desktop.wire.endings import to_its_end, to_the_end
 from whisper_desktop.wire.http import Http
@@ -38,7 +39,9 @@ TRIAL = "new_build"
 _UNPACKED = 3
 """How many times larger than its archive a build is: 2.9 for the processor's, less for CUDA's libraries."""
 
-_ANOTHER = "Choose another build: `--variant vulkan`, `--variant cpu`, or an older one with `--version`."
+_ANOTHER = mark(
+    "Choose another build: `--variant vulkan`, `--variant cpu`, or an older one with `--version`."
+)
 
 _MOST_UNPACKED = 12 * 10**9
 _MOST_FILES = 5_000
@@ -163,9 +166,14 @@ def _check_room(choice: Choice, folder: Path) -> None:
     needed, free = (1 + _UNPACKED) * size - min(there, size), shutil.disk_usage(folder).free
     if free < needed:
         raise TransferError(
-            "There is not enough room on the disk.",
-            f"It needs {needed / 1e9:.1f} GB for a moment, and {free / 1e9:.1f} GB are free in {folder}.",
-            "Free some room, or choose a smaller build: `--variant vulkan` or `--variant cpu`.",
+            tr("There is not enough room on the disk."),
+            tr(
+                "It needs {needed:.1f} GB for a moment, and {free:.1f} GB are free in {folder}.",
+                needed=needed / 1000000000.0,
+                free=free / 1000000000.0,
+                folder=folder,
+            ),
+            tr("Free some room, or choose a smaller build: `--variant vulkan` or `--variant cpu`."),
         )
 
 
@@ -251,9 +259,9 @@ def check_links(folder: Path) -> None:
     for path in folder.rglob("*"):
         if not path.resolve().is_relative_to(inside):
             raise TransferError(
-                "The archive was not unpacked.",
-                f"“{path.name}” in it leads out of its folder.",
-                "Choose another build.",
+                tr("The archive was not unpacked."),
+                tr("“{path_name}” in it leads out of its folder.", path_name=path.name),
+                tr("Choose another build."),
             )
 
 
@@ -262,7 +270,9 @@ def _program_in(folder: Path) -> Path:
         path for path in folder.rglob(Surroundings().program) if path.is_file() and not path.is_symlink()
     ]
     if not programs:
-        raise TransferError("There is no llama-server in the archive.", "It is not a build of llama.cpp.")
+        raise TransferError(
+            tr("There is no llama-server in the archive."), tr("It is not a build of llama.cpp.")
+        )
     return min(programs, key=lambda path: len(path.parts))
 
 
@@ -277,14 +287,14 @@ async def try_out(binary: Path, *, http: Http, deadlines: Deadlines, needs_card:
         can_tell = "--list-devices" in said.flags
         if needs_card and can_tell and not await devices(binary, deadlines):
             raise EngineError(
-                "It starts, but sees no graphics card.",
-                "The card's driver may be too old for it, or a library that it needs is not installed.",
-                f"Update the driver. {_ANOTHER}",
+                tr("It starts, but sees no graphics card."),
+                tr("The card's driver may be too old for it, or a library that it needs is not installed."),
+                tr("Update the driver. {another}", another=tr(_ANOTHER)),
                 cause="build_no_card",
             )
     except NotUsable as error:
         raise EngineError(
-            "Its llama-server cannot be used.", str(error), _ANOTHER, cause="binary_wrong"
+            tr("Its llama-server cannot be used."), str(error), tr(_ANOTHER), cause="binary_wrong"
         ) from None
     spec = replace(guide_spec(), binary=binary, engine_id=TRIAL)
     patience = replace(deadlines, engine_start_most=deadlines.engine_start)
@@ -293,7 +303,7 @@ async def try_out(binary: Path, *, http: Http, deadlines: Deadlines, needs_card:
         await engine.ensure_ready()
     except EngineError as error:
         why = f"{error.title} {error.detail}".strip()
-        raise EngineError("It cannot run a tiny model.", why, _ANOTHER, cause=error.cause) from error
+        raise EngineError(tr("It cannot run a tiny model."), why, tr(_ANOTHER), cause=error.cause) from error
     finally:
         await engine.stop()
     return said.version
@@ -301,9 +311,9 @@ async def try_out(binary: Path, *, http: Http, deadlines: Deadlines, needs_card:
 
 def _failed(choice: Choice, error: WhisperError) -> EngineError:
     used = keep.current()
-    kept = f"{used.name} stays in use." if used else "Nothing was changed."
+    kept = tr("{used_name} stays in use.", used_name=used.name) if used else tr("Nothing was changed.")
     return EngineError(
-        f"The build {choice.name} was not installed.",
+        tr("The build {choice_name} was not installed.", choice_name=choice.name),
         f"{error.title} {error.detail}".strip(),
         f"{error.next_step} {kept}".strip(),
         cause=getattr(error, "cause", "build_failed"),

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from whisper_desktop.errors import EngineError, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.settings.files import locked, write_text
 from whisper_desktop.settings.paths import data_dir
 
@@ -156,9 +157,9 @@ def changing() -> Iterator[Path]:
             if isinstance(system, OSError):
                 raise system_refused(folder, system) from error
             raise EngineError(
-                "Builds cannot be changed right now.",
-                "Another window or command is installing or changing one.",
-                "Try again when it has finished.",
+                tr("Builds cannot be changed right now."),
+                tr("Another window or command is installing or changing one."),
+                tr("Try again when it has finished."),
                 cause="build_busy",
             ) from error
         yield folder
@@ -167,9 +168,11 @@ def changing() -> Iterator[Path]:
 def system_refused(where: Path, error: OSError) -> EngineError:
     """What is said when the system does not let us write."""
     return EngineError(
-        "The build cannot be installed or changed.",
-        f"{where} cannot be written to. The system says: {error.strerror}.",
-        "See whether the folder can be written to and has room.",
+        tr("The build cannot be installed or changed."),
+        tr(
+            "{where} cannot be written to. The system says: {strerror}.", where=where, strerror=error.strerror
+        ),
+        tr("See whether the folder can be written to and has room."),
         cause="build_folder",
     )
 
@@ -231,8 +234,8 @@ def rollback() -> Build:
     build = previous()
     if build is None:
         raise EngineError(
-            "There is no previous build to go back to.",
-            "Only the build before the current one is kept.",
+            tr("There is no previous build to go back to."),
+            tr("Only the build before the current one is kept."),
             "`whisper-desktop engine builds install --version bNNNNN` installs a certain one.",
             cause="build_missing",
         )
@@ -246,9 +249,9 @@ def remove(name: str) -> None:
         raise _not_installed(name)
     if pids := used_by(build.folder):
         raise EngineError(
-            f"The build {name} is running and cannot be removed.",
-            f"It serves an engine (process {pids[0]}).",
-            "Stop the engine first: `whisper-desktop engine stop`.",
+            tr("The build {name} is running and cannot be removed.", name=name),
+            tr("It serves an engine (process {pids}).", pids=pids[0]),
+            tr("Stop the engine first: `whisper-desktop engine stop`."),
             cause="build_in_use",
         )
     used = _in_use()
@@ -306,8 +309,8 @@ def _delete(folder: Path) -> None:
 def _not_installed(name: str) -> EngineError:
     names = ", ".join(build.name for build in installed())
     return EngineError(
-        f"No build is called {name}.",
-        f"Installed are: {names}." if names else "None is installed.",
-        "`whisper-desktop engine builds install` installs one.",
+        tr("No build is called {name}.", name=name),
+        tr("Installed are: {names}.", names=names) if names else tr("None is installed."),
+        tr("`whisper-desktop engine builds install` installs one."),
         cause="build_missing",
     )

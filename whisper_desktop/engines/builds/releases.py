@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from whisper_desktop.errors import BackendError, EngineError, NetworkBlocked, SettingsError
+from whisper_desktop.language import tr
 from whisper_desktop.values import ErrorKind, Reach
 from whisper_desktop.wire.address import Address, parse_url
 from whisper_desktop.wire.http import Http, Reply
@@ -106,7 +107,7 @@ async def newest_releases(http: Http, index: str | None = None) -> tuple[Release
         raise _refused(reply, address)
     releases = parse_releases(_data(reply, address), address.reach)
     if not releases:
-        raise _unreadable(address, "It lists no release.")
+        raise _unreadable(address, tr("It lists no release."))
     return releases
 
 
@@ -139,9 +140,12 @@ def _index(given: str | None) -> Address:
         raise EngineError(error.title, error.detail, error.next_step, cause="build_index") from None
     if address.scheme == "http" and address.reach is Reach.CLOUD:
         raise EngineError(
-            "The list of builds is not read over a connection that is not secure.",
-            f"{address.netloc} is on the internet, and anybody on the way there could change the checksums.",
-            f"Set llm.llamacpp.build_index to https://{address.netloc}, or remove it.",
+            tr("The list of builds is not read over a connection that is not secure."),
+            tr(
+                "{netloc} is on the internet, and anybody on the way there could change the checksums.",
+                netloc=address.netloc,
+            ),
+            tr("Set llm.llamacpp.build_index to https://{netloc}, or remove it.", netloc=address.netloc),
             cause="build_index",
         )
     return address
@@ -152,20 +156,26 @@ async def _get(http: Http, url: str, address: Address) -> Reply:
         return await http.request("GET", url, allowed=Reach.CLOUD, headers=_HEADERS, max_bytes=_LIST_LIMIT)
     except NetworkBlocked as error:
         raise NetworkBlocked(
-            f"Builds were not looked for at {address.netloc}: the network is switched off.",
+            tr("Builds were not looked for at {netloc}: the network is switched off.", netloc=address.netloc),
             error.detail,
-            "Allow the network for this (llm.allow_network), or set llm.llamacpp.build_index to a list on "
-            "this computer. Builds that are installed go on working.",
+            tr(
+                "Allow the network for this (llm.allow_network), or set llm.llamacpp.build_index to "
+                "a list on this computer. Builds that are installed go on working."
+            ),
         ) from None
     except BackendError as error:
         if error.kind is ErrorKind.TOO_LARGE:
-            raise _unreadable(address, f"It is larger than {_LIST_LIMIT / 1e6:g} MB.") from error
+            raise _unreadable(
+                address, tr("It is larger than {list_limit:g} MB.", list_limit=_LIST_LIMIT / 1000000.0)
+            ) from error
         if error.kind is ErrorKind.NOT_AN_LLM and error.status is not None:
             raise _unreadable(address, error.title) from error
         raise EngineError(
-            "The list of builds cannot be reached.",
+            tr("The list of builds cannot be reached."),
             error.title,
-            "See whether this computer is online, and try again. Builds that are installed go on working.",
+            tr(
+                "See whether this computer is online, and try again. Builds that are installed go on working."
+            ),
             cause="build_index",
         ) from error
 
@@ -174,42 +184,46 @@ def _data(reply: Reply, address: Address) -> object:
     try:
         return reply.json()
     except BackendError:
-        raise _unreadable(address, "It is not JSON.") from None
+        raise _unreadable(address, tr("It is not JSON.")) from None
 
 
 def _refused(reply: Reply, address: Address) -> EngineError:
     if reply.status == 429 or (reply.status == 403 and reply.headers.get("x-ratelimit-remaining") == "0"):
         return EngineError(
-            f"{address.netloc} answers no more questions for now ({reply.status}).",
-            "It allows a number of them each hour from one address, and yours has used them up.",
-            f"Try again {_when(reply.headers.get('x-ratelimit-reset', ''), time.time())}.",
+            tr(
+                "{netloc} answers no more questions for now ({status}).",
+                netloc=address.netloc,
+                status=reply.status,
+            ),
+            tr("It allows a number of them each hour from one address, and yours has used them up."),
+            tr("Try again {when}.", when=_when(reply.headers.get("x-ratelimit-reset", ""), time.time())),
             cause="build_index",
         )
-    return _unreadable(address, f"The server answered with status {reply.status}.")
+    return _unreadable(address, tr("The server answered with status {status}.", status=reply.status))
 
 
 def _when(reset: str, now: float) -> str:
     """ "in 12 minutes", from the moment (seconds since 1970) that GitHub names in a header."""
     seconds = int(reset) - now if reset.isascii() and reset.isdigit() and len(reset) <= 12 else 0
     if not 0 < seconds <= 3600:
-        return "in an hour"
+        return tr("in an hour")
     minutes = max(1, round(seconds / 60))
-    return "in a minute" if minutes == 1 else f"in {minutes} minutes"
+    return tr("in a minute") if minutes == 1 else tr("in {minutes} minutes", minutes=minutes)
 
 
 def _unreadable(address: Address, why: str) -> EngineError:
     return EngineError(
-        f"The list of builds from {address.netloc} cannot be used.",
+        tr("The list of builds from {netloc} cannot be used.", netloc=address.netloc),
         why,
-        "Try again later, or correct llm.llamacpp.build_index.",
+        tr("Try again later, or correct llm.llamacpp.build_index."),
         cause="build_index",
     )
 
 
 def _no_such(tag: str, address: Address) -> EngineError:
     return EngineError(
-        f"There is no release {tag}.",
-        f"{address.netloc} does not know it.",
-        "Leave the version out to take the newest one.",
+        tr("There is no release {tag}.", tag=tag),
+        tr("{netloc} does not know it.", netloc=address.netloc),
+        tr("Leave the version out to take the newest one."),
         cause="build_missing",
     )

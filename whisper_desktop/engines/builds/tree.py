@@ -7,6 +7,8 @@ as another one, is refused on Linux too.
 import unicodedata
 from enum import Enum
 
+from whisper_desktop.language import tr
+
 Parts = tuple[str, ...]
 """The parts of a path below the folder that is unpacked into; () is that folder itself."""
 
@@ -37,10 +39,10 @@ class Kind(Enum):
 def parts_of(name: str) -> Parts:
     """The parts of an entry's name. Raises `Unsafe`."""
     if name.startswith("/"):
-        raise Unsafe("is an absolute path")
+        raise Unsafe(tr("is an absolute path"))
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise Unsafe("leads out of the archive")
+        raise Unsafe(tr("leads out of the archive"))
     _check(name, parts)
     return parts
 
@@ -59,10 +61,10 @@ class Tree:
         if path:
             self._take(path, kind)
         elif kind is not Kind.FOLDER:
-            raise Unsafe("has no name")
+            raise Unsafe(tr("has no name"))
         if kind is Kind.LINK:
             if not target or target.startswith("/"):
-                raise Unsafe("is a link to an absolute path")
+                raise Unsafe(tr("is a link to an absolute path"))
             _check(target, tuple(part for part in target.split("/") if part not in ("", ".", "..")))
             self._links[_folded(path)] = target
 
@@ -76,7 +78,7 @@ class Tree:
             if target is not None:
                 hops += 1
                 if hops > _MOST_HOPS:
-                    raise Unsafe("is a link that leads round in a circle")
+                    raise Unsafe(tr("is a link that leads round in a circle"))
                 here.pop()
                 ahead += reversed(target.split("/"))
             if not ahead:
@@ -84,7 +86,7 @@ class Tree:
             part = ahead.pop()
             if part == "..":
                 if not here:
-                    raise Unsafe("is a link that leads out of the archive")
+                    raise Unsafe(tr("is a link that leads out of the archive"))
                 here.pop()
             elif part not in ("", "."):
                 here += _folded((part,))
@@ -96,23 +98,23 @@ class Tree:
             return
         known, had = self._places[folded]
         if known != path:
-            raise Unsafe(f"is the same as “{'/'.join(known)}” on some systems")
+            raise Unsafe(tr("is the same as “{items}” on some systems", items="/".join(known)))
         if had is not Kind.FOLDER or kind is not Kind.FOLDER:
-            raise Unsafe(f"has something in its way: “{'/'.join(known)}” is there twice")
+            raise Unsafe(tr("has something in its way: “{items}” is there twice", items="/".join(known)))
 
 
 def _check(name: str, parts: Parts) -> None:
     if len(name) > _LONGEST_NAME or len(parts) > _DEEPEST:
-        raise Unsafe("has a name that is too long")
+        raise Unsafe(tr("has a name that is too long"))
     for part in parts:
         if any(unicodedata.category(character) in _INVISIBLE for character in part):
-            raise Unsafe("has a character in its name that nobody can see")
+            raise Unsafe(tr("has a character in its name that nobody can see"))
         if not _FORBIDDEN.isdisjoint(part) or part[-1] in ". ":
-            raise Unsafe("has a name that does not work on all systems")
+            raise Unsafe(tr("has a name that does not work on all systems"))
         if part.split(".")[0].rstrip(" ").upper() in _DEVICES:
-            raise Unsafe("has the name of a device")
+            raise Unsafe(tr("has the name of a device"))
         if len(part.encode()) > _LONGEST_PART:
-            raise Unsafe("has a name that is too long")
+            raise Unsafe(tr("has a name that is too long"))
 
 
 def _folded(path: Parts) -> Parts:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from whisper_desktop.engines.pool.place import InstanceEnded, Place
 from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.errors import BackendError, EngineError, Interrupted, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     IDENTITIES,
     AnswerFinished,
@@ -149,9 +150,9 @@ class Answering:
             error.attempts = attempts
             return error
         return Interrupted(
-            f"The {self._role.name}'s answer stopped before its end.",
+            tr("The {role_name}'s answer stopped before its end.", role_name=self._role.name),
             f"{error.title} {error.detail}".strip(),
-            error.next_step or "Ask again.",
+            error.next_step or tr("Ask again."),
             partial_text=shown.text,
             kind=error.kind,
             attempts=attempts,
@@ -159,7 +160,7 @@ class Answering:
 
     def _record(self, this: _Try, error: BackendError | None) -> Attempt:
         status = self._place.status()
-        answered = f"The {self._role.name} answered."
+        answered = tr("The {role_name} answered.", role_name=self._role.name)
         attempt = Attempt(
             self._place.backend,
             self.server_name,
@@ -185,7 +186,7 @@ class Answering:
             model=this.end.model or answered.model or "",
             reach=Reach.THIS_MACHINE,
             as_given=False,
-            reason=f"{answered.detail} Its engine had ended and was started again."
+            reason=tr("{detail} Its engine had ended and was started again.", detail=answered.detail)
             if again
             else answered.detail,
             attempts=tuple(self._attempts),

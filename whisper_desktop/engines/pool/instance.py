@@ -10,6 +10,7 @@ from whisper_desktop.engines.pool.patience import Over, Signs
 from whisper_desktop.engines.pool.place import EnginePlace, InstanceEnded, Turn
 from whisper_desktop.engines.pool.plan import PlacedRole
 from whisper_desktop.errors import BackendError, EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, EngineState, ErrorKind, GenerationConfig, Message, Role
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Instance:
 
     async def give_up(self, over: Over, seconds: float) -> None:
         """It has had its time."""
-        words = "It made no progress for" if over is Over.STALL else "It was not ready after"
+        words = tr("It made no progress for") if over is Over.STALL else tr("It was not ready after")
         self.failure = explain("start_timeout", self.engine.spec, detail=f"{words} {seconds:g} s.")
         await self.end()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from whisper_desktop.engines.pool.patience import RequestPatience
 from whisper_desktop.engines.readiness import authorization
 from whisper_desktop.errors import BackendError, EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     Deadlines,
@@ -181,9 +182,12 @@ class EnginePlace:
         except TimeoutError:
             raise BackendError(
                 ErrorKind.STALLED,
-                f"The engine made no progress for {self._request:g} s, so the question was given up.",
-                "It may be stuck, or the computer is too busy.",
-                "Ask again, or set llm.pool.request_seconds higher.",
+                tr(
+                    "The engine made no progress for {request:g} s, so the question was given up.",
+                    request=self._request,
+                ),
+                tr("It may be stuck, or the computer is too busy."),
+                tr("Ask again, or set llm.pool.request_seconds higher."),
             ) from None
 
     async def _drain(self, reply: "StreamReply", decoder: openai.ChatDecoder) -> None:

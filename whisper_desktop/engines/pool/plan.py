@@ -26,6 +26,7 @@ from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.speed import ISOLATION_IS_WORTH, relative_speed
 from whisper_desktop.engines.room import room_of
 from whisper_desktop.engines.spec import EngineSpec
+from whisper_desktop.language import tr, trn
 from whisper_desktop.models.fit import ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import LoadMode
@@ -93,7 +94,7 @@ def pool_plan(
     better; it is obeyed even where it does not fit, with a warning.
     """
     if not roles:
-        raise ValueError("a pool needs a role")
+        raise ValueError(tr("a pool needs a role"))
     freed = (freed_bytes, freed_gpu_bytes)
     return _Planner(roles, base, header, resources, wishes or Wishes(), freed, form).choose()
 
@@ -184,9 +185,11 @@ class _Planner:
             if count == 1:
                 return [], ""
             if server.one.expected.gpu_layers:
-                return [], "The model lies on a graphics card, where every process would need its own copy."
+                return [], tr(
+                    "The model lies on a graphics card, where every process would need its own copy."
+                )
             if self._base.rpc:
-                return [], "The computers that lend their memory would need a copy for every process."
+                return [], tr("The computers that lend their memory would need a copy for every process.")
         caches = (count - 1) * _PROMPT_CACHE  # the room has a margin for the first
         own_need = count * one_need + caches
         if (
@@ -202,7 +205,12 @@ class _Planner:
         found.append(_Candidate(Form.PROCESSES, count, shared, need, need))
         if need <= self._room.budget.host:
             return found, ""
-        return found, f"{count} processes need {_gb(need)}, more than the {self._room.budget.host_words}."
+        return found, tr(
+            "{count} processes need {gb}, more than the {host_words}.",
+            count=count,
+            gb=_gb(need),
+            host_words=self._room.budget.host_words,
+        )
 
     def _is_repacked(self, context: int | Literal["auto"], weights: int) -> bool:
         """Whether this processor has an order of its own for these weights, and it may be used."""
@@ -216,9 +224,11 @@ class _Planner:
         speed = relative_speed(self._header, self._cores, shared=shared)
         if self._form is not None or speed >= ISOLATION_IS_WORTH:
             return ""
-        return (
-            f"Processes would read all weights for each token: with {_times(self._cores, 'core', 'cores')}, "
-            f"{speed:.1f} times as fast as one server, as far as can be said."
+        return tr(
+            "Processes would read all weights for each token: with {times}, {speed:.1f} times as "
+            "fast as one server, as far as can be said.",
+            times=trn("{count} core", "{count} cores", self._cores),
+            speed=speed,
         )
 
     def _server(self, context: int | Literal["auto"], slots: int) -> _Candidate:
@@ -292,38 +302,56 @@ class _Planner:
     def _reasons(self, chosen: _Candidate) -> Iterator[str]:
         places, one = chosen.places, chosen.one
         if chosen.form is Form.PROCESSES:
-            yield f"{places} processes, one for each role: a crash of one leaves the others alone."
+            yield tr(
+                "{places} processes, one for each role: a crash of one leaves the others alone.",
+                places=places,
+            )
             if one.load_mode == "mmap":
                 weights = _gb(one.expected.weights_bytes or 0)
-                yield f"They map the same file, so its {weights} of weights lie in memory once."
+                yield tr(
+                    "They map the same file, so its {weights} of weights lie in memory once.", weights=weights
+                )
             else:
-                yield "Each has weights of its own, repacked for this processor: faster, and there is room."
+                yield tr(
+                    "Each has weights of its own, repacked for this processor: faster, and there is room."
+                )
         else:
-            yield f"One server with {_times(places, 'slot', 'slots')}; it reads its weights once for all."
+            yield tr(
+                "One server with {times}; it reads its weights once for all.",
+                times=trn("{count} slot", "{count} slots", places),
+            )
             if chosen.against:
                 yield chosen.against
             if places < len(self._roles):
-                yield f"No more than {places} of {len(self._roles)} contexts fit, so roles take turns."
+                yield tr(
+                    "No more than {places} of {roles} contexts fit, so roles take turns.",
+                    places=places,
+                    roles=len(self._roles),
+                )
         yield (
-            f"Context: {one.n_ctx:,} tokens for each." if one.n_ctx else "Context: the model's own, for each."
+            tr("Context: {n_ctx:,} tokens for each.", n_ctx=one.n_ctx)
+            if one.n_ctx
+            else tr("Context: the model's own, for each.")
         )
         if chosen.need is None:
-            yield "The model's file does not say what it needs, so whether it fits is not known."
+            yield tr("The model's file does not say what it needs, so whether it fits is not known.")
         else:
-            yield f"Memory: {_gb(chosen.need)} with all caches full, of the {self._room.budget.host_words}."
+            yield tr(
+                "Memory: {gb} with all caches full, of the {host_words}.",
+                gb=_gb(chosen.need),
+                host_words=self._room.budget.host_words,
+            )
 
     def _warning(self, chosen: _Candidate) -> str:
         if chosen.need is None or chosen.need <= self._room.budget.host:
             return ""
-        return (
-            f"The pool needs {_gb(chosen.need)}, more than the {self._room.budget.host_words}. "
-            "Close something, use fewer roles or a shorter context, or pick a smaller model."
+        return tr(
+            "The pool needs {gb}, more than the {host_words}. Close something, use fewer roles "
+            "or a shorter context, or pick a smaller model.",
+            gb=_gb(chosen.need),
+            host_words=self._room.budget.host_words,
         )
 
 
 def _gb(size: int) -> str:
     return f"{size / GB:.1f} GB" if size >= GB else f"{size / 1e6:.0f} MB"
-
-
-def _times(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -22,6 +22,7 @@ from whisper_desktop.engines.pool.session import RoleSession
 from whisper_desktop.engines.pool.state import PoolProgress, PoolStatus, RoleStatus
 from whisper_desktop.engines.supervisor import make_engine
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, EngineState
 from whisper_desktop.wire.endings import to_the_end
 
@@ -77,7 +78,7 @@ class Pool:
         self.plan = plan
         self._limits = limits or limits_of(None, deadlines)
         self._on_progress = on_progress
-        self._state, self._detail, self._fraction = EngineState.STOPPED, "Not started.", 0.0
+        self._state, self._detail, self._fraction = EngineState.STOPPED, tr("Not started."), 0.0
         self._told: PoolProgress | None = None
         self._starting: asyncio.Task[None] | None = None
         self._gate: asyncio.Future[None] | None = None

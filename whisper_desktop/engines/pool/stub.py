@@ -7,6 +7,7 @@ from whisper_desktop.engines.pool.place import Turn
 from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.session import RoleSession
 from whisper_desktop.engines.pool.state import PoolProgress, PoolStatus, RoleStatus
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     BackendEvent,
     EngineState,
@@ -32,7 +33,7 @@ class StubPlace:
 
     def status(self) -> EngineStatus:
         """See `Place`."""
-        return EngineStatus(STUB, EngineState.READY, STUB, None, None, "No model is running.")
+        return EngineStatus(STUB, EngineState.READY, STUB, None, None, tr("No model is running."))
 
     async def batches(
         self, messages: Sequence[Message], config: GenerationConfig
@@ -91,13 +92,13 @@ class StubPool:
     def status(self) -> PoolStatus:
         """See `AnyPool`."""
         roles = tuple(
-            RoleStatus(name, self._state, "A stub.", number, ahead=place.turn.ahead)
+            RoleStatus(name, self._state, tr("A stub."), number, ahead=place.turn.ahead)
             for number, (name, place) in enumerate(self._places.items())
         )
-        return PoolStatus(self._state, None, "All roles are ready, as stubs.", self._progress(), roles)
+        return PoolStatus(self._state, None, tr("All roles are ready, as stubs."), self._progress(), roles)
 
     def _progress(self) -> PoolProgress:
         count = len(self._roles)
         if self._state is not EngineState.READY:
-            return PoolProgress(0.0, f"0 of {count} roles are ready.", 0, count)
-        return PoolProgress(1.0, "All roles are ready, as stubs.", count, count)
+            return PoolProgress(0.0, tr("0 of {count} roles are ready.", count=count), 0, count)
+        return PoolProgress(1.0, tr("All roles are ready, as stubs."), count, count)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr, trn
 
 Failed = Sequence[tuple[Sequence[str], EngineError]]
 """Roles that share an engine, and why it could not be started."""
@@ -11,22 +12,36 @@ Failed = Sequence[tuple[Sequence[str], EngineError]]
 def ready(count: int, total: int) -> str:
     """How many roles are ready, as a sentence."""
     if count == total:
-        return f"All {total} roles are ready." if total > 1 else "The role is ready."
-    return f"{count} of {total} roles {'is' if count == 1 else 'are'} ready."
+        return tr("All {total} roles are ready.", total=total) if total > 1 else tr("The role is ready.")
+    return trn(
+        "{count} of {total} roles is ready.", "{count} of {total} roles are ready.", count, total=total
+    )
 
 
 def works_without(failed: Failed) -> str:
     """What is said of a pool that is ready, but not complete."""
-    return f"It works without {_named(role for roles, _ in failed for role in roles)}. {_causes(failed)}"
+    return tr(
+        "It works without {named}. {causes}",
+        named=_named((role for roles, _ in failed for role in roles)),
+        causes=_causes(failed),
+    )
 
 
 def too_few(failed: Failed, needed: int, total: int) -> EngineError:
     """The error of a pool that cannot get enough roles ready: it names each cause."""
     first = failed[0][1]
-    wanted = f"all {total} roles" if needed == total else f"{needed} of {total} roles"
+    wanted = (
+        tr("all {total} roles", total=total)
+        if needed == total
+        else tr("{needed} of {total} roles", needed=needed, total=total)
+    )
     missing = _named(role for roles, _ in failed for role in roles)
     return EngineError(
-        f"The pool could not be started: {wanted} must be ready, and {missing} cannot be.",
+        tr(
+            "The pool could not be started: {wanted} must be ready, and {missing} cannot be.",
+            wanted=wanted,
+            missing=missing,
+        ),
         _causes(failed),
         first.next_step,
         cause=first.cause,
@@ -35,8 +50,8 @@ def too_few(failed: Failed, needed: int, total: int) -> EngineError:
 
 
 def _named(roles: Iterable[str]) -> str:
-    *others, last = (f"the {role}" for role in roles)
-    return f"{', '.join(others)} and {last}" if others else last
+    *others, last = (tr("the {role}", role=role) for role in roles)
+    return tr("{items} and {last}", items=", ".join(others), last=last) if others else last
 
 
 def _causes(failed: Failed) -> str:

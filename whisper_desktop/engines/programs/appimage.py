@@ -17,6 +17,7 @@ from whisper_desktop.engines.programs.guarded import Display, Guarded, Lifetime
 from whisper_desktop.engines.programs.surroundings import Surroundings
 from whisper_desktop.engines.programs.tool import ToolFailed, persons_environment, quoted, run_tool
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.settings.paths import cache_dir, log_dir, run_dir
 from whisper_desktop.values import GB
 
@@ -27,7 +28,7 @@ _OPTIONS = ("--no-sandbox", "--run-as-service")
 _UNPACKED_SIZE = 3
 """So many times its own size is what an AppImage takes unpacked, at most."""
 
-_INSTALL_FUSE = "Install FUSE 2 (Debian: libfuse2, Ubuntu: libfuse2t64)"
+_INSTALL_FUSE = mark("Install FUSE 2 (Debian: libfuse2, Ubuntu: libfuse2t64)")
 _NO_FUSE = re.compile(
     r"(?i)libfuse|fusermount|fuse: (?:device|failed|mount)|require fuse|cannot mount appimage"
 )
@@ -64,60 +65,83 @@ def why_it_ended(appimage: Path, lines: Sequence[str]) -> EngineError:
         for line in lines:
             if match := pattern.search(line):
                 found = [quoted(group) for group in match.groups()]
-                return _error(appimage, cause, detail.format(*found), next_step.format(*found))
+                return _error(appimage, cause, tr(detail).format(*found), tr(next_step).format(*found))
     last = quoted(next((line for line in reversed(lines) if line.strip()), ""))
-    told = f"The last it says is: {last}." if last else "It does not say why."
-    return _error(appimage, "ended", f"It ended by itself. {told}", "Start it once by hand to see more.")
+    told = tr("The last it says is: {last}.", last=last) if last else tr("It does not say why.")
+    return _error(
+        appimage,
+        "ended",
+        tr("It ended by itself. {told}", told=told),
+        tr("Start it once by hand to see more."),
+    )
 
 
 _REASONS = (
     (
         _NO_XVFB,
         "display_missing",
-        "The virtual display could not be started: {0}.",
-        "Install Xvfb (Debian, Ubuntu: the package xvfb; Fedora: xorg-x11-server-Xvfb), then try again.",
+        mark("The virtual display could not be started: {0}."),
+        mark(
+            "Install Xvfb (Debian, Ubuntu: the package xvfb; Fedora: xorg-x11-server-Xvfb), then try again."
+        ),
     ),
     (
         _NO_DISPLAY,
         "display_missing",
-        "It found no display to run on.",
-        "Set llm.lmstudio.use_xvfb to true, or start it where you are logged in with a screen.",
+        mark("It found no display to run on."),
+        mark("Set llm.lmstudio.use_xvfb to true, or start it where you are logged in with a screen."),
     ),
     (
         _NO_LIBRARY,
         "library_missing",
-        "The system library {0} is missing.",
-        "Install the package that has it, then try again.",
+        mark("The system library {0} is missing."),
+        mark("Install the package that has it, then try again."),
     ),
     (
         _NO_FUSE,
         "fuse_missing",
-        "It cannot mount itself without FUSE.",
-        f"{_INSTALL_FUSE}, then try again.",
+        mark("It cannot mount itself without FUSE."),
+        mark("Install FUSE 2 (Debian: libfuse2, Ubuntu: libfuse2t64), then try again."),
     ),
-    (_CANNOT_RUN, "cannot_spawn", "The system says: {0}.", "Download the AppImage for this computer again."),
+    (
+        _CANNOT_RUN,
+        "cannot_spawn",
+        mark("The system says: {0}."),
+        mark("Download the AppImage for this computer again."),
+    ),
 )
 
 
 def _error(appimage: Path, cause: str, detail: str, next_step: str) -> EngineError:
-    return EngineError(f"LM Studio ({appimage.name}) cannot be started.", detail, next_step, cause=cause)
+    return EngineError(
+        tr("LM Studio ({appimage_name}) cannot be started.", appimage_name=appimage.name),
+        detail,
+        next_step,
+        cause=cause,
+    )
 
 
 def _check(appimage: Path, around: Surroundings, *, virtual: bool) -> None:
     if not around.platform.startswith("linux"):
-        next_step = "Remove llm.lmstudio.appimage_path from the settings."
-        raise _error(appimage, "not_here", "AppImages run on Linux only.", next_step)
+        next_step = tr("Remove llm.lmstudio.appimage_path from the settings.")
+        raise _error(appimage, "not_here", tr("AppImages run on Linux only."), next_step)
     if not appimage.is_file():
-        detail, next_step = f"{appimage} is not there.", "Correct llm.lmstudio.appimage_path in the settings."
+        detail, next_step = (
+            tr("{appimage} is not there.", appimage=appimage),
+            tr("Correct llm.lmstudio.appimage_path in the settings."),
+        )
         raise _error(appimage, "program_missing", detail, next_step)
     if not os.access(appimage, os.X_OK):
         raise _error(
-            appimage, "not_executable", "It is not allowed to run.", f"Allow it: chmod u+x '{appimage}'"
+            appimage,
+            "not_executable",
+            tr("It is not allowed to run."),
+            tr("Allow it: chmod u+x '{appimage}'", appimage=appimage),
         )
     if virtual and _xvfb(around) is None:
-        raise why_it_ended(appimage, ["whisper: no virtual display: there is no Xvfb on PATH"])
+        raise why_it_ended(appimage, [tr("whisper: no virtual display: there is no Xvfb on PATH")])
     if not virtual and not (around.env.get("DISPLAY") or around.env.get("WAYLAND_DISPLAY")):
-        raise why_it_ended(appimage, ["Missing X server"])
+        raise why_it_ended(appimage, [tr("Missing X server")])
 
 
 def _xvfb(around: Surroundings) -> Path | None:
@@ -137,8 +161,8 @@ async def _spawn(program: Path, around: Surroundings, virtual: bool, lifetime: L
             display=Display(xvfb, run_dir()) if xvfb else None,
         )
     except OSError as error:
-        detail = f"The system says: {error.strerror}."
-        raise _error(program, "cannot_spawn", detail, "Close something and try again.") from None
+        detail = tr("The system says: {strerror}.", strerror=error.strerror)
+        raise _error(program, "cannot_spawn", detail, tr("Close something and try again.")) from None
 
 
 def _unpacked(appimage: Path) -> Path:
@@ -164,9 +188,9 @@ async def _unpack(appimage: Path, around: Surroundings) -> None:
             raise _not_unpacked(appimage, said.told)
         fresh.rename(target)
     except ToolFailed as failed:
-        raise _not_unpacked(appimage, f"It {failed}.") from None
+        raise _not_unpacked(appimage, tr("It {failed}.", failed=failed)) from None
     except OSError as error:
-        raise _not_unpacked(appimage, f"The system says: {error.strerror}.") from None
+        raise _not_unpacked(appimage, tr("The system says: {strerror}.", strerror=error.strerror)) from None
     finally:
         await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
 
@@ -174,13 +198,25 @@ async def _unpack(appimage: Path, around: Surroundings) -> None:
 def _check_room(appimage: Path, folder: Path) -> None:
     needed, free = appimage.stat().st_size * _UNPACKED_SIZE, shutil.disk_usage(folder).free
     if free < needed:
-        detail = (
-            f"Without FUSE it has to be unpacked, which takes up to {needed / GB:.1f} GB, "
-            f"and {free / GB:.1f} GB are free."
+        detail = tr(
+            "Without FUSE it has to be unpacked, which takes up to {needed:.1f} GB, and "
+            "{free:.1f} GB are free.",
+            needed=needed / GB,
+            free=free / GB,
         )
-        raise _error(appimage, "disk_full", detail, f"Make room on the disk of {folder}, or install FUSE 2.")
+        raise _error(
+            appimage,
+            "disk_full",
+            detail,
+            tr("Make room on the disk of {folder}, or install FUSE 2.", folder=folder),
+        )
 
 
 def _not_unpacked(appimage: Path, why: str) -> EngineError:
-    detail = f"Without FUSE it has to be unpacked, and that failed. {why}".strip()
-    return _error(appimage, "fuse_missing", detail, f"{_INSTALL_FUSE}, or download the file again.")
+    detail = tr("Without FUSE it has to be unpacked, and that failed. {why}", why=why).strip()
+    return _error(
+        appimage,
+        "fuse_missing",
+        detail,
+        tr("{install_fuse}, or download the file again.", install_fuse=tr(_INSTALL_FUSE)),
+    )

@@ -4,17 +4,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import IDENTITIES
 
 Verb = Literal["start", "serve", "load", "unload", "stop"]
 """`serve` is Ollama's server under the person's own account, although the system has a service for it."""
 
 _QUESTIONS: dict[Verb, str] = {
-    "start": "Start {name} on port {target}?",
-    "serve": "Start {name} on port {target} under your own account, with the models of your account?",
-    "load": "Load {target} in {name}? It takes memory until it is unloaded.",
-    "unload": "Unload {target} in {name}? Programs that use it will have to load it again.",
-    "stop": "Stop {name}, which this app started? Programs that use it lose it.",
+    "start": mark("Start {name} on port {target}?"),
+    "serve": mark("Start {name} on port {target} under your own account, with the models of your account?"),
+    "load": mark("Load {target} in {name}? It takes memory until it is unloaded."),
+    "unload": mark("Unload {target} in {name}? Programs that use it will have to load it again."),
+    "stop": mark("Stop {name}, which this app started? Programs that use it lose it."),
 }
 
 
@@ -29,7 +30,7 @@ class Action:
     @property
     def question(self) -> str:
         """What the person is asked. It follows from the action, so that a yes cannot mean something else."""
-        return _QUESTIONS[self.verb].format(name=IDENTITIES[self.program].name, target=self.target)
+        return tr(_QUESTIONS[self.verb]).format(name=IDENTITIES[self.program].name, target=self.target)
 
 
 class NotConsented(Exception):
@@ -46,14 +47,14 @@ class Consent:
 
     def __init__(self, action: Action, proof: object) -> None:
         if proof is not _YES:
-            raise NotConsented("Consent is made by asking a person.")
+            raise NotConsented(tr("Consent is made by asking a person."))
         self._action = action
         self._spent = False
 
     def spend(self, action: Action) -> None:
         """Use it up for `action`. Raises `NotConsented` where the yes was for another one, or was used."""
         if self._spent or action != self._action:
-            raise NotConsented(f"Nobody said yes to: {action.question}")
+            raise NotConsented(tr("Nobody said yes to: {question}", question=action.question))
         self._spent = True
 
 

@@ -20,6 +20,7 @@ from whisper_desktop.engines import orphans
 from whisper_desktop.engines.command import child_folder, own_program
 from whisper_desktop.engines.log import EngineLog
 from whisper_desktop.engines.process import EngineProcess, spawn
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 FLAG = "--program-guard"
@@ -162,7 +163,7 @@ class _Alone:
 def _spawn_alone(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     """Not `subprocess`: that expects to outlive what it starts."""
     if sys.platform == "win32":
-        raise OSError("There is no guard for programs on Windows.")
+        raise OSError(tr("There is no guard for programs on Windows."))
     write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = (
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -16,6 +16,7 @@ from whisper_desktop.engines.programs.lms import App, Lms, Model, find_lms, lm_s
 from whisper_desktop.engines.programs.started import Part
 from whisper_desktop.engines.programs.surroundings import Loaded, Running, Surroundings
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES
 from whisper_desktop.wire import fields
 
@@ -59,7 +60,9 @@ class LMStudio:
         last = await lms.server()
         if last.port is None or last.port == port or not await self.greets(last.port):
             return None
-        note = f"{_NAME}'s server runs on port {last.port}, not on {port}."
+        note = tr(
+            "{name}'s server runs on port {port}, not on {port2}.", name=_NAME, port=last.port, port2=port
+        )
         return Running(PROGRAM, last.port, was_there=True, note=note)
 
     # --- starting and ending ------------------------------------------------------------------------------
@@ -85,13 +88,13 @@ class LMStudio:
         ours = started.recall(PROGRAM)
         if ours is None:
             raise EngineError(
-                f"{_NAME} was not started by this app, so it is left alone.",
-                next_step=f"End it in {_NAME} itself.",
+                tr("{name} was not started by this app, so it is left alone.", name=_NAME),
+                next_step=tr("End it in {name} itself.", name=_NAME),
                 cause="not_ours",
             )
         if "guard" in ours.parts:
             if not await guarded.end(ours.pid, ours.identity, self._around.deadlines):
-                raise EngineError(f"{_NAME} does not end.", cause="cannot_stop")
+                raise EngineError(tr("{name} does not end.", name=_NAME), cause="cannot_stop")
         else:
             lms = self._lms()
             if lms is None:
@@ -227,7 +230,11 @@ class LMStudio:
         if said.code == 0 and right is not None:
             return Loaded(right.identifier, right.context_length, was_there=False)
         # In place of the right one, or meanwhile by somebody else: nothing tells which, so it is left alone.
-        raise refused(f"load {key}", said, _listed("Loaded meanwhile", [model.identifier for model in fresh]))
+        raise refused(
+            tr("load {key}", key=key),
+            said,
+            _listed(tr("Loaded meanwhile"), [model.identifier for model in fresh]),
+        )
 
     async def unload(self, identifier: str, consent: Consent) -> None:
         """Take a loaded model out of memory."""
@@ -236,11 +243,13 @@ class LMStudio:
         names = [model.identifier for model in await lms.loaded()]
         if identifier not in names:
             raise EngineError(
-                f"{_NAME} has no model {identifier} loaded.", _listed("Loaded", names), cause="not_loaded"
+                tr("{name} has no model {identifier} loaded.", name=_NAME, identifier=identifier),
+                _listed("Loaded", names),
+                cause="not_loaded",
             )
         said = await lms.unload(identifier)
         if any(model.identifier == identifier for model in await lms.loaded()):
-            raise refused(f"unload {identifier}", said)
+            raise refused(tr("unload {identifier}", identifier=identifier), said)
 
     async def _check_key(self, lms: Lms, key: str) -> None:
         """Raise where it has no model of exactly this name: it would load another one that resembles it."""
@@ -248,9 +257,9 @@ class LMStudio:
         if key not in keys:
             near = dict.fromkeys((*difflib.get_close_matches(key, keys), *keys))
             raise EngineError(
-                f"{_NAME} has no model called {key} on this computer.",
-                _listed("It has", list(near)[:3]),
-                f"Download it in {_NAME}, or choose one that it has.",
+                tr("{name} has no model called {key} on this computer.", name=_NAME, key=key),
+                _listed(tr("It has"), list(near)[:3]),
+                tr("Download it in {name}, or choose one that it has.", name=_NAME),
                 cause="model_missing",
             )
 
@@ -258,8 +267,8 @@ class LMStudio:
         lms = self._lms()
         if lms is None or await lms.app() is None:
             raise EngineError(
-                f"{_NAME} is not running.",
-                next_step=f"Start it first: whisper-desktop servers start {PROGRAM}",
+                tr("{name} is not running.", name=_NAME),
+                next_step=tr("Start it first: whisper-desktop servers start {program}", program=PROGRAM),
                 cause="not_running",
             )
         return lms
@@ -281,18 +290,20 @@ def _listed(words: str, names: Sequence[str]) -> str:
 
 def _not_installed() -> EngineError:
     return EngineError(
-        f"{_NAME} is not installed on this computer, or was never started.",
-        "Its command-line tool (lms) is neither in its own folder nor on PATH.",
-        "Install it from https://lmstudio.ai and start it once, "
-        "or set llm.lmstudio.appimage_path to its AppImage.",
+        tr("{name} is not installed on this computer, or was never started.", name=_NAME),
+        tr("Its command-line tool (lms) is neither in its own folder nor on PATH."),
+        tr(
+            "Install it from https://lmstudio.ai and start it once, or set "
+            "llm.lmstudio.appimage_path to its AppImage."
+        ),
         cause="program_missing",
     )
 
 
 def _silent(port: int, seconds: float) -> EngineError:
     return EngineError(
-        f"{_NAME} was started, but its server did not answer on port {port}.",
-        f"It was given {seconds:g} s.",
-        f"Switch the server on in {_NAME} (Developer, Start server), or try another port.",
+        tr("{name} was started, but its server did not answer on port {port}.", name=_NAME, port=port),
+        tr("It was given {seconds:g} s.", seconds=seconds),
+        tr("Switch the server on in {name} (Developer, Start server), or try another port.", name=_NAME),
         cause="program_silent",
     )

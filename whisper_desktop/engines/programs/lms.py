@@ -15,12 +15,13 @@ from typing import Literal
 
 from whisper_desktop.engines.programs.tool import Said, ToolFailed, run_tool
 from whisper_desktop.errors import EngineError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines
 from whisper_desktop.wire import fields
 
 _MOST_BYTES = 10_000
 _LAST_PORT = 65535
-_BY_HAND = "Open LM Studio and do it there, then look again."
+_BY_HAND = mark("Open LM Studio and do it there, then look again.")
 # commander.js, of a command or option that this version has not.
 _UNKNOWN = ("unknown command", "unknown option", "too many arguments")
 
@@ -110,13 +111,13 @@ class Lms:
     async def start_server(self, port: int) -> EngineError | None:
         """Start the server; the error is returned, because the server may get ready after all."""
         said = await self._run(("server", "start", "--port", str(port)), self._deadlines.program_start)
-        return refused("start its server", said) if said.code != 0 else None
+        return refused(tr("start its server"), said) if said.code != 0 else None
 
     async def stop_server(self) -> None:
         """Stop the server."""
         said = await self._run(("server", "stop"), self._deadlines.engine_ask)
         if said.code != 0:
-            raise refused("stop its server", said)
+            raise refused(tr("stop its server"), said)
 
     async def end_daemon(self) -> None:
         """End LM Studio where it runs without a window."""
@@ -144,12 +145,15 @@ class Lms:
         said = await self._run((*words, "--json"), self._deadlines.engine_ask)
         told = said.json
         if said.code != 0 and not _is_unknown(said):
-            raise refused(f"answer (lms {' '.join(words)})", said)
+            raise refused(tr("answer (lms {items})", items=" ".join(words)), said)
         if not isinstance(told, kind):
             raise EngineError(
-                "LM Studio's command-line tool answers in a way that this app does not understand.",
-                f"It was asked: lms {' '.join(words)} --json. It is probably of another version.",
-                f"Update LM Studio. {_BY_HAND}",
+                tr("LM Studio's command-line tool answers in a way that this app does not understand."),
+                tr(
+                    "It was asked: lms {items} --json. It is probably of another version.",
+                    items=" ".join(words),
+                ),
+                tr("Update LM Studio. {by_hand}", by_hand=tr(_BY_HAND)),
                 cause="tool_unknown",
             )
         return told
@@ -159,9 +163,9 @@ class Lms:
             return await run_tool([str(self._path), *words], timeout=timeout, env=self._env)
         except ToolFailed as failed:
             raise EngineError(
-                f"LM Studio's command-line tool, {self._path}, {failed}.",
-                f"It was to do: lms {' '.join(words)}.",
-                _BY_HAND,
+                tr("LM Studio's command-line tool, {path}, {failed}.", path=self._path, failed=failed),
+                tr("It was to do: lms {items}.", items=" ".join(words)),
+                tr(_BY_HAND),
                 cause="tool_stuck",
             ) from None
 
@@ -171,13 +175,13 @@ def refused(what: str, said: Said, meanwhile: str = "") -> EngineError:
     what else has happened, or empty.
     """
     cause: Literal["app_moved", "tool_refused"] = "tool_refused"
-    detail, next_step = said.told or "It does not say why.", _BY_HAND
+    detail, next_step = said.told or tr("It does not say why."), tr(_BY_HAND)
     if "ENOENT" in said.err and "spawn" in said.err:
         cause = "app_moved"
-        detail = "It is no longer where its command-line tool looks for it, as after running an AppImage."
-        next_step = "Start LM Studio once by hand, or set llm.lmstudio.appimage_path to its AppImage."
+        detail = tr("It is no longer where its command-line tool looks for it, as after running an AppImage.")
+        next_step = tr("Start LM Studio once by hand, or set llm.lmstudio.appimage_path to its AppImage.")
     return EngineError(
-        f"LM Studio could not {what}.", f"{detail} {meanwhile}".strip(), next_step, cause=cause
+        tr("LM Studio could not {what}.", what=what), f"{detail} {meanwhile}".strip(), next_step, cause=cause
     )
 
 

@@ -24,6 +24,7 @@ from whisper_desktop.engines.programs.guarded import Guarded, Lifetime
 from whisper_desktop.engines.programs.surroundings import Loaded, Running, Surroundings, root_of
 from whisper_desktop.engines.programs.tool import ToolFailed, persons_environment, quoted, run_tool
 from whisper_desktop.errors import BackendError, EngineError
+from whisper_desktop.language import tr
 from whisper_desktop.settings.paths import log_dir
 from whisper_desktop.values import IDENTITIES, ErrorKind, Reach
 from whisper_desktop.wire import fields
@@ -90,9 +91,16 @@ class Ollama:
             return there
         if how.needs_root:
             raise EngineError(
-                f"{_NAME} is a service of this computer, and starting that needs an administrator.",
-                "A server of your own would not see the service's models.",
-                f"Run: {SYSTEM_START}. Or use your own: whisper-desktop servers start {PROGRAM} --own",
+                tr(
+                    "{name} is a service of this computer, and starting that needs an administrator.",
+                    name=_NAME,
+                ),
+                tr("A server of your own would not see the service's models."),
+                tr(
+                    "Run: {system_start}. Or use your own: whisper-desktop servers start {program} --own",
+                    system_start=SYSTEM_START,
+                    program=PROGRAM,
+                ),
                 cause="needs_root",
             )
         if how.as_it_is:
@@ -110,12 +118,12 @@ class Ollama:
         ours = started.recall(PROGRAM)
         if ours is None or "guard" not in ours.parts:
             raise EngineError(
-                f"{_NAME} was not started by this app, so it is left alone.",
-                next_step="End it where it was started.",
+                tr("{name} was not started by this app, so it is left alone.", name=_NAME),
+                next_step=tr("End it where it was started."),
                 cause="not_ours",
             )
         if not await guarded.end(ours.pid, ours.identity, self._around.deadlines):
-            raise EngineError(f"{_NAME} does not end.", cause="cannot_stop")
+            raise EngineError(tr("{name} does not end.", name=_NAME), cause="cannot_stop")
         started.forget(PROGRAM)
 
     async def _there(self, port: int) -> Running | None:
@@ -146,13 +154,13 @@ class Ollama:
     async def _serve(self, how: Installed, port: int, lifetime: Lifetime) -> Running:
         if how.program is None:
             raise EngineError(
-                f"{_NAME} is not installed on this computer.",
-                "There is no program of that name on PATH or in its usual places.",
-                "Install it from https://ollama.com, then try again.",
+                tr("{name} is not installed on this computer.", name=_NAME),
+                tr("There is no program of that name on PATH or in its usual places."),
+                tr("Install it from https://ollama.com, then try again."),
                 cause="program_missing",
             )
         if sys.platform == "win32":
-            raise _not_started("On Windows it runs as an app, and that is not installed.")
+            raise _not_started(tr("On Windows it runs as an app, and that is not installed."))
         host = root_of(port).removeprefix("http://")
         try:
             child = await guarded.start(
@@ -163,7 +171,7 @@ class Ollama:
                 log=log_dir() / f"program-{PROGRAM}.log",
             )
         except OSError as error:
-            raise _not_started(f"The system says: {error.strerror}.") from None
+            raise _not_started(tr("The system says: {strerror}.", strerror=error.strerror)) from None
         try:
             return await self._served(child, port, how)
         except BaseException:
@@ -180,7 +188,7 @@ class Ollama:
             if any("address already in use" in line or "Only one usage" in line for line in lines):
                 raise await self._around.port_taken(PROGRAM, port)
             last = quoted(next((line for line in reversed(lines) if line.strip()), ""))
-            raise _not_started(f"The last it says is: {last}." if last else "")
+            raise _not_started(tr("The last it says is: {last}.", last=last) if last else "")
         if version is None:
             raise _silent(port, limit)
         if child.lifetime is Lifetime.ITS_OWN:
@@ -193,7 +201,12 @@ class Ollama:
         if not how.needs_root and not models.is_dir():
             return ""
         own = self._around.env.get("OLLAMA_MODELS") or self._around.home / ".ollama" / "models"
-        return f"This {_NAME} has the models in {own}, not those of the computer's service in {models}."
+        return tr(
+            "This {name} has the models in {own}, not those of the computer's service in {models}.",
+            name=_NAME,
+            own=own,
+            models=models,
+        )
 
     # --- models -------------------------------------------------------------------------------------------
 
@@ -211,15 +224,15 @@ class Ollama:
         if entry is None:
             names = [told for each in listed[:3] if (told := fields.name(each.get("name")))]
             raise EngineError(
-                f"{_NAME} has no model called {model}.",
-                f"It has: {', '.join(names)}." if names else "It has none yet.",
-                f"Download it: ollama pull {model}",
+                tr("{name} has no model called {model}.", name=_NAME, model=model),
+                tr("It has: {items}.", items=", ".join(names)) if names else tr("It has none yet."),
+                tr("Download it: ollama pull {model}", model=model),
                 cause="model_missing",
             )
         if entry.get("remote_host") or entry.get("remote_model"):
             raise EngineError(
-                f"{model} does not run on this computer, so there is nothing to load.",
-                f"{_NAME} passes it on to the cloud.",
+                tr("{model} does not run on this computer, so there is nothing to load.", model=model),
+                tr("{name} passes it on to the cloud.", name=_NAME),
                 cause="model_elsewhere",
             )
         wanted = {} if idle_seconds is None else {"keep_alive": idle_seconds}
@@ -231,8 +244,10 @@ class Ollama:
         consent.spend(Action(PROGRAM, "unload", model))
         loaded = await self._loaded(port)
         if _full(model) not in loaded:
-            names = f"Loaded: {', '.join(loaded)}." if loaded else ""
-            raise EngineError(f"{_NAME} has no model {model} loaded.", names, cause="not_loaded")
+            names = tr("Loaded: {items}.", items=", ".join(loaded)) if loaded else ""
+            raise EngineError(
+                tr("{name} has no model {model} loaded.", name=_NAME, model=model), names, cause="not_loaded"
+            )
         limit = self._around.deadlines.request
         await self._generate(port, _full(model), "unload", {"keep_alive": 0}, limit)
 
@@ -249,8 +264,8 @@ class Ollama:
         reply = await self._around.get(port, path)
         if reply is None:
             raise EngineError(
-                f"{_NAME} is not running.",
-                next_step=f"Start it first: whisper-desktop servers start {PROGRAM}",
+                tr("{name} is not running.", name=_NAME),
+                next_step=tr("Start it first: whisper-desktop servers start {program}", program=PROGRAM),
                 cause="not_running",
             )
         told = fields.table(fields.parsed(reply.body.decode("utf-8", "replace"))).get("models")
@@ -267,19 +282,29 @@ class Ollama:
             )
         except BackendError as error:
             kind = "program_silent" if error.kind is ErrorKind.TOTAL_TIMEOUT else "not_running"
-            raise EngineError(f"{_NAME} could not {what} {model}.", str(error), cause=kind) from None
+            raise EngineError(
+                tr("{name} could not {what} {model}.", name=_NAME, what=what, model=model),
+                str(error),
+                cause=kind,
+            ) from None
         told: Mapping[str, object] = {}
         with contextlib.suppress(BackendError):
             told = fields.table(reply.json())
         if reply.status == 200 and told.get("done") is True and told.get("done_reason", what) == what:
             return
         error_text = told.get("error")
-        detail = f"It says: {quoted(error_text)}." if isinstance(error_text, str) and error_text else ""
+        detail = (
+            tr("It says: {error_text}.", error_text=quoted(error_text))
+            if isinstance(error_text, str) and error_text
+            else ""
+        )
         short = "memory" in detail.lower()
         raise EngineError(
-            f"{_NAME} could not {what} {model}.",
+            tr("{name} could not {what} {model}.", name=_NAME, what=what, model=model),
             detail,
-            "Close something, or choose a smaller model." if short else f"Look into {_NAME}'s log.",
+            tr("Close something, or choose a smaller model.")
+            if short
+            else tr("Look into {name}'s log.", name=_NAME),
             cause="out_of_memory" if short else "program_refused",
         )
 
@@ -288,7 +313,7 @@ def installed(root: Path, home: Path, env: Mapping[str, str], *, platform: str) 
     """How Ollama is installed, by the files of a computer whose system is linux, darwin or win32."""
     if platform == "win32":
         folder = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "Programs" / "Ollama"
-        app, program = folder / "ollama app.exe", folder / "ollama.exe"
+        app, program = folder / tr("ollama app.exe"), folder / "ollama.exe"
         found = program if program.is_file() else _on_path(env)
         return Installed(found, (str(app), "--hide", "--fast-startup") if app.is_file() else ())
     places = (root / place for place in _PLACES[platform])
@@ -320,14 +345,17 @@ def _full(model: str) -> str:
 
 def _not_started(why: str) -> EngineError:
     return EngineError(
-        f"{_NAME} could not be started.", why, f"Start {_NAME} by hand to see more.", cause="program_refused"
+        tr("{name} could not be started.", name=_NAME),
+        why,
+        tr("Start {name} by hand to see more.", name=_NAME),
+        cause="program_refused",
     )
 
 
 def _silent(port: int, seconds: float) -> EngineError:
     return EngineError(
-        f"{_NAME} was started, but does not answer on port {port}.",
-        f"It was given {seconds:g} s.",
-        f"Look into {_NAME}'s log, or restart it.",
+        tr("{name} was started, but does not answer on port {port}.", name=_NAME, port=port),
+        tr("It was given {seconds:g} s.", seconds=seconds),
+        tr("Look into {name}'s log, or restart it.", name=_NAME),
         cause="program_silent",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.errors import BackendError, EngineError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import IDENTITIES, Deadlines, ErrorKind, Reach
 
 if TYPE_CHECKING:
@@ -65,9 +66,16 @@ class Surroundings:
     async def port_taken(self, program: str, port: int) -> EngineError:
         """The error for a program that cannot listen because somebody else does."""
         return EngineError(
-            f"Port {port} is taken, so {IDENTITIES[program].name}'s server cannot start there.",
+            tr(
+                "Port {port} is taken, so {name}'s server cannot start there.",
+                port=port,
+                name=IDENTITIES[program].name,
+            ),
             await asyncio.to_thread(self.describe_owner, port),
-            f"End that program, or choose another port: whisper-desktop servers start {program} --port N",
+            tr(
+                "End that program, or choose another port: whisper-desktop servers start {program} --port N",
+                program=program,
+            ),
             cause="port_taken",
         )
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.engines.command import scrubbed
+from whisper_desktop.language import tr
 from whisper_desktop.wire import fields
 
 _MOST_BYTES = 1_000_000
@@ -41,7 +42,7 @@ class Said:
     def told(self) -> str:
         """What it told people, as a sentence; empty where it said nothing."""
         text = quoted(self.err.strip() or self.out)
-        return f"It says: {text}." if text else ""
+        return tr("It says: {text_}.", text_=text) if text else ""
 
 
 class ToolFailed(Exception):
@@ -69,11 +70,11 @@ async def run_tool(
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolFailed(f"cannot be run: {error.strerror}") from None
+        raise ToolFailed(tr("cannot be run: {strerror}", strerror=error.strerror)) from None
     try:
         await asyncio.wait({listener.exited}, timeout=timeout)
         if not listener.exited.done():
-            raise ToolFailed(f"did not end within {timeout:g} s")
+            raise ToolFailed(tr("did not end within {timeout:g} s", timeout=timeout))
     finally:
         if not listener.exited.done():
             transport.kill()

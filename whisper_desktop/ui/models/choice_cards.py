@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from whisper_desktop.advice import Choice
 from whisper_desktop.advice.sentences import gigabytes
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.fit import Fit
 from whisper_desktop.models.memory import Part
@@ -34,7 +35,7 @@ class Memory:
     def arithmetic(self) -> str:
         """The parts and the budget, one a line."""
         lines = [f"{name}: {gigabytes(size)}" for name, size in self.parts]
-        return "\n".join((*lines, f"of {self.words}"))
+        return "\n".join((*lines, tr("of {words}", words=self.words)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def choice_card(choice: Choice, running: Collection[str]) -> ChoiceCard:
     model, reasons = choice.model, [without_name(reason, choice.model.id) for reason in choice.reasons]
     facts = (
         speed_range(choice.speed),
-        f"{gigabytes(model.file_bytes)} to download",
+        tr("{gigabytes} to download", gigabytes=gigabytes(model.file_bytes)),
         model.licence,
     )
     return ChoiceCard(
@@ -71,11 +72,11 @@ def choice_card(choice: Choice, running: Collection[str]) -> ChoiceCard:
 
 def ways(model: CatalogueModel, running: Collection[str]) -> tuple[Way, ...]:
     """How a model of the catalogue can be had: as a file for our engine, or by a program that runs here."""
-    found = [Way("For the built-in engine", model.id)]
+    found = [Way(tr("For the built-in engine"), model.id)]
     if "ollama" in running and model.pulls_with_ollama:
-        found.append(Way("With Ollama", f"ollama:{model.ollama_name}"))
+        found.append(Way(tr("With Ollama"), f"ollama:{model.ollama_name}"))
     if "lm_studio" in running and model.lm_studio:
-        found.append(Way("With LM Studio", f"lmstudio:{model.lm_studio}"))
+        found.append(Way(tr("With LM Studio"), f"lmstudio:{model.lm_studio}"))
     return tuple(found)
 
 
@@ -94,9 +95,9 @@ def memory_of(fit: Fit) -> Memory:
 
 _PARTS: tuple[tuple[str, Callable[[Part], int]], ...] = (
     ("Weights", lambda part: part.weights),
-    ("Weights, arranged for the processor", lambda part: part.copies),
-    ("Conversation (KV cache)", lambda part: part.cache),
-    ("Conversation, kept states", lambda part: part.checkpoints),
-    ("Working memory", lambda part: part.compute),
-    ("Program and vocabulary", lambda part: part.other),
+    (mark("Weights, arranged for the processor"), lambda part: part.copies),
+    (mark("Conversation (KV cache)"), lambda part: part.cache),
+    (mark("Conversation, kept states"), lambda part: part.checkpoints),
+    (mark("Working memory"), lambda part: part.compute),
+    (mark("Program and vocabulary"), lambda part: part.other),
 )

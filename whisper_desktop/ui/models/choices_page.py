@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayou
 from whisper_desktop.advice import Choice, Purpose, Ranking
 from whisper_desktop.advice.runners import running_here
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.fold import Fold
@@ -51,7 +52,7 @@ class ChoicesPage(ModelsPage):
         top = QHBoxLayout()
         top.setSpacing(S)
         top.setContentsMargins(0, 0, L, 0)
-        label = QLabel("Recommended &for")
+        label = QLabel(tr("Recommended &for"))
         self.purpose = QComboBox()
         for purpose in Purpose:
             self.purpose.addItem(purpose.words, purpose)
@@ -96,11 +97,16 @@ class ChoicesPage(ModelsPage):
         self.cards = [Card(self, each, running, ranked.here.get(each.model.id)) for each in ranking.choices]
         if not self.cards:
             column.addWidget(
-                plain(f"No model that we know fits this computer and suits {ranking.purpose.words}.")
+                plain(
+                    tr(
+                        "No model that we know fits this computer and suits {words}.",
+                        words=ranking.purpose.words,
+                    )
+                )
             )
         for number, card in enumerate(self.cards):
             if number == 1:
-                column.addWidget(heading("Others, in their order", 1.0))
+                column.addWidget(heading(tr("Others, in their order"), 1.0))
             card.setVisible(number < _FIRST)
             column.addWidget(card)
         if self.cards:
@@ -108,11 +114,11 @@ class ChoicesPage(ModelsPage):
         if len(self.cards) > _FIRST:
             column.addLayout(self._show_all())
         if ranking.changes:
-            column.addWidget(heading("What would change this", 1.0))
+            column.addWidget(heading(tr("What would change this"), 1.0))
             column.addWidget(_sentences(ranking.changes))
         if ranking.rejected:
             told = [f"{model.id}: {why}" for model, why in ranking.rejected]
-            column.addWidget(Fold(f"Not recommended: {len(told)}, and why", _sentences(told)))
+            column.addWidget(Fold(tr("Not recommended: {told}, and why", told=len(told)), _sentences(told)))
         column.addWidget(secondary(_counted_against(ranking)))
         column.addStretch(1)
         fill(self._area, box)
@@ -126,7 +132,7 @@ class ChoicesPage(ModelsPage):
             self.cards[_FIRST].getting.button.setFocus()
 
         row = QHBoxLayout()
-        every = button(f"Show all {len(self.cards)}", show)
+        every = button(tr("Show all {cards}", cards=len(self.cards)), show)
         row.addWidget(every)
         row.addStretch(1)
         return row
@@ -159,7 +165,9 @@ class Card(QFrame):
             column.addWidget(plain(without_marks(reason)))
         column.addWidget(MemoryBar(told.memory, told.facts))
         column.addWidget(self.getting)
-        column.addWidget(Fold("Why this one", _sentences(told.more), f"Why {told.id}"))
+        column.addWidget(
+            Fold(tr("Why this one"), _sentences(told.more), tr("Why {told_id}", told_id=told.id))
+        )
 
 
 async def _ranked(models: "ModelHost", purpose: Purpose) -> _Ranked:
@@ -174,7 +182,7 @@ async def _ranked(models: "ModelHost", purpose: Purpose) -> _Ranked:
 def _counted_against(ranking: Ranking) -> str:
     budget = ranking.budget
     words = [budget.gpu_words] if budget.gpu_bytes else []
-    return f"Counted with {' and '.join((*words, budget.host_words))}."
+    return tr("Counted with {items}.", items=" and ".join((*words, budget.host_words)))
 
 
 def _sentences(told: Sequence[str]) -> QWidget:

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.models.job_rows import FULL, JobRow, job_rows
 from whisper_desktop.ui.models.page import ModelsPage, Remark, button, scrolled
@@ -29,21 +30,22 @@ if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.app.model_host import ModelHost
 
-_EMPTY = (
-    "Nothing is being downloaded. Choose a model under Recommended, or search for one above. A download "
-    "goes on when this window is closed, and after a restart where it was."
+_EMPTY = mark(
+    "Nothing is being downloaded. Choose a model under Recommended, or search for one "
+    "above. A download goes on when this window is closed, and after a restart where it "
+    "was."
 )
-_KEEP, _REMOVE = "Keep what is here", "Remove it"
+_KEEP, _REMOVE = mark("Keep what is here"), mark("Remove it")
 _BUTTONS = (
     ("pause", "Pause"),
-    ("resume", "Go on"),
-    ("retry", "Try again"),
+    ("resume", mark("Go on")),
+    ("retry", mark("Try again")),
     ("use", "Use"),
-    ("folder", "Show folder"),
+    ("folder", mark("Show folder")),
     ("up", "Earlier"),
     ("down", "Later"),
     ("cancel", "Cancel…"),
-    ("remove", "Remove from list"),
+    ("remove", mark("Remove from list")),
 )
 
 
@@ -83,7 +85,7 @@ class DownloadsPage(ModelsPage):
         column.setSpacing(M)
         column.addWidget(plain(_EMPTY))
         row = QHBoxLayout()
-        row.addWidget(button("See what suits this computer", self.suggestions_wanted.emit))
+        row.addWidget(button(tr("See what suits this computer"), self.suggestions_wanted.emit))
         row.addStretch(1)
         column.addLayout(row)
         column.addStretch(1)
@@ -142,9 +144,9 @@ class DownloadsPage(ModelsPage):
         number, keep = job.id, True
         arrived = job.progress.done_bytes
         if arrived and job.files:
-            question = f"Stop downloading {job.title}?"
+            question = tr("Stop downloading {title}?", title=job.title)
             here = so_far(arrived, job.progress.total_bytes)
-            detail = f"{here} have arrived. What is kept need not be fetched again."
+            detail = tr("{here} have arrived. What is kept need not be fetched again.", here=here)
             chosen = await self.confirmed(question, detail, _KEEP, _REMOVE)
             if not chosen:
                 return
@@ -157,7 +159,12 @@ class DownloadsPage(ModelsPage):
         path = str(job.target)
         chosen = await self.ask(lambda models: models.use(path))
         self.remark.say(
-            f"The built-in engine uses {chosen.model.name} from now on. {chosen.remark}".strip(), "good"
+            tr(
+                "The built-in engine uses {model_name} from now on. {remark}",
+                model_name=chosen.model.name,
+                remark=chosen.remark,
+            ).strip(),
+            "good",
         )
 
 
@@ -180,7 +187,7 @@ class JobCard(QFrame):
         self.bar = QProgressBar()
         self.bar.setRange(0, FULL)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(f"How far {title} is")
+        self.bar.setAccessibleName(tr("How far {title} is", title=title))
         column.addWidget(self.bar)
         self.status = Remark()
         column.addWidget(self.status)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.app.model_host import Found
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.catalogue_search import Candidate
 from whisper_desktop.models.hub_answers import HubModel
@@ -61,19 +62,23 @@ def forms(candidates: Sequence[Candidate]) -> tuple[Form, ...]:
 
 
 def _known(model: CatalogueModel) -> FoundCard:
-    facts = [model.quant, f"{in_gigabytes(model.file_bytes)} to download", model.licence]
+    facts = [
+        model.quant,
+        tr("{file_bytes} to download", file_bytes=in_gigabytes(model.file_bytes)),
+        model.licence,
+    ]
     if model.older:
         facts.append("older")
     return FoundCard(model.id, " · ".join(facts), (Form("", model.id),))
 
 
 def _repository(found: HubModel) -> FoundCard:
-    facts = ["Hugging Face"]
+    facts = [tr("Hugging Face")]
     if found.params:
-        facts.append(f"{found.params / 1e9:.1f} billion parameters")
-    facts.append(f"{found.downloads:,} downloads")
+        facts.append(tr("{params:.1f} billion parameters", params=found.params / 1000000000.0))
+    facts.append(tr("{downloads:,} downloads", downloads=found.downloads))
     if found.updated:
-        facts.append(f"changed {found.updated}")
+        facts.append(tr("changed {updated}", updated=found.updated))
     if found.gated:
-        facts.append("asks to accept its licence first")
+        facts.append(tr("asks to accept its licence first"))
     return FoundCard(found.repo, " · ".join(facts), repo=found.repo)

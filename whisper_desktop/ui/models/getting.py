@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QMenu
 
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.models.choice_cards import Way
 from whisper_desktop.ui.models.job_rows import FULL, job_rows
@@ -27,7 +28,7 @@ class Getting(Remark):
         self._here = here
         self._ways = tuple(ways)
         self._job: Job | None = None
-        self.button = button("Download", self._click)
+        self.button = button(tr("Download"), self._click)
         self._show()
 
     @property
@@ -89,7 +90,7 @@ class Getting(Remark):
 
     def _pull(self, source: str) -> None:
         self.button.setEnabled(False)
-        self.say("Asking for it…")
+        self.say(tr("Asking for it…"))
         self._page.spawn(self._pulled(source))
 
     async def _pulled(self, source: str) -> None:
@@ -99,7 +100,7 @@ class Getting(Remark):
             self.fail(error)
             self._show()
             return
-        self.say(job.note or "Downloads shows how it goes on.")
+        self.say(job.note or tr("Downloads shows how it goes on."))
         self.show_job(job)
 
     async def _use(self, path: Path) -> None:
@@ -109,4 +110,6 @@ class Getting(Remark):
         except WhisperError as error:
             self.fail(error)
             return
-        self.say(f"The built-in engine uses it from now on. {chosen.remark}".strip(), "good")
+        self.say(
+            tr("The built-in engine uses it from now on. {remark}", remark=chosen.remark).strip(), "good"
+        )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whisper_desktop.app.engine_words import in_gigabytes
+from whisper_desktop.language import tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.models.download_programs import CAN_PAUSE, NAMES
@@ -45,9 +46,9 @@ def summary(jobs: Sequence[Job]) -> str:
     if not running:
         return ""
     if len(running) > 1:
-        return f"downloading {len(running)}"
+        return tr("downloading {running}", running=len(running))
     share = _share(running[0])
-    return "downloading" if share is None else f"downloading {100 * share // FULL} %"
+    return "downloading" if share is None else tr("downloading {number} %", number=100 * share // FULL)
 
 
 def job_of(model: CatalogueModel, jobs: Sequence[Job]) -> Job | None:
@@ -96,29 +97,35 @@ def _status(job: Job) -> tuple[str, str]:
         case "failed":
             return job.error, "bad"
         case "done":
-            where = f"in {NAMES[job.source.kind]}" if job.source.kind in NAMES else "on this computer"
+            where = (
+                tr("in {names}", names=NAMES[job.source.kind])
+                if job.source.kind in NAMES
+                else tr("on this computer")
+            )
             size = f"{in_gigabytes(progress.done_bytes)}, " if progress.done_bytes else ""
             return f"{size}{where}", "good"
         case "paused":
-            return f"paused at {arrived}" if progress.done_bytes else "paused", "secondary"
+            return tr(
+                "paused at {arrived}", arrived=arrived
+            ) if progress.done_bytes else "paused", "secondary"
         case "waiting":
-            return f"waits for its turn, {arrived} are here" if progress.done_bytes else _turn(
-                job
-            ), "secondary"
+            return tr(
+                "waits for its turn, {arrived} are here", arrived=arrived
+            ) if progress.done_bytes else _turn(job), "secondary"
     if progress.waiting:
         return progress.waiting, "secondary"
     if not progress.done_bytes and progress.rate is None:
-        return "asks for it…", "secondary"
+        return tr("asks for it…"), "secondary"
     parts = [arrived]
     if progress.rate:
         parts.append(rate_words(progress.rate))
     if progress.left_s is not None:
         parts.append(left_words(progress.left_s))
     if progress.source:
-        parts.append(f"from {progress.source}")
+        parts.append(tr("from {source}", source=progress.source))
     return " · ".join(parts), "secondary"
 
 
 def _turn(job: Job) -> str:
     total = job.progress.total_bytes
-    return f"waits for its turn, {in_gigabytes(total)}" if total else "waits for its turn"
+    return tr("waits for its turn, {total}", total=in_gigabytes(total)) if total else tr("waits for its turn")

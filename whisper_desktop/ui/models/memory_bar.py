@@ -5,6 +5,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from whisper_desktop.advice.sentences import gigabytes
+from whisper_desktop.language import tr
 from whisper_desktop.ui.models.choice_cards import Memory
 from whisper_desktop.ui.theme import S, colors
 from whisper_desktop.ui.widgets import secondary
@@ -22,8 +23,24 @@ class MemoryBar(QWidget):
         row.setSpacing(S)
         share = memory.need / memory.budget if memory.budget else 1.0
         row.addWidget(_Bar(share))
-        row.addWidget(secondary(f"{memory.need / 1e9:.1f} of {gigabytes(memory.budget)} · {facts}"), 1)
-        self.setAccessibleName(f"Takes {gigabytes(memory.need)} of {gigabytes(memory.budget)}")
+        row.addWidget(
+            secondary(
+                tr(
+                    "{need:.1f} of {gigabytes} · {facts}",
+                    need=memory.need / 1000000000.0,
+                    gigabytes=gigabytes(memory.budget),
+                    facts=facts,
+                )
+            ),
+            1,
+        )
+        self.setAccessibleName(
+            tr(
+                "Takes {gigabytes} of {gigabytes2}",
+                gigabytes=gigabytes(memory.need),
+                gigabytes2=gigabytes(memory.budget),
+            )
+        )
         self.setToolTip(memory.arithmetic)
 
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidg
 
 from whisper_desktop.app.model_fit_words import headline
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.models.choice_cards import Way
@@ -54,7 +55,7 @@ class SearchPage(ModelsPage):
         self._spinner = Spinner()
         top.addWidget(self._spinner)
         top.addWidget(self._title, 1)
-        top.addWidget(button("Close results", self.left.emit))
+        top.addWidget(button(tr("Close results"), self.left.emit))
         column.addLayout(top)
         self._problem = toned("", "warn")
         self._problem.hide()
@@ -67,7 +68,7 @@ class SearchPage(ModelsPage):
         self._asked += 1
         self.looking = True
         asked = self._asked
-        self._title.setText(f"Looking for “{text}”…")
+        self._title.setText(tr("Looking for “{text_}”…", text_=text))
         self._spinner.show()
         self._show((), "")
         self.spawn(self._search(text, asked))
@@ -78,7 +79,11 @@ class SearchPage(ModelsPage):
             return
         self._spinner.hide()
         self.looking = False
-        self._title.setText(f"Found for “{text}”" if cards else f"Nothing was found for “{text}”")
+        self._title.setText(
+            tr("Found for “{text_}”", text_=text)
+            if cards
+            else tr("Nothing was found for “{text_}”", text_=text)
+        )
         self._show(cards, problem)
 
     async def _found(self, text: str) -> tuple[tuple[FoundCard, ...], str]:
@@ -129,7 +134,7 @@ class ResultCard(QFrame):
         title = QHBoxLayout()
         title.setSpacing(M)
         self.getting = Getting(page, card.title, ())
-        self.look = button("See whether it fits", lambda: page.spawn(self._look()), about=card.title)
+        self.look = button(tr("See whether it fits"), lambda: page.spawn(self._look()), about=card.title)
         title.addWidget(heading(card.title, 1.0), 1)
         for each in (self.look, self.getting.button):
             title.addWidget(each, 0, Qt.AlignmentFlag.AlignTop)
@@ -138,7 +143,7 @@ class ResultCard(QFrame):
         facts.setVisible(bool(card.facts))
         column.addWidget(facts)
         self.form = QComboBox()
-        self.form.setAccessibleName(f"Form of {card.title}")
+        self.form.setAccessibleName(tr("Form of {title}", title=card.title))
         self.form.activated.connect(lambda _: self._chosen())
         column.addWidget(self.form, 0, Qt.AlignmentFlag.AlignLeft)
         self.fit = Remark(shrink=True)
@@ -172,17 +177,21 @@ class ResultCard(QFrame):
             self.look.setEnabled(True)
             return
         if not found:
-            self.fit.say("It has no file that could run here.")
+            self.fit.say(tr("It has no file that could run here."))
             return
         self._card = FoundCard(self._card.title, self._card.facts, found, repo)
         self._offer()
 
     async def _tell_fit(self, source: str) -> None:
         """Whether this form fits; of what is not here, the first megabytes are read."""
-        self.fit.say("Looking whether it fits…")
+        self.fit.say(tr("Looking whether it fits…"))
         try:
             told = await self._page.ask(lambda models: models.fit(source, ask=False))
-            speed = f" It writes {told.speed.words}." if told.speed is not None and told.speed.answer else ""
+            speed = (
+                tr(" It writes {words}.", words=told.speed.words)
+                if told.speed is not None and told.speed.answer
+                else ""
+            )
             words, tone = (
                 without_name(headline(told), told.subject.name) + speed,
                 "good" if told.fit is not None else "bad",

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.checksums import Stopped
 from whisper_desktop.models.shelf import Shelf, ShelfModel
 from whisper_desktop.ui.code_spans import without_marks
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 _NAME = 28  # characters of a name that are always seen
 _MOST_PROBLEMS = 30
 _TELL = 200  # ms between two looks at how far a check is
-_EMPTY = (
-    "No models here yet. What you download appears here, and so do the models of LM Studio, Ollama and "
-    "Hugging Face."
+_EMPTY = mark(
+    "No models here yet. What you download appears here, and so do the models of LM "
+    "Studio, Ollama and Hugging Face."
 )
 _OTHERS = ("lm_studio", "hugging_face")  # whose files may be deleted here, when the person says so
 
@@ -79,8 +80,8 @@ class ShelfPage(ModelsPage):
         column.setSpacing(M)
         top = QHBoxLayout()
         top.setSpacing(S)
-        self._summary = secondary("Looking at the folders…")
-        self.again = button("Look again", lambda: self.spawn(self.look(again=True)))
+        self._summary = secondary(tr("Looking at the folders…"))
+        self.again = button(tr("Look again"), lambda: self.spawn(self.look(again=True)))
         top.addWidget(self._summary, 1)
         top.addWidget(self.again)
         column.addLayout(top)
@@ -101,7 +102,7 @@ class ShelfPage(ModelsPage):
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(Spinner(), 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(secondary("Looking at the folders of models…"), 1, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(secondary(tr("Looking at the folders of models…")), 1, Qt.AlignmentFlag.AlignTop)
         return holder
 
     def _empty(self) -> QWidget:
@@ -111,7 +112,7 @@ class ShelfPage(ModelsPage):
         column.setSpacing(M)
         column.addWidget(plain(_EMPTY))
         row = QHBoxLayout()
-        row.addWidget(button("See what suits this computer", self.suggestions_wanted.emit))
+        row.addWidget(button(tr("See what suits this computer"), self.suggestions_wanted.emit))
         row.addStretch(1)
         column.addLayout(row)
         column.addStretch(1)
@@ -131,7 +132,7 @@ class ShelfPage(ModelsPage):
         self.view.header().setStretchLastSection(False)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.view.setAccessibleName("Models on this computer")
+        self.view.setAccessibleName(tr("Models on this computer"))
         self.view.selectionModel().currentRowChanged.connect(lambda *_: self._show_chosen())
         self.view.verticalScrollBar().valueChanged.connect(lambda _: self._fill())
         self._sorted.layoutChanged.connect(lambda: self._fill())
@@ -150,12 +151,12 @@ class ShelfPage(ModelsPage):
             column.addWidget(label)
         row = QHBoxLayout()
         row.setSpacing(S)
-        self.use = button("Use", lambda: self.spawn(self._use()))
-        self.folder = button("Show folder", self._show_folder)
-        self.verify = button("Verify", self._verify_or_stop)
-        self.delete = button("Delete…", lambda: self.spawn(self._delete()))
+        self.use = button(tr("Use"), lambda: self.spawn(self._use()))
+        self.folder = button(tr("Show folder"), self._show_folder)
+        self.verify = button(tr("Verify"), self._verify_or_stop)
+        self.delete = button(tr("Delete…"), lambda: self.spawn(self._delete()))
         self.progress = QProgressBar()
-        self.progress.setAccessibleName("How much has been read")
+        self.progress.setAccessibleName(tr("How much has been read"))
         self.progress.setTextVisible(False)
         keeps = self.progress.sizePolicy()
         keeps.setRetainSizeWhenHidden(True)
@@ -219,13 +220,19 @@ class ShelfPage(ModelsPage):
         self._name.setText(row.model.name)
         self._where.setText(" ".join((str(row.model.path), without_marks(cannot_delete(row.model)))).strip())
         known = self._known.get(_key(row.model))
-        self._fits.setText(known.sentence if known is not None else "Looking at what it needs…")
+        self._fits.setText(known.sentence if known is not None else tr("Looking at what it needs…"))
         talks = row.model.type is not ModelType.EMBEDDING
         self.use.setEnabled(talks and not row.used_now)
-        self.use.setText("In use" if row.used_now else "Use")
-        self.use.setToolTip("" if talks else "It turns texts into vectors, for searching, and cannot answer.")
+        self.use.setText(tr("In use") if row.used_now else "Use")
+        self.use.setToolTip(
+            "" if talks else tr("It turns texts into vectors, for searching, and cannot answer.")
+        )
         self.delete.setEnabled(not cannot_delete(row.model))
-        for each, words in ((self.use, "Use"), (self.folder, "Show the folder of"), (self.delete, "Delete")):
+        for each, words in (
+            (self.use, "Use"),
+            (self.folder, tr("Show the folder of")),
+            (self.delete, "Delete"),
+        ):
             each.setAccessibleName(f"{words} {row.model.name}")
         self._fill()
 
@@ -255,7 +262,7 @@ class ShelfPage(ModelsPage):
         try:
             return runs(await self.ask(lambda models: models.fit(path, ask=False)))
         except WhisperError as error:
-            return Runs("not known", -2.0, without_marks(f"{error}"))
+            return Runs(tr("not known"), -2.0, without_marks(f"{error}"))
 
     def _next_unknown(self) -> ShelfRow | None:
         """The chosen row, else the first on the screen, of which it is not known yet how it runs."""
@@ -282,7 +289,14 @@ class ShelfPage(ModelsPage):
             self.remark.fail(error)
             return
         await self.look()
-        self.remark.say(f"The built-in engine uses {chosen.model.name} from now on. {chosen.remark}", "good")
+        self.remark.say(
+            tr(
+                "The built-in engine uses {model_name} from now on. {remark}",
+                model_name=chosen.model.name,
+                remark=chosen.remark,
+            ),
+            "good",
+        )
 
     def _show_folder(self) -> None:
         if (row := self.chosen) is not None:
@@ -298,11 +312,11 @@ class ShelfPage(ModelsPage):
         self._stop = stop = threading.Event()
         read = _Read()
         path = str(model.path)
-        self.verify.setText("Stop")
+        self.verify.setText(tr("Stop"))
         self.progress.setRange(0, 1000)
         self.progress.setValue(0)
         self.progress.show()
-        self.remark.say(f"Reading {model.name}…")
+        self.remark.say(tr("Reading {model_name}…", model_name=model.name))
         timer = QTimer(self, interval=_TELL)
         timer.timeout.connect(
             lambda: self.progress.setValue(int(1000 * read.size / max(1, model.size_bytes)))
@@ -315,12 +329,12 @@ class ShelfPage(ModelsPage):
         except WhisperError as error:
             self.remark.fail(error)
         except Stopped:
-            self.remark.say(f"The check of {model.name} was stopped.")
+            self.remark.say(tr("The check of {model_name} was stopped.", model_name=model.name))
         finally:
             timer.stop()
             timer.deleteLater()
             self._stop = None
-            self.verify.setText("Verify")
+            self.verify.setText(tr("Verify"))
             self.progress.hide()
 
     async def _delete(self) -> None:
@@ -338,7 +352,14 @@ class ShelfPage(ModelsPage):
             self.remark.fail(error)
             return
         await self.look()
-        self.remark.say(f"{model.name} is deleted: {in_gigabytes(freed)} are free again.", "good")
+        self.remark.say(
+            tr(
+                "{model_name} is deleted: {freed} are free again.",
+                model_name=model.name,
+                freed=in_gigabytes(freed),
+            ),
+            "good",
+        )
 
 
 async def _looked_at(models: "ModelHost", *, again: bool) -> tuple[Shelf, frozenset[Path]]:

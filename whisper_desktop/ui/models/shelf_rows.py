@@ -7,16 +7,17 @@ from whisper_desktop.advice.sentences import gigabytes
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.app.model_fit import Estimate
 from whisper_desktop.app.model_fit_words import headline
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.shelf import Shelf, ShelfModel
 from whisper_desktop.ui.models.words import day_words, speed_range, without_name
 from whisper_desktop.values import ModelType
 
 SOURCES = {
-    "own": "this app",
+    "own": mark("this app"),
     "lm_studio": "LM Studio",
     "ollama": "Ollama",
-    "hugging_face": "Hugging Face",
-    "folder": "a folder",
+    "hugging_face": mark("Hugging Face"),
+    "folder": mark("a folder"),
 }
 """Who brought a model."""
 
@@ -25,9 +26,9 @@ _TYPES = {
     ModelType.COMPLETION: "text",
     ModelType.EMBEDDING: "search",
     ModelType.CODE: "code",
-    ModelType.VISION: "chat, sees",
+    ModelType.VISION: mark("chat, sees"),
 }
-COLUMNS = ("Name", "For", "Size", "From", "Last used", "Runs here")
+COLUMNS = ("Name", "For", "Size", "From", mark("Last used"), mark("Runs here"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class ShelfRow:
 def shelf_row(model: ShelfModel, told: "Runs | None", *, used_now: bool, now: float) -> ShelfRow:
     """The row of a model; `told` is how it runs here, None while that is not known."""
     used = model.last_used
-    name = f"{model.name} (in use)" if used_now else model.name
+    name = tr("{model_name} (in use)", model_name=model.name) if used_now else model.name
     runs = told or Runs("…", 0.0)
     cells = (
         name,
@@ -78,12 +79,14 @@ def runs(told: Estimate) -> Runs:
     sentence = without_name(headline(told), told.subject.name)
     if told.fit is None:
         short = told.shortfall
-        missing = f": {gigabytes(short.missing_bytes)} short" if short is not None else ""
-        return Runs(f"too large{missing}", -1.0, sentence)
+        missing = (
+            tr(": {gigabytes} short", gigabytes=gigabytes(short.missing_bytes)) if short is not None else ""
+        )
+        return Runs(tr("too large{missing}", missing=missing), -1.0, sentence)
     speed = told.speed
     if speed is None or speed.answer is None:
         return Runs("fits", 0.0, sentence)
-    return Runs(f"fits, {speed_range(speed)}", speed.answer, sentence)
+    return Runs(tr("fits, {speed_range}", speed_range=speed_range(speed)), speed.answer, sentence)
 
 
 def shelf_summary(shelf: Shelf) -> str:
@@ -91,30 +94,38 @@ def shelf_summary(shelf: Shelf) -> str:
     count = len(shelf.models)
     if not count:
         return ""
-    models = "One model" if count == 1 else f"{count:,} models"
-    return f"{models}, {in_gigabytes(shelf.disk_bytes)} on disk"
+    models = tr("One model") if count == 1 else tr("{count:,} models", count=count)
+    return tr("{models}, {disk_bytes} on disk", models=models, disk_bytes=in_gigabytes(shelf.disk_bytes))
 
 
 def problem_words(problems: Sequence[str]) -> str:
     """What could not be listed: the first sentence, and how many more there are."""
     if len(problems) <= 2:
         return "\n".join(problems)
-    return f"{problems[0]}\n{len(problems) - 1} more files are not listed; pointing here shows why."
+    return tr(
+        "{problems}\n{len} more files are not listed; pointing here shows why.",
+        problems=problems[0],
+        len=len(problems) - 1,
+    )
 
 
 def deletion_words(model: ShelfModel, frees: int) -> tuple[str, str]:
     """What is asked before a model is deleted: the question, and what it means."""
-    question = f"Delete {model.name}?"
+    question = tr("Delete {model_name}?", model_name=model.name)
     effect = (
-        f"That frees {in_gigabytes(frees)}."
+        tr("That frees {frees}.", frees=in_gigabytes(frees))
         if frees
-        else "That frees nothing: its file has another name too, or another model needs it."
+        else tr("That frees nothing: its file has another name too, or another model needs it.")
     )
     count = len(model.files)
-    what = f"{model.path.name}" if count == 1 else f"{model.path.name} and {count - 1} more files"
-    where = f"{what} in {model.path.parent}"
+    what = (
+        f"{model.path.name}"
+        if count == 1
+        else tr("{path_name} and {count} more files", path_name=model.path.name, count=count - 1)
+    )
+    where = tr("{what} in {parent}", what=what, parent=model.path.parent)
     whose = (
-        f" {SOURCES[model.source]} brought it and would have to fetch it again."
+        tr(" {sources} brought it and would have to fetch it again.", sources=SOURCES[model.source])
         if model.source in ("lm_studio", "hugging_face")
         else ""
     )
@@ -125,4 +136,4 @@ def cannot_delete(model: ShelfModel) -> str:
     """Why it cannot be deleted here, with what can be done; "" where it can."""
     if model.source != "ollama":
         return ""
-    return f"Ollama deletes its own models: `ollama rm {model.name}`."
+    return tr("Ollama deletes its own models: `ollama rm {model_name}`.", model_name=model.name)

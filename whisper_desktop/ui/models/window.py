@@ -7,6 +7,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QStackedWidget, QTabWidget, QVBoxLayout
 
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.models.choices_page import ChoicesPage
@@ -21,14 +22,14 @@ from whisper_desktop.ui.window import AppWindow
 if TYPE_CHECKING:
     from whisper_desktop.app import App
 
-_HINT = "Search Hugging Face, or paste OWNER/NAME/FILE, an address, ollama:TAG"
+_HINT = mark("Search Hugging Face, or paste OWNER/NAME/FILE, an address, ollama:TAG")
 
 
 class ModelsWindow(AppWindow):
     """Three parts and a search. Closing it stops no download."""
 
     def __init__(self, bridge: Bridge, app: "App") -> None:
-        super().__init__("models", "Models – Whisper Desktop", bridge)
+        super().__init__("models", tr("Models – Whisper Desktop"), bridge)
         self._app = app
         self.resize(QSize(900, 640))
         self._done: frozenset[int] = frozenset()
@@ -41,10 +42,10 @@ class ModelsWindow(AppWindow):
         column.setSpacing(M)
         column.addLayout(self._search_row())
         self.tabs = QTabWidget()
-        self.tabs.setAccessibleName("Models")
-        self.tabs.addTab(self.shelf, "On this computer")
-        self.tabs.addTab(self.choices, "Recommended")
-        self.tabs.addTab(self.downloads, "Downloads")
+        self.tabs.setAccessibleName(tr("Models"))
+        self.tabs.addTab(self.shelf, tr("On this computer"))
+        self.tabs.addTab(self.choices, tr("Recommended"))
+        self.tabs.addTab(self.downloads, tr("Downloads"))
         self._stack = QStackedWidget()
         self._stack.addWidget(self.tabs)
         self._stack.addWidget(self.results)
@@ -59,13 +60,13 @@ class ModelsWindow(AppWindow):
         row.setSpacing(S)
         self.search = QLineEdit()
         self.search.setPlaceholderText(_HINT)
-        self.search.setAccessibleName("Search for models")
+        self.search.setAccessibleName(tr("Search for models"))
         self.search.setToolTip(_HINT)
         self.search.setClearButtonEnabled(True)
         self.search.returnPressed.connect(self._find)
         self.search.textChanged.connect(lambda text: None if text else self._leave_results())
         row.addWidget(self.search, 1)
-        row.addWidget(button("Search", self._find))
+        row.addWidget(button(tr("Search"), self._find))
         return row
 
     def _find(self) -> None:
@@ -93,7 +94,7 @@ class ModelsWindow(AppWindow):
             page.show_jobs(jobs)
         todo = sum(job.is_open for job in jobs)
         self.tabs.setTabText(
-            self.tabs.indexOf(self.downloads), f"Downloads ({todo})" if todo else "Downloads"
+            self.tabs.indexOf(self.downloads), tr("Downloads ({todo})", todo=todo) if todo else "Downloads"
         )
         done = frozenset(job.id for job in jobs if not job.is_open)
         if done - self._done:

@@ -3,6 +3,7 @@
 import datetime
 
 from whisper_desktop.app.engine_words import in_gigabytes
+from whisper_desktop.language import tr
 from whisper_desktop.models.speed import Speed
 
 _GB, _MB = 1e9, 1e6
@@ -14,8 +15,8 @@ def so_far(done: int, total: int | None) -> str:
     if total is None:
         return in_gigabytes(done)
     if total < _GB:
-        return f"{done / _MB:.0f} of {total / _MB:.0f} MB"
-    return f"{done / _GB:.1f} of {total / _GB:.1f} GB"
+        return tr("{done:.0f} of {total:.0f} MB", done=done / _MB, total=total / _MB)
+    return tr("{done:.1f} of {total:.1f} GB", done=done / _GB, total=total / _GB)
 
 
 def rate_words(rate: float) -> str:
@@ -26,14 +27,18 @@ def rate_words(rate: float) -> str:
 def left_words(seconds: float) -> str:
     """How long it still takes: "8 s left", "about 3 min left", "about 2 h 10 min left"."""
     if seconds < 55:
-        return f"{max(1, round(seconds))} s left"
+        return tr("{max} s left", max=max(1, round(seconds)))
     minutes = max(1, round(seconds / 60))
     if minutes < 60:
-        return f"about {minutes} min left"
+        return tr("about {minutes} min left", minutes=minutes)
     hours, rest = divmod(10 * round(minutes / 10), 60)
     if hours >= 48:
-        return "more than two days left"
-    return f"about {hours} h {rest} min left" if rest else f"about {hours} h left"
+        return tr("more than two days left")
+    return (
+        tr("about {hours} h {rest} min left", hours=hours, rest=rest)
+        if rest
+        else tr("about {hours} h left", hours=hours)
+    )
 
 
 def day_words(moment: float, now: float) -> str:
@@ -44,7 +49,7 @@ def day_words(moment: float, now: float) -> str:
         return "today"
     if days == 1:
         return "yesterday"
-    return f"{days} days ago" if days < 30 else f"{day.day} {day:%B %Y}"
+    return tr("{days} days ago", days=days) if days < 30 else f"{day.day} {day:%B %Y}"
 
 
 def speed_range(speed: Speed) -> str:
@@ -52,7 +57,7 @@ def speed_range(speed: Speed) -> str:
     if speed.source == "measured" or speed.answer is None:
         return speed.words
     low, high = (f"{each:.0f}" if each >= 9.95 else f"{each:.1f}" for each in (speed.low, speed.high))
-    return f"{low} to {high} tokens/s"
+    return tr("{low} to {high} tokens/s", low=low, high=high)
 
 
 def without_name(sentence: str, name: str) -> str:
