@@ -7,12 +7,15 @@ The sentence itself is the key, so that the code reads as what is shown, and Eng
 take literals only: what is shown can be collected from the source. Nothing here is slow to import.
 """
 
-import gettext
-import locale
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations
+    from pathlib import Path
 
 DOMAIN = "whisper_desktop"
 
@@ -28,19 +31,22 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 )
 """The languages there are, by code, each called as it calls itself."""
 
-_ENGLISH = gettext.NullTranslations()
-_in_use: tuple[str, gettext.NullTranslations] = ("en", _ENGLISH)
+_in_use: "tuple[str, NullTranslations | None]" = ("en", None)  # None: the sentences as they stand here
 
 
 def tr(text: str, /, **values: object) -> str:
     """A sentence in the language in use, its `{names}` filled with `values`."""
-    translated = _in_use[1].gettext(text) if text else ""
+    catalogue = _in_use[1]
+    translated = catalogue.gettext(text) if catalogue is not None and text else text
     return translated.format_map(values) if values else translated
 
 
 def trn(one: str, many: str, count: int, /, **values: object) -> str:
     """The form of a sentence that fits `count`, which may stand in it as `{count}`."""
-    return _in_use[1].ngettext(one, many, count).format_map({"count": count, **values})
+    catalogue = _in_use[1]
+    english = one if count == 1 else many
+    form = catalogue.ngettext(one, many, count) if catalogue is not None else english
+    return form.format_map({"count": count, **values})
 
 
 def listed(words: Sequence[str]) -> str:
@@ -55,25 +61,25 @@ def mark(text: str) -> str:
     return text
 
 
-def use(wanted: str, folder: Path) -> str:
+def use(wanted: str, folder: "Path") -> str:
     """Speak this language from now on: a code of `LANGUAGES`, or "system". Returns the code in use.
 
     `folder` holds the catalogues (`de/LC_MESSAGES/whisper_desktop.mo`). One that cannot be read: English.
     """
     global _in_use  # noqa: PLW0603 - one language for the whole program is what it is for
     code = of_system() if wanted == "system" else wanted
-    if code not in LANGUAGES or code == "en":
-        _in_use = ("en", _ENGLISH)
-        return "en"
-    try:
-        _in_use = (code, gettext.translation(DOMAIN, str(folder), [code]))
-    except (OSError, ValueError, UnicodeError):
-        _in_use = ("en", _ENGLISH)
+    _in_use = ("en", None)
+    if code in LANGUAGES and code != "en":
+        from gettext import translation
+        from struct import error as struct_error
+
+        with suppress(OSError, ValueError, UnicodeError, struct_error):
+            _in_use = (code, translation(DOMAIN, str(folder), [code]))
     return _in_use[0]
 
 
-def use_catalogue(code: str, catalogue: gettext.NullTranslations) -> None:
-    """Speak with this catalogue, wherever it comes from."""
+def use_catalogue(code: str, catalogue: "NullTranslations | None") -> None:
+    """Speak with this catalogue, wherever it comes from; None: English."""
     global _in_use  # noqa: PLW0603
     _in_use = (code, catalogue)
 
@@ -87,8 +93,10 @@ def of_system() -> str:
     """The code in `LANGUAGES` that fits what the system says; English where none does."""
     names = [os.environ.get(name, "") for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")]
     said = [part for name in names for part in name.split(":") if part]
-    if not said and (system := locale.getlocale()[0]):
-        said = [system]
+    if not said:  # on Windows and macOS nothing of the kind is set
+        import locale
+
+        said = [locale.getlocale()[0] or ""]
     for name in said:
         if (code := matching(name)) is not None:
             return code
