@@ -72,7 +72,7 @@ def test_what_is_done_stands_below_what_is_to_do_the_newest_first() -> None:
 
 def test_the_tray_hears_of_what_runs_only() -> None:
     assert summary([RUNNING]) == "downloading 50 %"
-    assert summary([RUNNING, replace(RUNNING, id=2)]) == "downloading 2"
+    assert summary([RUNNING, replace(RUNNING, id=2)]) == "downloading 2 models"
     assert summary([replace(RUNNING, state="paused")]) == ""
     assert summary([replace(RUNNING, progress=DownloadProgress(5, None))]) == "downloading"
 
@@ -115,7 +115,7 @@ def test_days_are_counted_from_today() -> None:
     day = 86_400.0
     said = [day_words(noon - days * day, noon) for days in (0, 1, 5, 100)]
     assert said[:3] == ["today", "yesterday", "5 days ago"]
-    assert said[3].endswith("2023")
+    assert said[3].startswith("2023-")
 
 
 def test_below_its_name_a_model_is_not_named_again() -> None:

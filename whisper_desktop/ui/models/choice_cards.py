@@ -34,7 +34,7 @@ class Memory:
     @property
     def arithmetic(self) -> str:
         """The parts and the budget, one a line."""
-        lines = [f"{name}: {gigabytes(size)}" for name, size in self.parts]
+        lines = [f"{tr(name)}: {gigabytes(size)}" for name, size in self.parts]
         return "\n".join((*lines, tr("of {words}", words=self.words)))
 
 
@@ -61,7 +61,7 @@ def choice_card(choice: Choice, running: Collection[str]) -> ChoiceCard:
     )
     return ChoiceCard(
         id=model.id,
-        badge="older" if model.older else "",
+        badge=tr("older") if model.older else "",
         facts=" · ".join(facts),
         reasons=tuple(reasons[:_FIRST_REASONS]),
         more=tuple(reasons[_FIRST_REASONS:]),
@@ -94,7 +94,7 @@ def memory_of(fit: Fit) -> Memory:
 
 
 _PARTS: tuple[tuple[str, Callable[[Part], int]], ...] = (
-    ("Weights", lambda part: part.weights),
+    (mark("Weights"), lambda part: part.weights),
     (mark("Weights, arranged for the processor"), lambda part: part.copies),
     (mark("Conversation (KV cache)"), lambda part: part.cache),
     (mark("Conversation, kept states"), lambda part: part.checkpoints),

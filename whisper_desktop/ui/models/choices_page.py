@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayou
 from whisper_desktop.advice import Choice, Purpose, Ranking
 from whisper_desktop.advice.runners import running_here
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.language import tr
+from whisper_desktop.language import listed, tr
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.fold import Fold
@@ -182,7 +182,7 @@ async def _ranked(models: "ModelHost", purpose: Purpose) -> _Ranked:
 def _counted_against(ranking: Ranking) -> str:
     budget = ranking.budget
     words = [budget.gpu_words] if budget.gpu_bytes else []
-    return tr("Counted with {items}.", items=" and ".join((*words, budget.host_words)))
+    return tr("Counted with {items}.", items=listed((*words, budget.host_words)))
 
 
 def _sentences(told: Sequence[str]) -> QWidget:

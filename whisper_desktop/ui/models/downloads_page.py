@@ -37,14 +37,14 @@ _EMPTY = mark(
 )
 _KEEP, _REMOVE = mark("Keep what is here"), mark("Remove it")
 _BUTTONS = (
-    ("pause", "Pause"),
+    ("pause", mark("Pause")),
     ("resume", mark("Go on")),
     ("retry", mark("Try again")),
-    ("use", "Use"),
+    ("use", mark("Use")),
     ("folder", mark("Show folder")),
-    ("up", "Earlier"),
-    ("down", "Later"),
-    ("cancel", "Cancel…"),
+    ("up", mark("Earlier")),
+    ("down", mark("Later")),
+    ("cancel", mark("Cancel…")),
     ("remove", mark("Remove from list")),
 )
 
@@ -83,7 +83,7 @@ class DownloadsPage(ModelsPage):
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, L, 0)
         column.setSpacing(M)
-        column.addWidget(plain(_EMPTY))
+        column.addWidget(plain(tr(_EMPTY)))
         row = QHBoxLayout()
         row.addWidget(button(tr("See what suits this computer"), self.suggestions_wanted.emit))
         row.addStretch(1)
@@ -147,10 +147,10 @@ class DownloadsPage(ModelsPage):
             question = tr("Stop downloading {title}?", title=job.title)
             here = so_far(arrived, job.progress.total_bytes)
             detail = tr("{here} have arrived. What is kept need not be fetched again.", here=here)
-            chosen = await self.confirmed(question, detail, _KEEP, _REMOVE)
+            chosen = await self.confirmed(question, detail, tr(_KEEP), tr(_REMOVE))
             if not chosen:
                 return
-            keep = chosen == _KEEP
+            keep = chosen == tr(_KEEP)
         self.remark.say(await self.ask(lambda models: models.downloads.cancel(number, keep=keep)))
 
     async def _use(self, job: Job) -> None:
@@ -197,7 +197,7 @@ class JobCard(QFrame):
         row.setSpacing(S)
         self.buttons: dict[str, QPushButton] = {}
         for action, text in _BUTTONS:
-            self.buttons[action] = made = button(text, partial(self.wanted.emit, action), about=title)
+            self.buttons[action] = made = button(tr(text), partial(self.wanted.emit, action), about=title)
             row.addWidget(made)
         row.addStretch(1)
         column.addLayout(row)

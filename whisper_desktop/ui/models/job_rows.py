@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whisper_desktop.app.engine_words import in_gigabytes
-from whisper_desktop.language import tr
+from whisper_desktop.language import tr, trn
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.download_jobs import Job
 from whisper_desktop.models.download_programs import CAN_PAUSE, NAMES
@@ -46,9 +46,9 @@ def summary(jobs: Sequence[Job]) -> str:
     if not running:
         return ""
     if len(running) > 1:
-        return tr("downloading {running}", running=len(running))
+        return trn("downloading one model", "downloading {count} models", len(running))
     share = _share(running[0])
-    return "downloading" if share is None else tr("downloading {number} %", number=100 * share // FULL)
+    return tr("downloading") if share is None else tr("downloading {number} %", number=100 * share // FULL)
 
 
 def job_of(model: CatalogueModel, jobs: Sequence[Job]) -> Job | None:
@@ -105,13 +105,11 @@ def _status(job: Job) -> tuple[str, str]:
             size = f"{in_gigabytes(progress.done_bytes)}, " if progress.done_bytes else ""
             return f"{size}{where}", "good"
         case "paused":
-            return tr(
-                "paused at {arrived}", arrived=arrived
-            ) if progress.done_bytes else "paused", "secondary"
+            paused = tr("paused at {arrived}", arrived=arrived) if progress.done_bytes else tr("paused")
+            return paused, "secondary"
         case "waiting":
-            return tr(
-                "waits for its turn, {arrived} are here", arrived=arrived
-            ) if progress.done_bytes else _turn(job), "secondary"
+            here = tr("waits for its turn, {arrived} are here", arrived=arrived)
+            return here if progress.done_bytes else _turn(job), "secondary"
     if progress.waiting:
         return progress.waiting, "secondary"
     if not progress.done_bytes and progress.rate is None:

@@ -23,23 +23,10 @@ class MemoryBar(QWidget):
         row.setSpacing(S)
         share = memory.need / memory.budget if memory.budget else 1.0
         row.addWidget(_Bar(share))
-        row.addWidget(
-            secondary(
-                tr(
-                    "{need:.1f} of {gigabytes} · {facts}",
-                    need=memory.need / 1000000000.0,
-                    gigabytes=gigabytes(memory.budget),
-                    facts=facts,
-                )
-            ),
-            1,
-        )
+        takes = tr("{need:.1f} of {budget}", need=memory.need / 1e9, budget=gigabytes(memory.budget))
+        row.addWidget(secondary(f"{takes} · {facts}"), 1)
         self.setAccessibleName(
-            tr(
-                "Takes {gigabytes} of {gigabytes2}",
-                gigabytes=gigabytes(memory.need),
-                gigabytes2=gigabytes(memory.budget),
-            )
+            tr("Takes {need} of {budget}", need=gigabytes(memory.need), budget=gigabytes(memory.budget))
         )
         self.setToolTip(memory.arithmetic)
 

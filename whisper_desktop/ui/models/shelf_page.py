@@ -110,7 +110,7 @@ class ShelfPage(ModelsPage):
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, L, 0, 0)
         column.setSpacing(M)
-        column.addWidget(plain(_EMPTY))
+        column.addWidget(plain(tr(_EMPTY)))
         row = QHBoxLayout()
         row.addWidget(button(tr("See what suits this computer"), self.suggestions_wanted.emit))
         row.addStretch(1)
@@ -223,15 +223,15 @@ class ShelfPage(ModelsPage):
         self._fits.setText(known.sentence if known is not None else tr("Looking at what it needs…"))
         talks = row.model.type is not ModelType.EMBEDDING
         self.use.setEnabled(talks and not row.used_now)
-        self.use.setText(tr("In use") if row.used_now else "Use")
+        self.use.setText(tr("In use") if row.used_now else tr("Use"))
         self.use.setToolTip(
             "" if talks else tr("It turns texts into vectors, for searching, and cannot answer.")
         )
         self.delete.setEnabled(not cannot_delete(row.model))
         for each, words in (
-            (self.use, "Use"),
+            (self.use, tr("Use")),
             (self.folder, tr("Show the folder of")),
-            (self.delete, "Delete"),
+            (self.delete, tr("Delete")),
         ):
             each.setAccessibleName(f"{words} {row.model.name}")
         self._fill()
@@ -345,7 +345,7 @@ class ShelfPage(ModelsPage):
         consent = model.source in _OTHERS
         try:
             question, detail = deletion_words(model, await self.ask(lambda models: models.frees(model)))
-            if not await self.confirmed(question, detail, "Delete"):
+            if not await self.confirmed(question, detail, tr("Delete")):
                 return
             freed = await self.ask(lambda models: models.delete(model, consent=consent))
         except WhisperError as error:

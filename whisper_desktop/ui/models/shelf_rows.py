@@ -7,7 +7,7 @@ from whisper_desktop.advice.sentences import gigabytes
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.app.model_fit import Estimate
 from whisper_desktop.app.model_fit_words import headline
-from whisper_desktop.language import mark, tr
+from whisper_desktop.language import mark, tr, trn
 from whisper_desktop.models.shelf import Shelf, ShelfModel
 from whisper_desktop.ui.models.words import day_words, speed_range, without_name
 from whisper_desktop.values import ModelType
@@ -16,19 +16,19 @@ SOURCES = {
     "own": mark("this app"),
     "lm_studio": "LM Studio",
     "ollama": "Ollama",
-    "hugging_face": mark("Hugging Face"),
+    "hugging_face": "Hugging Face",
     "folder": mark("a folder"),
 }
 """Who brought a model."""
 
 _TYPES = {
-    ModelType.CHAT: "chat",
-    ModelType.COMPLETION: "text",
-    ModelType.EMBEDDING: "search",
-    ModelType.CODE: "code",
+    ModelType.CHAT: mark("chat"),
+    ModelType.COMPLETION: mark("text"),
+    ModelType.EMBEDDING: mark("search"),
+    ModelType.CODE: mark("code"),
     ModelType.VISION: mark("chat, sees"),
 }
-COLUMNS = ("Name", "For", "Size", "From", mark("Last used"), mark("Runs here"))
+COLUMNS = (mark("Name"), mark("For"), mark("Size"), mark("From"), mark("Last used"), mark("Runs here"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ def shelf_row(model: ShelfModel, told: "Runs | None", *, used_now: bool, now: fl
     runs = told or Runs("…", 0.0)
     cells = (
         name,
-        _TYPES[model.type],
+        tr(_TYPES[model.type]),
         in_gigabytes(model.size_bytes),
-        SOURCES[model.source],
+        tr(SOURCES[model.source]),
         day_words(used, now) if used is not None else "–",
         runs.short,
     )
@@ -79,13 +79,13 @@ def runs(told: Estimate) -> Runs:
     sentence = without_name(headline(told), told.subject.name)
     if told.fit is None:
         short = told.shortfall
-        missing = (
-            tr(": {gigabytes} short", gigabytes=gigabytes(short.missing_bytes)) if short is not None else ""
-        )
-        return Runs(tr("too large{missing}", missing=missing), -1.0, sentence)
+        if short is None:
+            return Runs(tr("too large"), -1.0, sentence)
+        missing = gigabytes(short.missing_bytes)
+        return Runs(tr("too large: {missing} short", missing=missing), -1.0, sentence)
     speed = told.speed
     if speed is None or speed.answer is None:
-        return Runs("fits", 0.0, sentence)
+        return Runs(tr("fits"), 0.0, sentence)
     return Runs(tr("fits, {speed_range}", speed_range=speed_range(speed)), speed.answer, sentence)
 
 
@@ -94,19 +94,20 @@ def shelf_summary(shelf: Shelf) -> str:
     count = len(shelf.models)
     if not count:
         return ""
-    models = tr("One model") if count == 1 else tr("{count:,} models", count=count)
-    return tr("{models}, {disk_bytes} on disk", models=models, disk_bytes=in_gigabytes(shelf.disk_bytes))
+    size = in_gigabytes(shelf.disk_bytes)
+    return trn("One model, {size} on disk", "{count:,} models, {size} on disk", count, size=size)
 
 
 def problem_words(problems: Sequence[str]) -> str:
     """What could not be listed: the first sentence, and how many more there are."""
     if len(problems) <= 2:
         return "\n".join(problems)
-    return tr(
-        "{problems}\n{len} more files are not listed; pointing here shows why.",
-        problems=problems[0],
-        len=len(problems) - 1,
+    more = trn(
+        "One more file is not listed; pointing here shows why.",
+        "{count} more files are not listed; pointing here shows why.",
+        len(problems) - 1,
     )
+    return f"{problems[0]}\n{more}"
 
 
 def deletion_words(model: ShelfModel, frees: int) -> tuple[str, str]:
@@ -118,14 +119,20 @@ def deletion_words(model: ShelfModel, frees: int) -> tuple[str, str]:
         else tr("That frees nothing: its file has another name too, or another model needs it.")
     )
     count = len(model.files)
-    what = (
-        f"{model.path.name}"
+    file, folder = model.path.name, model.path.parent
+    where = (
+        tr("{file} in {folder}", file=file, folder=folder)
         if count == 1
-        else tr("{path_name} and {count} more files", path_name=model.path.name, count=count - 1)
+        else trn(
+            "{file} and one more file in {folder}",
+            "{file} and {count} more files in {folder}",
+            count - 1,
+            file=file,
+            folder=folder,
+        )
     )
-    where = tr("{what} in {parent}", what=what, parent=model.path.parent)
     whose = (
-        tr(" {sources} brought it and would have to fetch it again.", sources=SOURCES[model.source])
+        tr(" {sources} brought it and would have to fetch it again.", sources=tr(SOURCES[model.source]))
         if model.source in ("lm_studio", "hugging_face")
         else ""
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt
 
+from whisper_desktop.language import tr
 from whisper_desktop.ui.models.shelf_rows import COLUMNS, ShelfRow
 
 Index = QModelIndex | QPersistentModelIndex
@@ -58,7 +59,7 @@ class ShelfTable(QAbstractTableModel):
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
         if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
+            return tr(COLUMNS[section])
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -71,7 +72,7 @@ class ShelfTable(QAbstractTableModel):
             case Qt.ItemDataRole.ToolTipRole:
                 return str(row.model.path) if column == 0 else row.cells[column]
             case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{COLUMNS[column]}: {row.cells[column]}"
+                return f"{tr(COLUMNS[column])}: {row.cells[column]}"
             case Qt.ItemDataRole.SizeHintRole if (
                 column == 0
             ):  # the width of the others is that of their words

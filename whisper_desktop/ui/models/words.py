@@ -27,7 +27,7 @@ def rate_words(rate: float) -> str:
 def left_words(seconds: float) -> str:
     """How long it still takes: "8 s left", "about 3 min left", "about 2 h 10 min left"."""
     if seconds < 55:
-        return tr("{max} s left", max=max(1, round(seconds)))
+        return tr("{seconds} s left", seconds=max(1, round(seconds)))
     minutes = max(1, round(seconds / 60))
     if minutes < 60:
         return tr("about {minutes} min left", minutes=minutes)
@@ -42,14 +42,14 @@ def left_words(seconds: float) -> str:
 
 
 def day_words(moment: float, now: float) -> str:
-    """When something was: "today", "yesterday", "5 days ago", "3 March 2026". Seconds since 1970."""
+    """When something was: "today", "yesterday", "5 days ago", "2026-03-03". Seconds since 1970."""
     day, today = (datetime.datetime.fromtimestamp(each).date() for each in (moment, now))
     days = (today - day).days
     if days <= 0:
-        return "today"
+        return tr("today")
     if days == 1:
-        return "yesterday"
-    return tr("{days} days ago", days=days) if days < 30 else f"{day.day} {day:%B %Y}"
+        return tr("yesterday")
+    return tr("{days} days ago", days=days) if days < 30 else day.isoformat()
 
 
 def speed_range(speed: Speed) -> str:
