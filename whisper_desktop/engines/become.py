@@ -10,8 +10,6 @@ program, which cannot run scripts, gets here through `child`.
 import os
 import sys
 
-from whisper_desktop.language import tr
-
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <linux/prctl.h>
 _SIGKILL = 9
 
@@ -41,17 +39,14 @@ def bind_to(owner: int) -> bool:
     # On Windows a virtual environment's python is a launcher, so that the parent is not the owner; the job
     # does it there.
     if sys.platform != "win32" and os.getppid() != owner:
-        print(tr("whisper: the program that started this engine has ended"), file=sys.stderr)
+        print("whisper: the program that started this engine has ended", file=sys.stderr)
         return False
     return True
 
 
 def cannot_run(binary: str, error: OSError) -> int:
     """Say why in the log; returns the exit code that shells use."""
-    print(
-        tr("whisper: cannot run '{binary}': {strerror}", binary=binary, strerror=error.strerror),
-        file=sys.stderr,
-    )
+    print(f"whisper: cannot run '{binary}': {error.strerror}", file=sys.stderr)
     return 127 if isinstance(error, FileNotFoundError) else 126
 
 

@@ -26,7 +26,6 @@ from collections.abc import Callable
 from typing import Any
 
 from whisper_desktop.engines import become
-from whisper_desktop.language import tr
 
 _USAGE = "usage: --engine-child OWNER_PID NONCE builtin|exec|stay ..."
 
@@ -112,7 +111,7 @@ def _serve_builtin(flags: list[str]) -> int:
     try:
         import xllamacpp
     except ImportError as error:
-        print(tr("whisper: the built-in engine cannot be loaded: {error}", error=error), file=sys.stderr)
+        print(f"whisper: the built-in engine cannot be loaded: {error}", file=sys.stderr)
         return 1
     params = xllamacpp.CommonParams()
     # Popped, so that nothing this process may ever start inherits it.
@@ -129,7 +128,7 @@ def _serve_builtin(flags: list[str]) -> int:
     except (RuntimeError, MemoryError) as error:
         # The reason is in llama.cpp's own log lines above; the error only says that there is one.
         _let_log_finish(xllamacpp.xllamacpp.__file__)
-        print(tr("whisper: {error}", error=error), file=sys.stderr)
+        print(f"whisper: {error}", file=sys.stderr)
         return 1
     _wait_for_stop()
     # Without taking the server down: right after the load that waits for its main loop for ever (xllamacpp
@@ -185,7 +184,7 @@ def apply_flags(params: Any, flags: list[str], engine: Any) -> None:
             _set(params, *_SWITCHES[flag])
             continue
         if flag not in _VALUES:
-            raise FlagError(tr("error: invalid argument: {flag}", flag=flag))
+            raise FlagError(f"error: invalid argument: {flag}")
         attribute, convert = _VALUES[flag]
         text = next(words, None)
         if text is None:
@@ -219,7 +218,7 @@ def _at_least(least: int) -> Callable[[str, Any], int]:
     def convert(text: str, _engine: Any) -> int:
         number = int(text)
         if number < least:
-            raise ValueError(tr("{number} is less than {least}", number=number, least=least))
+            raise ValueError(f"{number} is less than {least}")
         return number
 
     return convert
@@ -228,7 +227,7 @@ def _at_least(least: int) -> Callable[[str, Any], int]:
 def _port(text: str, _engine: Any) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
-        raise ValueError(tr("{number} is not a port (0 to 65535)", number=number))
+        raise ValueError(f"{number} is not a port (0 to 65535)")
     return number
 
 
@@ -265,7 +264,7 @@ def _adapters(text: str, engine: Any) -> list[Any]:
 
 def _no_device(text: str, _engine: Any) -> int:
     if text != "none":
-        raise ValueError(tr("invalid device: {text_}", text_=text))
+        raise ValueError(f"invalid device: {text}")
     return -1
 
 

@@ -29,8 +29,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from whisper_desktop.language import tr
-
 PROGRAM_GRACE_S = 1.2
 DISPLAY_GRACE_S = 0.4
 DISPLAY_START_S = 10.0
@@ -61,7 +59,7 @@ def main(argv: list[str]) -> int:
     if owner:
         _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != owner:
-            print(tr("whisper: the program that started this one has ended"), file=sys.stderr)
+            print("whisper: the program that started this one has ended", file=sys.stderr)
             return 1
     _prctl(_SET_CHILD_SUBREAPER, 1)
     with contextlib.suppress(OSError):
@@ -72,7 +70,7 @@ def main(argv: list[str]) -> int:
             display = _Display(Path(options[1]), Path(options[3]))
         return _run(command, display, alarm, watched=owner != 0)
     except _Failed as failed:
-        print(tr("whisper: {failed}", failed=failed), file=sys.stderr, flush=True)
+        print(f"whisper: {failed}", file=sys.stderr, flush=True)
         return failed.code
     finally:
         if display is not None:
@@ -134,9 +132,7 @@ def _start(
         )
     except OSError as error:
         code = 127 if isinstance(error, FileNotFoundError) else 126
-        raise _Failed(
-            code, tr("cannot run '{command}': {strerror}", command=command[0], strerror=error.strerror)
-        ) from None
+        raise _Failed(code, f"cannot run '{command[0]}': {error.strerror}") from None
 
 
 # --- Ending everything ------------------------------------------------------------------------------------
@@ -240,7 +236,7 @@ class _Display:
                 server = self._try(xvfb, number)
                 if server is not None:
                     return server, number
-        raise _no_display(tr("all numbers are taken"))
+        raise _no_display("all numbers are taken")
 
     def _try(self, xvfb: Path, number: int) -> "subprocess.Popen[bytes] | None":
         """The server when it listens on this number; None where another one was faster."""
@@ -261,13 +257,13 @@ class _Display:
             os.close(reading)
         if said is None:
             _finish(server)
-            raise _no_display(tr("Xvfb does not get ready"))
+            raise _no_display("Xvfb does not get ready")
         if said:
             return server
         code = server.wait(DISPLAY_START_S)
         if os.path.lexists(f"{_SOCKETS}/X{number}"):
             return None
-        raise _no_display(tr("Xvfb ended with code {code}", code=code))
+        raise _no_display(f"Xvfb ended with code {code}")
 
     def end(self) -> None:
         """End the server; what one that had to be killed leaves is removed."""
@@ -305,7 +301,7 @@ def _line_from(pipe: int) -> bytes | None:
 
 
 def _no_display(why: str) -> _Failed:
-    return _Failed(1, tr("no virtual display: {why}", why=why))
+    return _Failed(1, f"no virtual display: {why}")
 
 
 def _finish(server: "subprocess.Popen[bytes]") -> bool:
