@@ -12,6 +12,7 @@ WhisperError                      anything we say to a person
 |-- FeatureNotEnabledError        a part of the app is switched off
 |-- DependencyError               a part of the app needs something that is not installed
 |-- EngineError                   a server process of ours cannot run
+|-- StoreError                    conversations cannot be kept, or not be read
 |-- ModelFileError                a model file is missing, broken or not a model
 |-- TransferError                 a file could not be downloaded or unpacked
 |-- ResourceMissing               a file that belongs to the program is not there
@@ -213,6 +214,17 @@ class EngineError(WhisperError):
         super().__init__(title, detail, next_step)
         self.cause = cause
         self.repairs = repairs
+
+
+class StoreError(WhisperError):
+    """The file of conversations cannot be opened, written or read.
+
+    `cause` is a short stable word: newer, full, disk, read_only, permission, busy, damaged, closed, or unknown.
+    """
+
+    def __init__(self, title: str, detail: str = "", next_step: str = "", *, cause: str = "unknown"):
+        super().__init__(title, detail, next_step)
+        self.cause = cause
 
 
 class ModelFileError(WhisperError):

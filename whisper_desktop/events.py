@@ -63,6 +63,11 @@ class ConversationsChanged:
     ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The settings were read again, and at least one of them is another than before."""
+
+
 Event = (
     ServersChanged
     | EngineChanged
@@ -71,6 +76,7 @@ Event = (
     | Notice
     | WindowRequested
     | ConversationsChanged
+    | SettingsChanged
 )
 E = TypeVar("E")
 

@@ -17,7 +17,7 @@ from whisper_desktop.chat import (
     waiting_line,
     with_time,
 )
-from whisper_desktop.chat.breaks import Seam, marked, parts, restart_lines
+from whisper_desktop.chat.breaks import Seam, marked, parts, restart_lines, seam_lines
 from whisper_desktop.errors import (
     BackendError,
     ConsentRequired,
@@ -104,6 +104,19 @@ def test_a_continued_text_is_marked_where_somebody_else_went_on() -> None:
         "two\n\n[Ollama stopped here; OpenRouter went on.]\n\nthree"
     )
     assert marked("one", ()) == "one"
+
+
+def test_a_seam_says_whether_somebody_stopped_the_answer_or_it_was_as_long_as_allowed() -> None:
+    def seam(kind: ErrorKind | None) -> Seam:
+        return Seam(3, Attempt("ollama", "Ollama", "", None, kind, "", 1.0))
+
+    by_person, at_length = seam(ErrorKind.CANCELLED), seam(None)
+    assert seam_lines((by_person,), "Ollama") == ("The answer was stopped here; Ollama went on.",)
+    assert seam_lines((by_person,)) == ("The answer was stopped here.",)
+    assert seam_lines((at_length,), "Ollama") == ("The answer was as long as allowed here; Ollama went on.",)
+    assert restart_lines((SetAside(by_person.failed, "Once"),), "Ollama") == (
+        "Instead of going on, the answer began anew.",
+    )
 
 
 @given(st.text(), st.lists(st.integers(0, 60), max_size=4))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.app.engine_words import in_gigabytes, state_words
+from whisper_desktop.language import mark, tr, trn
 from whisper_desktop.values import (
     IDENTITIES,
     EngineState,
@@ -15,14 +16,15 @@ from whisper_desktop.values import (
     ServerStatus,
 )
 
-AUTOMATIC = "Automatic"
+AUTOMATIC = mark("Automatic")
 
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
     """One line of the Backend menu. `id` None is *Automatic*; `detail` is what stands beside the name.
 
-    `state` is one of "ready", "asleep", "loading", "no_model", "not_running", "needs_key", "cloud".
+    `state` is one of "ready", "asleep", "loading", "no_model", "not_running", "needs_key", "cloud". `models`
+    are those it can be asked for, `loaded` those of them that are in memory now.
     """
 
     id: str | None
@@ -32,6 +34,7 @@ class BackendChoice:
     reach: Reach | None
     chosen: bool
     models: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ def backend_choices(
     choices = [
         BackendChoice(
             None,
-            AUTOMATIC,
-            " → ".join(chain_names) if chain_names else "nothing found yet",
+            tr(AUTOMATIC),
+            " → ".join(chain_names) if chain_names else tr("nothing found yet"),
             "ready" if chain_names else "not_running",
             None,
             chosen is None,
@@ -90,7 +93,7 @@ def backend_choices(
     listed = {server.id for server in found}
     choices += [
         BackendChoice(
-            name, IDENTITIES[name].name, "not running", "not_running", Reach.THIS_MACHINE, chosen == name
+            name, IDENTITIES[name].name, tr("not running"), "not_running", Reach.THIS_MACHINE, chosen == name
         )
         for name in _ALWAYS_LISTED
         if name not in listed
@@ -107,32 +110,46 @@ def backend_choices(
 
 def _of_server(server: ServerInfo, chosen: str | None) -> BackendChoice:
     models = tuple(model.id for model in server.chat_models)
-    words, state = {
-        ServerStatus.AVAILABLE: (f"{len(models)} model{'s' if len(models) != 1 else ''} · ready", "ready"),
-        ServerStatus.NO_MODELS: ("running, no model", "no_model"),
-        ServerStatus.LOADING: ("loading a model", "loading"),
-        ServerStatus.NEEDS_KEY: ("needs a key", "needs_key"),
-    }.get(server.status, ("cannot be used", "not_running"))
-    return BackendChoice(server.id, server.name, words, state, server.reach, chosen == server.id, models)
+    words, state = _standing_of(server.status, len(models))
+    loaded = tuple(model.id for model in server.chat_models if model.loaded)
+    return BackendChoice(
+        server.id, server.name, words, state, server.reach, chosen == server.id, models, loaded
+    )
+
+
+def _standing_of(status: ServerStatus, models: int) -> tuple[str, str]:
+    match status:
+        case ServerStatus.AVAILABLE:
+            return trn("one model · ready", "{count} models · ready", models), "ready"
+        case ServerStatus.NO_MODELS:
+            return tr("running, no model"), "no_model"
+        case ServerStatus.LOADING:
+            return tr("loading a model"), "loading"
+        case ServerStatus.NEEDS_KEY:
+            return tr("needs a key"), "needs_key"
+    return tr("cannot be used"), "not_running"
 
 
 def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | None) -> BackendChoice:
     name = IDENTITIES["builtin"].name
     picked = chosen == "builtin"
     if model is None:
-        return BackendChoice("builtin", name, "no model yet", "no_model", Reach.THIS_MACHINE, picked)
+        return BackendChoice("builtin", name, tr("no model yet"), "no_model", Reach.THIS_MACHINE, picked)
     own = engine if engine is not None and engine.engine == "builtin" else None
     state = _STATES.get(own.state, "asleep") if own is not None else "asleep"
-    words = "asleep" if state == "asleep" else state_words(own)
+    words = tr("asleep") if state == "asleep" else state_words(own)
     if own is not None and own.memory_bytes:
-        words += f" · {in_gigabytes(own.memory_bytes)} in use"
+        words = tr("{state} · {size} in use", state=words, size=in_gigabytes(own.memory_bytes))
     from whisper_desktop.models.naming import name_of
 
-    return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (name_of(model),))
+    called = name_of(model)
+    loaded = (called,) if state == "ready" else ()
+    return BackendChoice("builtin", name, words, state, Reach.THIS_MACHINE, picked, (called,), loaded)
 
 
 def _of_service(identity: Identity, key: bool, allowed: bool, chosen: str | None) -> BackendChoice:
-    words = "cloud" if key and allowed else "cloud · asks first" if key else "cloud · needs a key"
+    words = tr("cloud") if allowed else tr("cloud · asks first")
+    words = words if key else tr("cloud · needs a key")
     state = "cloud" if key else "needs_key"
     return BackendChoice(identity.id, identity.name, words, state, Reach.CLOUD, chosen == identity.id)
 
@@ -141,14 +158,14 @@ def standing(who: str, engine: EngineStatus | None, *, answering: bool) -> tuple
     """The activity and the headline where `who` is the first in line; `engine` is ours, if it is that."""
     match engine.state if engine is not None else None:
         case EngineState.STARTING:
-            return "working", f"Loading: {who}"
+            return "working", tr("Loading: {who}", who=who)
         case EngineState.BACKING_OFF:
-            return "working", f"Starting again: {who}"
+            return "working", tr("Starting again: {who}", who=who)
         case _ if answering:
-            return "working", f"Working: {who}"
+            return "working", tr("Working: {who}", who=who)
         case EngineState.FAILED:
-            return "needs_attention", f"Cannot run: {who}"
+            return "needs_attention", tr("Cannot run: {who}", who=who)
         case EngineState.SLEEPING:
-            return "ready", f"Ready: {who} (asleep)"
+            return "ready", tr("Ready: {who} (asleep)", who=who)
         case _:
-            return "ready", f"Ready: {who}"
+            return "ready", tr("Ready: {who}", who=who)

@@ -15,7 +15,6 @@ from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import repairs
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices, standing
 from whisper_desktop.app.engine_words import in_gigabytes
-from whisper_desktop.chat import Session
 from whisper_desktop.errors import EngineError, SettingsError
 from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged
 from whisper_desktop.values import (
@@ -34,6 +33,7 @@ from whisper_desktop.values import (
 )
 
 if TYPE_CHECKING:
+    from whisper_desktop.app.chats import ChatHost
     from whisper_desktop.app.engine_host import EngineHost
     from whisper_desktop.app.keys import Keys
     from whisper_desktop.app.model_host import ModelHost
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from whisper_desktop.app.speeds import Speeds
     from whisper_desktop.app.talking import Talking
     from whisper_desktop.backends import BackendConfig
+    from whisper_desktop.chat import Session
     from whisper_desktop.engines.supervisor import Engine
     from whisper_desktop.llm.wakefulness import Resumed
     from whisper_desktop.settings import LLMSettings, LoadedSettings, SecretStore
@@ -72,6 +73,7 @@ class App:
         self._keys: Keys | None = None
         self._places: Places | None = None
         self._talking: Talking | None = None
+        self._chats: ChatHost | None = None
         self._host: EngineHost | None = None
         self._models: ModelHost | None = None
         self._speeds: Speeds | None = None
@@ -160,6 +162,8 @@ class App:
         if self._sleep_watch is not None:
             self._sleep_watch.cancel()
             await asyncio.gather(self._sleep_watch, return_exceptions=True)
+        if self._chats is not None:
+            await self._chats.stop()
         if self._talking is not None:
             await self._talking.stop()
         if self._speeds is not None:
@@ -222,6 +226,22 @@ class App:
                 engines=self.host.statuses,
             )
         return self._models
+
+    @property
+    def chats(self) -> "ChatHost":
+        """The conversations that are kept. Making the object touches no file."""
+        if self._chats is None:
+            from whisper_desktop.app.chats import ChatHost, ChatRoom
+
+            room = ChatRoom(
+                settings=lambda: self.loaded.settings,
+                talking=lambda: _started(self._talking),
+                env=self._env,
+                deadlines=self.deadlines,
+                bus=self.bus,
+            )
+            self._chats = ChatHost(room)
+        return self._chats
 
     # --- the machine and the servers ----------------------------------------------------------------------
 
@@ -364,7 +384,7 @@ class App:
         backend: str | None = None,
         model: str | None = None,
         reach: Reach | None = None,
-    ) -> Session:
+    ) -> "Session":
         """A new conversation. `reach` None is the one from the settings (this computer, unless widened)."""
         return _started(self._talking).open_session(guide=guide, backend=backend, model=model, reach=reach)
 

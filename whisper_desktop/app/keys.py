@@ -2,14 +2,36 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whisper_desktop.errors import SettingsError
-from whisper_desktop.values import IDENTITIES, canonical_id
+from whisper_desktop.errors import SettingsError, WhisperError
+from whisper_desktop.language import tr
+from whisper_desktop.values import IDENTITIES, Reach, canonical_id
 from whisper_desktop.wire.address import normalise_url, origin
 
 if TYPE_CHECKING:
     from whisper_desktop.settings import LLMSettings, SecretStore
+    from whisper_desktop.settings.secrets import KeyPlace
+    from whisper_desktop.wire.http import Http
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStanding:
+    """Whether an address has a key, and where that is. `service` is its id; "" is a server of one's own."""
+
+    service: str
+    name: str
+    origin: str
+    place: "KeyPlace"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """What a service says about a key: `accepted` is None where it could not be asked."""
+
+    accepted: bool | None
+    sentence: str
 
 
 class Keys:
@@ -68,6 +90,57 @@ class Keys:
         return key
 
 
+async def key_standings(store: "SecretStore", llm: "LLMSettings") -> tuple[KeyStanding, ...]:
+    """The services that the app knows, then the other addresses that have a key."""
+    services = [identity for identity in IDENTITIES.values() if identity.root]
+    known = {key_origin(each.id, llm): each for each in services}
+
+    def look() -> tuple[KeyStanding, ...]:
+        others = [place for place in store.list() if place not in known]
+        return (
+            *(KeyStanding(each.id, each.name, place, store.place(place)) for place, each in known.items()),
+            *(KeyStanding("", place, place, store.place(place)) for place in others),
+        )
+
+    return await asyncio.to_thread(look)
+
+
+async def check_key(http: "Http", service: str, root: str, key: str) -> KeyCheck:
+    """Ask the service at `root` whether it takes a key, by a request without a prompt, which costs nothing.
+
+    `service` is its id; "" is a server of one's own, which speaks as OpenAI does.
+    """
+    name = IDENTITIES[service].name if service else root
+    path, headers = _free_question(service, key)
+    try:
+        reply = await http.request("GET", root + path, allowed=Reach.CLOUD, headers=headers)
+    except WhisperError as error:
+        return KeyCheck(None, tr("It could not be tested: {reason}", reason=error))
+    if reply.status in (401, 403) or (reply.status == 400 and b"API_KEY_INVALID" in reply.body):
+        return KeyCheck(False, tr("{name} does not accept this key.", name=name))
+    if reply.status == 200:
+        return KeyCheck(True, tr("{name} accepts the key.", name=name))
+    return KeyCheck(
+        None,
+        tr("It could not be tested: {name} answered with status {status}.", name=name, status=reply.status),
+    )
+
+
+def _free_question(service: str, key: str) -> tuple[str, dict[str, str]]:
+    """The path and the headers of a request that only tells whether a key is good."""
+    match service:
+        case "openrouter":
+            return "/api/v1/key", {"authorization": f"Bearer {key}"}
+        case "anthropic":
+            from whisper_desktop.wire.anthropic import VERSION
+
+            return "/v1/models", {"x-api-key": key, "anthropic-version": VERSION}
+        case "gemini":
+            return "/v1beta/models?pageSize=1", {"x-goog-api-key": key}
+        case _:
+            return "/v1/models", {"authorization": f"Bearer {key}"}
+
+
 def key_origin(name: str, llm: "LLMSettings") -> str:
     """The origin a key belongs to, from a backend's id or an address. Raises `SettingsError`."""
     try:
@@ -76,9 +149,9 @@ def key_origin(name: str, llm: "LLMSettings") -> str:
         if any(mark in name for mark in ":."):
             return origin(normalise_url(name))
         raise SettingsError(
-            f"Nothing called “{name}” takes a key.",
-            "A key belongs to one server.",
-            "Name a backend (openrouter, lm_studio, …) or its address (https://…).",
+            tr("Nothing called “{name}” takes a key.", name=name),
+            tr("A key belongs to one server."),
+            tr("Name a backend (openrouter, lm_studio, …) or its address (https://…)."),
         ) from None
     if identity.id == "openrouter":
         return origin(openrouter_url(llm))
@@ -88,9 +161,9 @@ def key_origin(name: str, llm: "LLMSettings") -> str:
         return origin(llm.ollama.base_url)
     if identity.port is None:
         raise SettingsError(
-            f"{identity.name} has no address of its own.",
+            tr("{name} has no address of its own.", name=identity.name),
             "",
-            "Name the server's address instead (https://…).",
+            tr("Name the server's address instead (https://…)."),
         )
     return f"http://127.0.0.1:{ports(llm).get(identity.id, identity.port)}"
 

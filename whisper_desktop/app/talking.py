@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,8 @@ from whisper_desktop.app.chain_plan import ChainWishes, plan_chain
 from whisper_desktop.app.keys import Keys, openrouter_url, ports
 from whisper_desktop.app.places import Places
 from whisper_desktop.app.setup import question_for, report_of
-from whisper_desktop.chat import Session
+from whisper_desktop.chat import Keeper, Session
+from whisper_desktop.chat.records import Conversation, Node
 from whisper_desktop.errors import (
     ConsentRequired,
     DependencyError,
@@ -162,7 +163,7 @@ class Talking:
             stub=llm.stub,
             base_url=llm.base_url,
             backend=backend or llm.backend,
-            model=model or llm.model_name,
+            model=model or (llm.model_name if _is_its_model(llm, backend) else None),
             fallback_chain=llm.fallback_chain,
             builtin_model=self._house.builtin_model(),
             keyed=self._keys.services,
@@ -204,11 +205,18 @@ class Talking:
             guide = BackendConfig(id="guide", name="Guide", model="guide", reach=Reach.THIS_MACHINE)
             return GuideClient(self._backend(guide), shared=self.shared, deadlines=deadlines)
         llm = loaded.settings.llm
+        steps = [self._backend(step) for step in await self._chain(session)]
+        if session.goes_on:
+            from whisper_desktop.app.going_on import GoingOn
+
+            steps = [GoingOn(step) for step in steps]
+        # What goes on with an answer is joined to it here, and there is one seam at a time.
+        alone = test or session.goes_on
         return LLMClient(
-            [self._backend(step) for step in await self._chain(session)],
+            steps,
             reach=session.reach,
-            on_interruption=OnInterruption.STOP if test else llm.on_interruption,
-            hedge=llm.hedge and not test,
+            on_interruption=OnInterruption.STOP if alone else llm.on_interruption,
+            hedge=llm.hedge and not alone,
             hedge_paid=llm.hedge_paid,
             guidance=self._guidance if llm.show_setup_guidance else None,
             shared=self.shared,
@@ -247,15 +255,73 @@ class Talking:
     def open_session(
         self, *, guide: bool, backend: str | None, model: str | None, reach: Reach | None
     ) -> Session:
-        """A new conversation. `reach` None is the one from the settings."""
+        """A conversation that nobody keeps. `reach` None is the one from the settings."""
         return Session(
             self.answer,
             guide=guide,
             backend=backend,
             model=model,
-            reach=reach or self._house.settings().settings.llm.reach,
+            reach=reach or self._usual_reach(),
             history_turns=_GUIDE_HISTORY if guide else None,
         )
+
+    def kept_session(self, conversation: Conversation, nodes: Iterable[Node], keeper: Keeper) -> Session:
+        """A conversation that somebody keeps; its reach follows the settings while it has none of its own."""
+        return Session(
+            self.answer,
+            reach=self._usual_reach,
+            conversation=conversation,
+            nodes=nodes,
+            keeper=keeper,
+        )
+
+    def _usual_reach(self) -> Reach:
+        return self._house.settings().settings.llm.reach
+
+    def window_of(self, session: Session) -> tuple[int | None, str | None]:
+        """The context window, in tokens, of who would answer, as far as it is known without asking, and the
+        model's name. From any thread.
+        """
+        if session.guide:  # it is sent one earlier turn at most
+            return None, None
+        try:
+            step = next(iter(self.plan(session.backend, session.model)), None)
+        except SettingsError:  # a backend that there is not: the question itself will say so
+            return None, None
+        if step is None:
+            return None, None
+        made = next((backend for config, backend in tuple(self._backends) if config == step), None)
+        known = made.context_of(step.model) if made is not None else step.context_length
+        if step.id == "ollama":  # it alone lets a question say how large the window is to be
+            known = session.wishes.parameters.context_length or known
+        return known, step.model or (made.model_id if made is not None else None)
+
+    async def title(self, session: Session, answer: Provenance, messages: Sequence[Message]) -> str:
+        """A title from the backend and the model that gave an answer to these messages; "" for none.
+
+        It goes exactly where the question went, and only where that costs nothing; nobody is told of it.
+        """
+        from whisper_desktop.chat import titles
+        from whisper_desktop.llm import LLMClient
+
+        asked = next(
+            (
+                backend
+                for _, backend in self._backends
+                if (backend.id, backend.base_url) == (answer.backend, answer.url)
+            ),
+            None,
+        )
+        if asked is None or asked.is_paid(answer.model) or answer.cost_usd:
+            return ""
+        client = LLMClient([asked], reach=session.reach, shared=self.shared, deadlines=self._house.deadlines)
+        model = answer.attempts[-1].model or answer.model
+        try:
+            stream = client.stream(titles.question(messages), titles.CONFIG, model=model, batch=True)
+            reply = await stream.whole()
+        except WhisperError:
+            return ""
+        return titles.from_reply(reply.text)
 
     async def answer(
         self, session: Session, messages: Sequence[Message]
@@ -318,7 +384,19 @@ class Talking:
 
 def _generation(session: Session) -> GenerationConfig:
     # The guide is a lookup with a language model's interface: any randomness only harms its answers.
-    return GenerationConfig(temperature=0.0, max_tokens=256) if session.guide else GenerationConfig()
+    if session.guide:
+        return GenerationConfig(temperature=0.0, max_tokens=256)
+    return session.wishes.parameters.config()
+
+
+def _is_its_model(llm: "LLMSettings", backend: str | None) -> bool:
+    """Whether the model from the settings may be one of this backend: not where it was set for another."""
+    if backend is None or llm.backend is None:
+        return True
+    try:
+        return canonical_id(backend) == canonical_id(llm.backend)
+    except KeyError:  # one that there is not is named elsewhere
+        return True
 
 
 def answer_deadlines(deadlines: Deadlines, loaded: "LoadedSettings") -> Deadlines:

@@ -5,7 +5,8 @@ Text of two attempts is never joined without a mark, and nothing that was shown 
 
 from dataclasses import dataclass
 
-from whisper_desktop.values import Attempt
+from whisper_desktop.language import tr, trn
+from whisper_desktop.values import Attempt, ErrorKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ def marked(text: str, seams: tuple[Seam, ...], last: str = "") -> str:
 
 def seam_lines(seams: tuple[Seam, ...], last: str = "") -> tuple[str, ...]:
     """What stands at each seam: "LM Studio stopped here; Ollama went on." """
-    names = [seam.failed.server_name for seam in seams]
-    return tuple(_seam(name, after) for name, after in zip(names, [*names[1:], last], strict=False))
+    followers = [*(seam.failed.server_name for seam in seams[1:]), last]
+    return tuple(_seam(seam.failed, after) for seam, after in zip(seams, followers, strict=False))
 
 
 def restart_lines(set_aside: tuple[SetAside, ...], last: str = "") -> tuple[str, ...]:
@@ -58,18 +59,45 @@ def restart_lines(set_aside: tuple[SetAside, ...], last: str = "") -> tuple[str,
 def counted(text: str) -> str:
     """How many words a text has: "one word", "42 words"."""
     count = len(text.split())
-    return "one word" if count == 1 else f"{count:,} words"
+    return trn("one word", "{number} words", count, number=f"{count:,}")
 
 
-def _seam(name: str, after: str) -> str:
+def _seam(failed: Attempt, after: str) -> str:
+    name = failed.server_name
+    if failed.kind is ErrorKind.CANCELLED or not name:  # the person, or the end of the app
+        return (
+            tr("The answer was stopped here; {after} went on.", after=after)
+            if after
+            else tr("The answer was stopped here.")
+        )
+    if failed.kind is None:
+        if after:
+            return tr("The answer was as long as allowed here; {after} went on.", after=after)
+        return tr("The answer was as long as allowed here.")
     if not after:
-        return f"{name} stopped here."
-    return f"{name} stopped here, and went on." if after == name else f"{name} stopped here; {after} went on."
+        return tr("{name} stopped here.", name=name)
+    if after == name:
+        return tr("{name} stopped here, and went on.", name=name)
+    return tr("{name} stopped here; {after} went on.", name=name, after=after)
 
 
 def _restart(aside: SetAside, after: str) -> str:
     name = aside.failed.server_name
-    when = f"after {counted(aside.text)}" if aside.text.strip() else "before the first word of its answer"
+    if not name or aside.failed.kind is ErrorKind.CANCELLED:
+        return tr("Instead of going on, the answer began anew.")
+    if not aside.text.strip():
+        if not after:
+            return tr(
+                "{name} stopped before the first word of its answer; the answer begins anew.", name=name
+            )
+        if after == name:
+            return tr("{name} stopped before the first word of its answer and began anew.", name=name)
+        return tr(
+            "{name} stopped before the first word of its answer; {after} began anew.", name=name, after=after
+        )
+    words = counted(aside.text)
     if not after:
-        return f"{name} stopped {when}; the answer begins anew."
-    return f"{name} stopped {when}{' and' if after == name else f'; {after}'} began anew."
+        return tr("{name} stopped after {words}; the answer begins anew.", name=name, words=words)
+    if after == name:
+        return tr("{name} stopped after {words} and began anew.", name=name, words=words)
+    return tr("{name} stopped after {words}; {after} began anew.", name=name, words=words, after=after)

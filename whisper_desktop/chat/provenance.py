@@ -1,9 +1,10 @@
 """The words about an answer, for every front end: who gave it, where, how fast, and why it was this one."""
 
+from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Attempt, Provenance
 
-GUIDE_LABEL = "Guide: a demo for this app"
-"""Stands in the place of the model's name wherever the guide answers."""
+GUIDE_LABEL = mark("Guide: a demo for this app")
+"""Stands in the place of the model's name wherever the guide answers; shown by `tr`."""
 
 
 def provenance_line(provenance: Provenance) -> str:
@@ -15,13 +16,13 @@ def provenance_line(provenance: Provenance) -> str:
 def who_line(provenance: Provenance) -> str:
     """Who answered, where it ran, after how long the first token came, how fast the rest, what it cost."""
     guide = provenance.backend == "guide"
-    parts = [GUIDE_LABEL] if guide else [provenance.model, provenance.server_name]
-    given = " (as given)" if provenance.as_given else ""
-    parts.append(f"{provenance.reach.words}{given}")
+    parts = [tr(GUIDE_LABEL)] if guide else [provenance.model, provenance.server_name]
+    reach = provenance.reach.words
+    parts.append(tr("{reach} (as given)", reach=reach) if provenance.as_given else reach)
     if provenance.ttft_seconds is not None:
         parts.append(seconds(provenance.ttft_seconds))
     if provenance.tokens_per_second:
-        parts.append(f"{_speed(provenance.tokens_per_second)} tok/s")
+        parts.append(tr("{number} tok/s", number=_speed(provenance.tokens_per_second)))
     if provenance.cost_usd:
         parts.append(_dollars(provenance.cost_usd))
     return " · ".join(part for part in parts if part)
@@ -40,7 +41,7 @@ def attempt_line(attempt: Attempt) -> str:
     """
     who = f"{attempt.server_name} ({attempt.model})" if attempt.model else attempt.server_name
     if attempt.kind is None:
-        return f"{who}: answered after {seconds(attempt.seconds)}"
+        return tr("{who}: answered after {time}", who=who, time=seconds(attempt.seconds))
     line = outcome(attempt, who)
     return line if attempt.skipped else f"{line} ({seconds(attempt.seconds)})"
 
@@ -55,17 +56,17 @@ def outcome(attempt: Attempt, who: str = "") -> str:
 def seconds(value: float) -> str:
     """A duration as people say it: "under 1 ms", "40 ms", "0.6 s", "12 s", "1.5 min"."""
     if value < 0.001:
-        return "under 1 ms"
+        return tr("under 1 ms")
     if value < 0.1:
-        return f"{value * 1000:.0f} ms"
+        return tr("{number} ms", number=f"{value * 1000:.0f}")
     if value < 60:
-        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    return f"{value / 60:.1f} min"
+        return tr("{number} s", number=f"{value:.1f}" if value < 10 else f"{value:.0f}")
+    return tr("{number} min", number=f"{value / 60:.1f}")
 
 
 def _dollars(value: float) -> str:
     if value < 0.0001:
-        return "under $0.0001"
+        return tr("under $0.0001")
     return f"${value:.4f}" if value < 0.01 else f"${value:,.2f}"
 
 

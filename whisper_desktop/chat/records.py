@@ -36,6 +36,7 @@ class Attachment:
     """Something that goes along with a message. `id` is the SHA-256 of its bytes, which the store keeps.
 
     `text` is what was taken out of a text file or a PDF, and is what the model reads; "" for an image.
+    `note` is a sentence about what was guessed or left out in doing so.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Attachment:
     media_type: str
     size_bytes: int
     text: str = ""
+    note: str = ""
 
     @property
     def is_image(self) -> bool:
@@ -88,6 +90,14 @@ class ChatWishes:
     persona: str = ""
     system: str = ""
     parameters: Parameters = Parameters()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is to give one answer. None: what the conversation says."""
+
+    backend: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """The words for an answer that is on its way: what it waits for, who failed, and what the model calls."""
 
 from whisper_desktop.chat.provenance import outcome
+from whisper_desktop.language import mark, tr, trn
 from whisper_desktop.values import Attempt, ErrorKind, Phase, Progress, ToolCall
 
-WAITING = "Waiting for the first word…"
+WAITING = mark("Waiting for the first word…")
+"""What is said before anything is known; shown by `tr`."""
 _WORTH_COUNTING = 2  # seconds: who waits longer wants to know for how long
 _LONGEST_ARGUMENTS = 200  # characters
 
@@ -16,22 +18,25 @@ def waiting_line(progress: Progress) -> str:
     """
     match progress.phase:
         case Phase.QUEUED:
-            before = f"; {progress.ahead} before you" if progress.ahead else ""
-            return f"Waiting for a free place{before}"
+            if not progress.ahead:
+                return tr("Waiting for a free place")
+            return trn(
+                "Waiting for a free place; 1 before you",
+                "Waiting for a free place; {count} before you",
+                progress.ahead,
+            )
         case Phase.LOADING:
-            return f"{_who(progress, 'loading', 'its')} model…{_percent(progress.done)}"
+            name = progress.server_name
+            line = tr("{name} is loading its model…", name=name) if name else tr("Loading the model…")
+            return line + _percent(progress.done)
         case Phase.READING if progress.done is not None and progress.done >= 1:
             return ""
         case Phase.READING:
-            return f"{_who(progress, 'reading', 'the')} prompt…{_percent(progress.done)}"
+            name = progress.server_name
+            line = tr("{name} is reading the prompt…", name=name) if name else tr("Reading the prompt…")
+            return line + _percent(progress.done)
         case Phase.CALLING:
-            return "Preparing a function call…"
-
-
-def _who(progress: Progress, does: str, whose: str) -> str:
-    if progress.server_name:
-        return f"{progress.server_name} is {does} {whose}"
-    return f"{does.capitalize()} the"
+            return tr("Preparing a function call…")
 
 
 def failed_line(attempt: Attempt) -> str:
@@ -42,14 +47,14 @@ def failed_line(attempt: Attempt) -> str:
     if attempt.skipped or attempt.kind is ErrorKind.CANCELLED:
         return ""
     sentence, _, _ = outcome(attempt).partition(". ")
-    return f"{sentence}. Going on…"
+    return tr("{what_happened}. Going on…", what_happened=sentence)
 
 
 def with_time(line: str, waited: float) -> str:
     """A line about waiting with the seconds it has taken, once there are two: "Loading the model… 7 s"."""
     if not line or waited < _WORTH_COUNTING:
         return line
-    return f"{line}{' ' if line.endswith('…') else ' · '}{int(waited)} s"
+    return f"{line}{' ' if line.endswith('…') else ' · '}{tr('{number} s', number=int(waited))}"
 
 
 def tool_call_line(call: ToolCall) -> str:
@@ -57,7 +62,9 @@ def tool_call_line(call: ToolCall) -> str:
     arguments = " ".join(call.arguments.split())
     if len(arguments) > _LONGEST_ARGUMENTS:
         arguments = arguments[: _LONGEST_ARGUMENTS - 1] + "…"
-    return f"Calls {call.name} with {arguments}" if arguments not in ("", "{}") else f"Calls {call.name}"
+    if arguments in ("", "{}"):
+        return tr("Calls {function}", function=call.name)
+    return tr("Calls {function} with {arguments}", function=call.name, arguments=arguments)
 
 
 def _percent(done: float | None) -> str:

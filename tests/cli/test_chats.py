@@ -1,0 +1,164 @@
+"""`chats`: what is kept is listed, found, shown, exported, imported, deleted and restored."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from tests.cli.here import run_here
+from tests.cli.program import Program, Result
+
+SAMPLES = Path(__file__).resolve().parents[1] / "chat" / "importing" / "samples"
+SKY, BREAD = "d140305e554e9bc97dd59d4ead0d8b8e", "867eb59e7cff59351719e66e32316933"
+
+
+def _chats(program: Program, *args: str) -> Result:
+    return run_here(program, "chats", *args)
+
+
+def _titles(result: Result) -> list[str]:
+    return [each["title"] for each in result.json["conversations"]]
+
+
+def test_nothing_is_kept_at_first(program: Program) -> None:
+    assert _chats(program).out == "No conversations are kept yet.\n"
+    assert _chats(program, "list", "--bin").out == "The bin is empty.\n"
+    assert _chats(program, "--json").json == {"conversations": []}
+    assert _chats(program, "search", "anything").out == "Nothing was found.\n"
+
+
+def test_what_is_imported_is_listed_newest_first_and_told_once(program: Program) -> None:
+    first = _chats(program, "import", str(SAMPLES / "chatgpt.json"), str(SAMPLES / "open_webui.json"))
+    assert first.code == 0
+    assert first.out.splitlines() == [
+        "ChatGPT: one conversation was imported.",
+        "2 steps of tools were left out.",
+        "One picture is not in the file, or is none that can be shown.",
+        "One attached file is not in the export.",
+        "Open WebUI: one conversation was imported.",
+    ]
+    again = _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    assert again.out == "Open WebUI: one conversation was here already.\n"
+    assert _titles(_chats(program, "list", "--json")) == ["🌤️ Blue sky", "Bread without yeast"]
+    header, sky, bread = _chats(program).out.splitlines()
+    assert header.split() == ["ID", "Changed", "Title"]
+    assert sky.startswith(SKY[:7])
+    assert sky.endswith("pinned")
+    assert bread.endswith("Bread without yeast")
+
+
+def test_an_import_tells_what_it_did_in_documented_shapes(program: Program) -> None:
+    done = _chats(program, "import", str(SAMPLES / "open_webui.json"), "--json").json
+    assert done == {
+        "imports": [
+            {
+                "source": "Open WebUI",
+                "conversations": 1,
+                "messages": 5,
+                "grown": 0,
+                "already": 0,
+                "ids": [SKY],
+                "skipped": [],
+            }
+        ]
+    }
+    listed = _chats(program, "--json").json["conversations"]
+    assert set(listed[0]) == {"id", "title", "created", "updated", "folder", "pinned", "deleted"}
+
+
+def test_what_cannot_be_imported_is_said(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    for file, words in ((tmp_path / "a.json", "no conversations"), (tmp_path / "gone", "not there any more")):
+        refused = _chats(program, "import", str(file))
+        assert refused.code == 1
+        assert words in refused.err
+        assert words in _chats(program, "import", str(file), "--json").json["error"]["title"]
+
+
+def test_words_are_found_and_shown_in_their_place(program: Program) -> None:
+    _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    found = _chats(program, "search", "scattered")
+    assert SKY[:7] in found.out
+    assert "Short waves are scattered most." in found.out
+    (hit,) = _chats(program, "search", "scattered", "--json").json["hits"]
+    assert (hit["conversation"], hit["role"]) == (SKY, "assistant")
+    assert [part["text"] for part in hit["snippet"] if part["found"]] == ["scattered"]
+
+
+def test_a_conversation_is_shown_as_markdown_and_whole_as_json(program: Program) -> None:
+    _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    assert _chats(program, "show", SKY[:4]).out.startswith("# 🌤️ Blue sky\n")
+    shown = _chats(program, "show", SKY, "--json").json
+    assert (shown["id"], len(shown["messages"])) == (SKY, 5)
+
+
+def test_an_id_may_be_shortened_until_two_have_it(program: Program) -> None:
+    _chats(program, "import", str(SAMPLES))
+    unknown = _chats(program, "show", "zz")
+    assert (unknown.code, "There is no conversation “zz” here." in unknown.err) == (1, True)
+    many = _chats(program, "show", "3")
+    assert (many.code, "More than one conversation begins with “3”." in many.err) == (1, True)
+
+
+def test_ids_are_shown_as_long_as_it_takes_to_tell_them_apart(program: Program, tmp_path: Path) -> None:
+    message = {"id": "m", "parent": None, "role": "user", "text": "hello", "created": 1.0}
+    ids = ("abcdefgh1", "abcdefgh2")
+    conversations = [{"id": each, "created": 1.0, "updated": 1.0, "messages": [message]} for each in ids]
+    document = {"format": "whisper-desktop-conversations", "version": 1, "conversations": conversations}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    _chats(program, "import", str(tmp_path / "a.json"))
+    assert {line.split()[0] for line in _chats(program).out.splitlines()[1:]} == set(ids)
+
+
+def test_an_export_is_written_to_a_file_or_to_standard_output(program: Program, tmp_path: Path) -> None:
+    _chats(program, "import", str(SAMPLES))
+    html = _chats(program, "export", SKY[:7], "--format", "html")
+    assert html.out.startswith("<!DOCTYPE html>")
+    written = _chats(program, "export", SKY[:7], BREAD[:7], "--out", str(tmp_path / "a.zip"))
+    assert written.out == ""
+    assert written.err.startswith("2 conversations were written to ")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert sorted(archive.namelist()) == ["Bread without yeast.md", "🌤️ Blue sky.md"]
+    assert json.loads(_chats(program, "export", "--all", "--format", "json").raw)["version"] == 1
+
+
+def test_an_export_that_is_not_clear_is_asked_about(program: Program, tmp_path: Path) -> None:
+    _chats(program, "import", str(SAMPLES))
+    for args in (("export",), ("export", SKY, "--all"), ("export", SKY, BREAD)):
+        assert _chats(program, *args).code == 2
+    unwritable = _chats(program, "export", SKY, "--out", str(tmp_path / "none" / "a.md"))
+    assert (unwritable.code, "a.md cannot be written." in unwritable.err) == (1, True)
+
+
+def test_json_brings_everything_to_another_home(program: Program, tmp_path: Path) -> None:
+    _chats(program, "import", str(SAMPLES))
+    _chats(program, "export", "--all", "--format", "json", "--out", str(tmp_path / "all.json"))
+    before = {each: _chats(program, "show", each, "--json").json for each in (SKY, BREAD)}
+    other = Program(tmp_path / "other-home")
+    assert _chats(other, "import", str(tmp_path / "all.json")).out == (
+        "Whisper Desktop: 4 conversations were imported.\n"
+    )
+    assert {each: _chats(other, "show", each, "--json").json for each in (SKY, BREAD)} == before
+
+
+def test_what_is_deleted_is_in_the_bin_until_it_is_restored(program: Program) -> None:
+    _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    assert _chats(program, "delete", SKY[:7]).out == "“🌤️ Blue sky” is in the bin.\n"
+    assert _titles(_chats(program, "--json")) == []
+    assert _chats(program, "search", "scattered").out == "Nothing was found.\n"
+    assert _titles(_chats(program, "list", "--bin", "--json")) == ["🌤️ Blue sky"]
+    assert _chats(program, "delete", SKY[:7]).code == 1
+    assert _chats(program, "restore", SKY[:7], "--json").json == {"restored": [SKY]}
+    assert _titles(_chats(program, "--json")) == ["🌤️ Blue sky"]
+
+
+def test_a_program_that_only_lists_does_not_load_the_readers_of_exports(program: Program) -> None:
+    script = (
+        "import sys; from whisper_desktop.cli.main import run; run(['chats', '--help']);"
+        "print(sorted(name for name in sys.modules if 'pygments' in name or 'chat.importing' in name))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=program.env, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
