@@ -61,7 +61,7 @@ def test_of_two_values_for_one_message_the_second_is_kept_whatever_the_first_was
             rows.put_node(file, "chat", Node("n", *(getattr(text, name) for name in Node.__slots__[1:])))
         [found] = rows.nodes_of(file, "chat")
         indexed = file.execute("SELECT count(*) FROM words").fetchone()[0]
-        file.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+        file.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
     assert same(found.text, two.text)
     assert same(found.attachments, two.attachments)
     assert indexed == (two.state is not TurnState.STREAMING)

@@ -176,7 +176,7 @@ async def test_a_file_that_is_something_else_is_set_aside_and_a_new_one_begun(pa
             path,
             "CREATE TABLE bookmarks (url)",
             "INSERT INTO bookmarks VALUES ('x')",
-            "PRAGMA user_version = 1",
+            "PRAGMA user_version = 99",
         )
     else:
         content = {"text": b"Dear diary\n" * 500, "zeros": b"\0" * 9000, "encrypted": os.urandom(20_000)}

@@ -258,8 +258,8 @@ async def test_the_best_comes_first_and_of_equal_ones_the_newest(path: Path) -> 
         now = time.time()
         filler = "about something else entirely, and more of it, " * 5
         for id_, text, age in (
-            ("old", "Lisbon and the sea", 300 * 86400.0),
             ("new", "Lisbon and the sea", 60.0),
+            ("old", "Lisbon and the sea", 300 * 86400.0),
             ("weak", f"{filler} Lisbon {filler}", 60.0),
         ):
             store.put_node("c", replace(question(id_, text), created=now - age))

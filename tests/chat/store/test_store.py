@@ -321,6 +321,19 @@ async def test_a_long_read_does_not_delay_writing(path: Path) -> None:
             assert reader.execute("SELECT count(*) FROM nodes").fetchone() == (0,)
 
 
+async def test_somebody_who_stops_waiting_for_the_disk_stops_nothing_else(path: Path) -> None:
+    async with opened(path) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            store.put(conversation("c"))
+            await until(lambda: store.trouble is not None)
+            waiting = asyncio.ensure_future(store.flush())
+            await asyncio.sleep(0)
+            waiting.cancel()
+        await store.flush()
+        assert committed(path, "SELECT id FROM conversations") == [("c",)]
+
+
 async def test_every_thread_may_put(path: Path) -> None:
     async with opened(path) as store:
         store.put(conversation("c"))

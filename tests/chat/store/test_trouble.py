@@ -81,6 +81,19 @@ async def test_a_file_that_another_program_locks_for_a_while_is_written_later(pa
         await store.close()
 
 
+async def test_writing_goes_on_though_nobody_can_be_told(path: Path) -> None:
+    def nobody(trouble: StoreError | None) -> None:
+        raise RuntimeError("the window is gone")
+
+    async with opened(path, again=0.05, on_trouble=nobody) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            store.put(conversation("c"))
+            await until(lambda: store.trouble is not None)
+        await until(lambda: store.trouble is None)
+        assert len(committed(path, "SELECT * FROM conversations")) == 1
+
+
 async def test_closing_says_what_could_not_be_written_and_ends_all_the_same(path: Path) -> None:
     store = await ConversationStore.open(path, PATIENCE)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

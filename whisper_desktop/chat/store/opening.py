@@ -44,7 +44,6 @@ class Opened:
         try:
             if self.keeper is not None:
                 self.database.execute("INSERT OR REPLACE INTO facts VALUES ('closed', 1)")
-            self.database.execute("PRAGMA optimize")
         finally:
             self.let_go()
 
@@ -127,8 +126,6 @@ def _keeper(path: Path) -> int | None:
 def _opened(
     path: Path, patience: float, keeper: int | None, damaged: bool, migrations: Sequence[Migration]
 ) -> Opened:
-    if _version_as_it_lies(path) > len(migrations):
-        raise newer(path)
     notice = None
     try:
         if damaged:
@@ -147,17 +144,6 @@ def _opened(
         database.close()
         raise
     return Opened(database, StoreReport(recovered, backup, notice), keeper)
-
-
-def _version_as_it_lies(path: Path) -> int:
-    """The version in the file alone; SQLite reads nothing else and writes nothing. 0 where it cannot say."""
-    try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as database:
-            return _version(database) if _pragma(database, "application_id") == _OURS else 0
-    except sqlite3.Error:
-        return 0
 
 
 def _usable(
@@ -188,15 +174,16 @@ def _usable(
 def _upgraded(
     database: sqlite3.Connection, path: Path, keeper: bool, migrations: Sequence[Migration]
 ) -> Path | None:
-    version = _version(database)
-    if version > len(migrations):
+    version = _pragma(database, "user_version")
+    ours = _pragma(database, "application_id") == _OURS
+    if ours and version > len(migrations):
         raise newer(path)
-    if version == len(migrations) and _pragma(database, "application_id") == _OURS:
+    if ours and version == len(migrations):
         return None
     if not keeper:
         raise in_use(path)
     is_new = version == 0 and _pragma(database, "schema_version") == 0
-    if not is_new and (version == 0 or _pragma(database, "application_id") != _OURS):
+    if not is_new and not ours:
         raise _damage(sqlite3.SQLITE_NOTADB)
     backup = None if is_new else _backup(database, path, version)
     if is_new:
@@ -328,10 +315,6 @@ def _name_beside(path: Path) -> Path:
 
 def _today() -> str:
     return time.strftime("%Y-%m-%d")
-
-
-def _version(database: sqlite3.Connection) -> int:
-    return _pragma(database, "user_version")
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> int:

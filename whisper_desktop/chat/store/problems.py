@@ -70,16 +70,21 @@ def problem(error: BaseException, path: Path) -> StoreError:
             cause="permission",
         )
     if is_damage(error):
-        return StoreError(
-            tr("The file of conversations is damaged."),
-            tr("A part of {path} is not what was written there.", path=path),
-            tr("It is repaired when Whisper Desktop starts the next time."),
-            cause="damaged",
-        )
+        return damaged(path)
     return StoreError(
         tr("Conversations cannot be kept at the moment."),
         _system(error),
         tr("See whether the disk of {folder} is well.", folder=path.parent),
+    )
+
+
+def damaged(path: Path) -> StoreError:
+    """Something in the file is not what was written there, and it could not be repaired at once."""
+    return StoreError(
+        tr("The file of conversations is damaged."),
+        tr("A part of {path} is not what was written there.", path=path),
+        tr("It is repaired when Whisper Desktop starts the next time."),
+        cause="damaged",
     )
 
 

@@ -37,7 +37,6 @@ _ROLES: Mapping[object, Role] = {role.value: role for role in Role}
 _STATES: Mapping[object, TurnState] = {state.value: state for state in TurnState}
 _SOURCES: Mapping[object, TitleSource] = {source.value: source for source in TitleSource}
 
-
 _NODE_ALONE = frozenset(("id", "parent", "role", "text", "created", "attachments", "state", "reasoning"))
 _CONVERSATION_ALONE = frozenset(
     ("id", "created", "updated", "title", "title_source", "folder", "pinned", "leaf", "draft", "deleted")
@@ -72,9 +71,6 @@ class _Details:
 _NODE = _Details(Node("", None, Role.ASSISTANT, "", 0.0), _NODE_ALONE)
 _CONVERSATION = _Details(Conversation("", 0.0, 0.0), _CONVERSATION_ALONE)
 _ATTACHMENT = _Details(Attachment("", "", "", 0), _ATTACHMENT_ALONE)
-
-
-# --- Writing ----------------------------------------------------------------------------------------------
 
 
 def text_id(text: str) -> str:

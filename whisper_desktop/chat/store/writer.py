@@ -16,7 +16,7 @@ from whisper_desktop.chat.records import Conversation, Folder, Node
 from whisper_desktop.chat.store import rows
 from whisper_desktop.chat.store.opening import Opened, open_file, transaction
 from whisper_desktop.chat.store.pending import Pending
-from whisper_desktop.chat.store.problems import closed, is_damage, is_of_index, problem
+from whisper_desktop.chat.store.problems import closed, damaged, is_damage, is_of_index, problem
 from whisper_desktop.chat.store.report import StoreReport
 from whisper_desktop.errors import StoreError
 
@@ -26,6 +26,7 @@ OnTrouble = Callable[[StoreError | None], None]
 _log = logging.getLogger(__name__)
 
 _MERGED = 64  # pages of the index that are put in order at a time: milliseconds
+_REPAIRS = 3  # in one run: more would make one copy after the other
 _VACUUM = 2000  # free pages given back to the disk after something was removed
 
 
@@ -177,7 +178,8 @@ class Writer:
             pause = self._again if self.trouble else self._pause
             self._changed.wait_for(lambda: self._waiting, pause)
             self._being_written, self._pending = self._pending, Pending()
-            waiting, self._waiting = self._waiting, []
+            waiting = [done for done in self._waiting if done.set_running_or_notify_cancel()]
+            self._waiting = []
             to_mend, self._to_mend = self._to_mend, set()
             closing = self._closing
         trouble = self._written(to_mend)
@@ -216,7 +218,10 @@ class Writer:
         was, self.trouble = self.trouble, trouble
         told = (was and was.cause) != (trouble and trouble.cause)
         if told and self._on_trouble is not None:
-            self._on_trouble(trouble)
+            try:
+                self._on_trouble(trouble)
+            except Exception:  # whatever becomes of the news, writing goes on
+                _log.exception("Nobody could be told that conversations are kept, or are not.")
 
     def _commit(self) -> None:
         if not self._being_written:
@@ -230,7 +235,10 @@ class Writer:
 
         Returns that this was not the last step of the thread.
         """
-        database = self._database()
+        if self._opened is None:
+            self._tidying = None
+            return False
+        database = self._opened.database
         try:
             before = database.total_changes
             for index in ("words", "titles"):
@@ -256,6 +264,8 @@ class Writer:
 
     def _mend(self, to_mend: set[Mend]) -> None:
         if Mend.FILE in to_mend:
+            if self.generation >= _REPAIRS:
+                raise damaged(self._path)
             if self._opened is not None:
                 self._opened.let_go()
                 self._opened = None
