@@ -55,16 +55,20 @@ LIBRARIES: dict[str, dict[str, str]] = {
     },
 }
 
-# Programs that only the tests use: a screen, a tray host, a Secret Service, a compiler for the engine.
+# Programs that only the tests use: a screen, tray hosts, a Secret Service, a compiler for the engine.
 TEST_PROGRAMS: dict[str, str] = {
     "Xvfb": "xvfb",
     "xauth": "xauth",
     "openbox": "openbox",
     "trayer": "trayer",
+    "xfce4-panel": "xfce4-panel",
     "xdotool": "xdotool",
     "xprop": "x11-utils",
     "import": "imagemagick",
     "dbus-run-session": "dbus",
+    "gdbus": "libglib2.0-bin",
+    "desktop-file-validate": "desktop-file-utils",
+    "systemd-inhibit": "systemd",
     "gnome-keyring-daemon": "gnome-keyring",
     "secret-tool": "libsecret-tools",
     "cmake": "cmake",

@@ -3,7 +3,7 @@
 The mark is a speech bubble with a small "w" in it. Everything is a filled path (no strokes, no masks), so
 that every SVG reader, Qt's included, shows the same picture at 16 px. States differ in shape, not only in
 colour: *starting* is an outline, *working* has the three dots of somebody who writes, *attention* carries an
-exclamation mark.
+exclamation mark, *downloading* has an arrow and a bar below that the app fills as the download goes on.
 """
 
 from pathlib import Path
@@ -55,6 +55,31 @@ def letter() -> QPainterPath:
     return stroked(line, 1.7)
 
 
+def low_bubble() -> QPainterPath:
+    """The bubble without its tail, and lower: the bar stands below it."""
+    body = QPainterPath()
+    body.addRoundedRect(QRectF(point(0.75, 0.25), point(15.25, 11.0)), 3.75 * SCALE, 3.75 * SCALE)
+    return body
+
+
+def arrow() -> QPainterPath:
+    """The sign of *downloading*: an arrow that points down."""
+    shaft = QPainterPath(point(8.0, 2.4))
+    shaft.lineTo(point(8.0, 8.4))
+    head = QPainterPath(point(5.0, 5.7))
+    head.lineTo(point(8.0, 8.7))
+    head.lineTo(point(11.0, 5.7))
+    return stroked(shaft, 1.8).united(stroked(head, 1.8))
+
+
+def bar() -> QPainterPath:
+    """The bar of *downloading* while it is empty: a frame. `ui/icons.py` fills it."""
+    outside, inside = QPainterPath(), QPainterPath()
+    outside.addRect(QRectF(point(0.75, 12.5), point(15.25, 15.5)))
+    inside.addRect(QRectF(point(1.5, 13.25), point(14.5, 14.75)))
+    return outside.subtracted(inside)
+
+
 def circle(center: QPointF, radius: float) -> QPainterPath:
     """A disc."""
     path = QPainterPath()
@@ -82,6 +107,11 @@ def mark(state: str, ink: str) -> list[Layer]:
     paper = PAPER if ink == "color" else None
     colour = INK[ink]
     center = point(11.9, 11.9)
+    if state == "downloading":
+        below = (colour, bar())
+        if paper:
+            return [(colour, low_bubble()), (paper, arrow()), below]
+        return [(colour, low_bubble().subtracted(arrow())), below]
     if state == "starting":
         hollow = bubble().subtracted(inner_bubble())
         return [(colour, hollow.united(letter()))]
@@ -139,7 +169,7 @@ def main() -> None:
     """Write all icons."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "whisper.svg").write_text(svg(mark("ready", "color")), encoding="utf-8")
-    for state in ("starting", "ready", "working", "attention"):
+    for state in ("starting", "ready", "working", "downloading", "attention"):
         for ink in INK:
             (FOLDER / f"tray-{state}-{ink}.svg").write_text(svg(mark(state, ink)), encoding="utf-8")
 

@@ -237,7 +237,7 @@ async def test_one_that_failed_is_neither_planned_nor_tried_again_by_asking(
     computer, seen = Computer(), list[EngineStatus]()
     computer.free = 20
     host = host_of(computer, on_change=seen.append)
-    llm = LLMSettings.model_validate({"llamacpp": {"extra_args": "--no-such-option"}})
+    llm = LLMSettings(llamacpp={"extra_args": "--no-such-option"})
     for free in (20, 0.5, 10):
         computer.free = free
         with pytest.raises(EngineError):
@@ -259,7 +259,7 @@ async def test_two_models_that_take_turns_are_never_both_in_memory(
             started.append(status.pid)
 
     host = host_of(on_change=changed)
-    llm = LLMSettings.model_validate({"llamacpp": {"n_ctx": 256}})
+    llm = LLMSettings(llamacpp={"n_ctx": 256})
     mistakes: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context))
     for number in range(8):

@@ -270,7 +270,7 @@ async def test_only_what_the_plan_stands_on_makes_a_new_one(
 
     async def plans(**llamacpp: object) -> int:
         before = looked.times
-        await host.builtin(model, LLMSettings.model_validate({"llamacpp": {"n_ctx": 256, **llamacpp}}))
+        await host.builtin(model, LLMSettings(llamacpp={"n_ctx": 256, **llamacpp}))
         return looked.times - before
 
     assert await plans() == 1
@@ -309,4 +309,4 @@ async def test_the_guide_has_its_own_repairs() -> None:
 
 def settings(model: Path, *repairs: str) -> LLMSettings:
     """Settings with these repairs of this model."""
-    return LLMSettings.model_validate({"llamacpp": {"n_ctx": 256, "repairs": {str(model): repairs}}})
+    return LLMSettings(llamacpp={"n_ctx": 256, "repairs": {str(model): repairs}})

@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import time
 
 import pytest
 
-from tests.cli.program import Program, engines_of, wait_until_gone
+from tests.cli.program import PATIENCE_S, Program, Running, engines_of, wait_until_gone
 from tests.control.asking import events_of, question, socket_file
 from tests.servers.fixtures import ServerFactory
 from whisper_desktop.app import App
@@ -105,3 +106,35 @@ def test_programs_that_start_at_the_same_moment_share_one_owner_and_one_engine(p
     assert {answer["provenance"]["backend"] for answer in answers} == {"guide"}
     assert program.owner_pid() is None
     assert engines_of(program.home) == []
+
+
+OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "WHISPER_LLM_STUB": "1", "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+
+
+def left_of(started: list[Running]) -> list[Running]:
+    """Those that still run when all others have ended, of which there must be one."""
+    until = time.monotonic() + PATIENCE_S
+    while len(running := [each for each in started if each.process.poll() is None]) > 1:
+        assert time.monotonic() < until, "several desktops run side by side"
+        time.sleep(0.02)
+    return running
+
+
+def test_of_desktops_that_start_at_the_same_moment_one_stays_and_a_killed_one_is_replaced(
+    program: Program,
+) -> None:
+    started = [program.start("--background", env=OFFSCREEN) for _ in range(3)]
+    (first,) = left_of(started)
+    assert sorted(each.process.poll() or 0 for each in started if each is not first) == [0, 0]
+    assert program.owner_pid() == first.pid
+
+    first.kill()
+    assert (program.home / "run" / "owner.sock").exists()  # a killed one cleans nothing up
+    second = program.start("--background", env=OFFSCREEN)
+    until = time.monotonic() + PATIENCE_S
+    while program.run("ask", "Hello", env=OFFSCREEN).raw != b"":  # answered here until it listens
+        assert time.monotonic() < until
+    assert program.owner_pid() == second.pid
+    second.process.terminate()
+    assert second.wait() == 0
+    assert program.owner_pid() is None

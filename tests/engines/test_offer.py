@@ -91,9 +91,7 @@ def test_the_guides_engine_is_not_taken_for_the_builtin_one(tiny_model: Path) ->
 
 
 def test_numbers_that_the_person_set_are_obeyed(tiny_model: Path) -> None:
-    llm = LLMSettings.model_validate(
-        {"llamacpp": {"n_ctx": 999, "n_gpu_layers": 3, "server_path": "/opt/llama-server"}}
-    )
+    llm = LLMSettings(llamacpp={"n_ctx": 999, "n_gpu_layers": 3, "server_path": "/opt/llama-server"})
     spec = engine_for(tiny_model, read_header(tiny_model), llm, machine(16))
     assert (spec.n_ctx, spec.n_gpu_layers, spec.binary) == (999, 3, Path("/opt/llama-server"))
     assert (spec.id, spec.threads, spec.port) == ("builtin", 3, None)
@@ -120,7 +118,7 @@ def test_the_spec_follows_the_plan_and_keeps_what_it_expects(
 
 def test_port_cache_type_and_further_computers_are_passed_on(tiny_model: Path) -> None:
     given = {"engine_port": 5005, "cache_type": "q8_0", "rpc_servers": ["10.0.0.2:50052"]}
-    llm = LLMSettings.model_validate({"llamacpp": {**given, "server_path": "/opt/llama-server"}})
+    llm = LLMSettings(llamacpp={**given, "server_path": "/opt/llama-server"})
     spec = engine_for(tiny_model, read_header(tiny_model), llm, machine(16))
     assert (spec.port, spec.cache_type, spec.rpc) == (5005, "q8_0", ("10.0.0.2:50052",))
 
@@ -129,7 +127,7 @@ def test_further_computers_that_the_builtin_engine_cannot_use_are_told(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    llm = LLMSettings.model_validate({"llamacpp": {"rpc_servers": ["10.0.0.2:50052"]}})
+    llm = LLMSettings(llamacpp={"rpc_servers": ["10.0.0.2:50052"]})
     planned = planned_for(tiny_model, read_header(tiny_model), llm, machine(16))
     assert planned.spec.rpc == ()
     assert "cannot use further computers" in planned.plan.warning
@@ -147,7 +145,7 @@ def test_accepted_repairs_are_kept_and_what_they_need_is_expected(tiny_model: Pa
         str(tiny_model): ["n_ctx=8192", "cache_type=q8_0", "repack=off", "n_gpu_layers=1"],
         "/else": ["n_ctx=1"],
     }
-    llm = LLMSettings.model_validate({"llamacpp": {"repairs": repairs, "engine_port": 5005}})
+    llm = LLMSettings(llamacpp={"repairs": repairs, "engine_port": 5005})
     header = read_header(tiny_model)
     planned = planned_for(tiny_model, header, llm, machine(16, GpuInfo("NVIDIA", "card", 8 * GIB)))
     spec = planned.spec
@@ -170,14 +168,12 @@ def test_layers_are_divided_among_cards_and_a_repair_divides_them_anew(
         Shape(40, 2048, 16, 4, 128, 768, 32_000, False, architecture="qwen3moe", experts=128, experts_used=8)
     )
     given = {"server_path": "/opt/llama-server"}
-    spec = engine_for(
-        tiny_model, mixture, LLMSettings.model_validate({"llamacpp": given}), machine(32, *TWO_CARDS)
-    )
+    spec = engine_for(tiny_model, mixture, LLMSettings(llamacpp=given), machine(32, *TWO_CARDS))
     assert (sum(spec.tensor_split), spec.n_gpu_layers) == (41, 41)
     assert 0 < spec.experts_on_host < 40
 
     def repaired(change: str) -> EngineSpec:
-        llm = LLMSettings.model_validate({"llamacpp": {**given, "repairs": {str(tiny_model): [change]}}})
+        llm = LLMSettings(llamacpp={**given, "repairs": {str(tiny_model): [change]}})
         return engine_for(tiny_model, mixture, llm, machine(32, *TWO_CARDS))
 
     fewer = repaired("n_gpu_layers=12")
@@ -189,8 +185,8 @@ def test_layers_are_divided_among_cards_and_a_repair_divides_them_anew(
 
 def test_a_repair_of_the_port_alone_leaves_the_plan_as_it_is(tiny_model: Path) -> None:
     repairs = {str(tiny_model): ["port=auto"]}
-    with_port = LLMSettings.model_validate({"llamacpp": {"engine_port": 5005}})
-    repaired = LLMSettings.model_validate({"llamacpp": {"engine_port": 5005, "repairs": repairs}})
+    with_port = LLMSettings(llamacpp={"engine_port": 5005})
+    repaired = LLMSettings(llamacpp={"engine_port": 5005, "repairs": repairs})
     header = read_header(tiny_model)
     planned = planned_for(tiny_model, header, repaired, machine(16))
     assert planned.spec.port is None
@@ -231,11 +227,11 @@ def test_further_options_are_passed_on_but_not_those_that_a_repair_leaves_out(ti
     given = {"extra_args": "--mmproj /none.gguf --mlock"}
     repairs = {str(tiny_model): ["--mmproj=off"]}
     header = read_header(tiny_model)
-    llm = LLMSettings.model_validate({"llamacpp": given})
+    llm = LLMSettings(llamacpp=given)
     assert engine_for(tiny_model, header, llm, machine(16)).extra_args == (
         "--mmproj",
         "/none.gguf",
         "--mlock",
     )
-    llm = LLMSettings.model_validate({"llamacpp": {**given, "repairs": repairs}})
+    llm = LLMSettings(llamacpp={**given, "repairs": repairs})
     assert engine_for(tiny_model, header, llm, machine(16)).extra_args == ("--mlock",)

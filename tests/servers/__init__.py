@@ -29,6 +29,7 @@ llama_cpp           --router [--no-autoload] [--fails-to-load MODEL]  --sleeping
                     --no-replay  --replay-bytes N (how much of a stream is kept)
 openrouter          /api/v1; key is sk-or-v1-test or --auth  --key-info JSON  --code-lifetime S
                     --issued-key KEY  --string-error-code;  GET /auth?callback_url=&code_challenge= consents
+                    --sign-in allow|deny|wait
 openai_compatible   --flavor generic|vllm|sglang|llama_swap|mlx
 anthropic, gemini [--list-errors]  (/v1/messages and /v1beta)
 jan, gpt4all [--disabled], koboldcpp, textgen [--admin-key KEY], localai [--old], lemonade (/api/v1 too),

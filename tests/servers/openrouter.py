@@ -3,8 +3,8 @@
 The traps: /models answers without a key, `: OPENROUTER PROCESSING` comments, errors in a stream and,
 under status 200, in a whole answer, error codes as numbers, strings or missing, usage in a last chunk
 without choices, /credits only for management keys, one-time codes of the PKCE sign-in. The person in the
-browser is played by `GET /auth?callback_url=...&code_challenge=...`, which consents at once and
-redirects to the callback.
+browser is played by `GET /auth?callback_url=...&code_challenge=...`, which consents at once (`--sign-in
+deny`: refuses; `wait`: shows a page that nobody fills in) and redirects to the callback.
 """
 
 import argparse
@@ -131,6 +131,7 @@ class OpenRouter(Server):
         parser.add_argument("--key-info", default="{}", help="JSON that overrides fields of /key")
         parser.add_argument("--code-lifetime", type=float, default=600, metavar="S")
         parser.add_argument("--string-error-code", action="store_true", help="the older in-stream error")
+        parser.add_argument("--sign-in", default="allow", choices=("allow", "deny", "wait"))
         parser.add_argument("--issued-key", default=KEY, help="the key that the sign-in hands out")
 
     # --- routes -------------------------------------------------------------------------------------------
@@ -235,8 +236,11 @@ class OpenRouter(Server):
         callback = request.query.get("callback_url")
         if not callback:
             return text_response(f"Your code: {code}")
+        if self.options.sign_in == "wait":
+            return text_response("Sign in or create an account")
+        outcome = {"code": code} if self.options.sign_in == "allow" else {"error": "access_denied"}
         mark = "&" if "?" in callback else "?"
-        return Response(302, b"", {"Location": f"{callback}{mark}{urlencode({'code': code})}"})
+        return Response(302, b"", {"Location": f"{callback}{mark}{urlencode(outcome)}"})
 
     def _exchange(self, request: Request) -> Response:
         if request.method != "POST":

@@ -24,7 +24,8 @@ import keyring
 from whisper_desktop.settings.secrets import SecretStore
 store = SecretStore()
 seen = {"before": store.list(), "got": store.get("https://openrouter.ai"), "persistent": store.persistent,
-        "explanation": store.explanation, "backend": type(keyring.get_keyring()).__module__}
+        "explanation": store.explanation, "place": store.place("https://openrouter.ai"),
+        "backend": type(keyring.get_keyring()).__module__}
 if "set" in sys.argv:
     seen["kept"] = store.set("https://openrouter.ai/api/v1", sys.stdin.readline())
 if "remove" in sys.argv:
@@ -101,3 +102,16 @@ def test_a_locked_keyring_ends_in_a_sentence(session: Session) -> None:
     assert locked["listed"] == ["https://openrouter.ai"]
     assert "for this run only" in str(locked["explanation"])
     assert session.run()["got"] == KEY
+
+
+def test_looking_for_keys_where_there_is_no_keyring_makes_none_and_asks_nobody(session: Session) -> None:
+    seen = session.run(shell=_LOCKED)
+    assert (seen["before"], seen["got"], seen["listed"], seen["place"]) == ([], None, [], "none")
+    assert seen["persistent"], "there is a keyring service, so that a key can be kept"
+    assert list(session.root.rglob("*.keyring")) == []
+
+
+def test_a_locked_keyring_that_holds_nothing_of_ours_stays_locked_in_peace(session: Session) -> None:
+    session.run("set", "remove", key=KEY + "\n")
+    seen = session.run(shell=_LOCKED)
+    assert (seen["before"], seen["got"], seen["persistent"]) == ([], None, True)

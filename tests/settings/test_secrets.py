@@ -7,63 +7,47 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keyring
-import keyring.backend
-import keyring.errors
+import psutil
 import pytest
 
+from tests.settings.scripted_keyring import Ring
 from whisper_desktop.errors import SecretsError
-from whisper_desktop.settings.secrets import SERVICE, Secret, SecretStore, checked_key
+from whisper_desktop.settings.keyring_line import FLAG
+from whisper_desktop.settings.secrets import Secret, SecretStore, checked_key
 from whisper_desktop.values import Deadlines
 
 KEY = "sk-or-v1-0123456789abcdef"
 ORIGIN = "https://openrouter.ai"
 
 
-class ScriptedKeyring(keyring.backend.KeyringBackend):
-    """A keyring as a third party may bring one, registered the way they are, with faults to switch on."""
-
-    priority = 9
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.entries: dict[tuple[str, str], str] = {}
-        self.failure: Exception | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.calls = 0
-
-    def _enter(self) -> None:
-        self.calls += 1
-        self.gate.wait(30)
-        if self.failure is not None:
-            raise self.failure
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self._enter()
-        return self.entries.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._enter()
-        self.entries[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self._enter()
-        del self.entries[service, username]
-
-
 @pytest.fixture
-def ring() -> Iterator[ScriptedKeyring]:
-    before = keyring.get_keyring()
-    scripted = ScriptedKeyring()
-    keyring.set_keyring(scripted)
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ring]:
+    """The keyring of this computer."""
+    monkeypatch.setenv("WHISPER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "tests.settings.scripted_keyring.ScriptedKeyring")
+    monkeypatch.setenv("WHISPER_TEST_KEYRING", str(tmp_path))
+    scripted = Ring(tmp_path)
     yield scripted
-    scripted.gate.set()
-    keyring.set_keyring(before)
+    scripted.shut.unlink(missing_ok=True)
+    _let_the_threads_end()
+
+
+def _let_the_threads_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "keyring":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def entry(name: str) -> str:
+    """How the scripted keyring names an entry of ours."""
+    return f"Whisper Desktop {name}"
 
 
 # --- Secret -----------------------------------------------------------------------------------------------
@@ -128,12 +112,12 @@ def test_blanks_around_a_key_are_left_out() -> None:
 # --- With a keyring ---------------------------------------------------------------------------------------
 
 
-def test_a_key_is_kept_under_its_origin_and_listed_without_it(ring: ScriptedKeyring) -> None:
+def test_a_key_is_kept_under_its_origin_and_listed_without_it(ring: Ring) -> None:
     store = SecretStore()
     assert store.list() == ()
     assert store.set(f"{ORIGIN}/api/v1", KEY) is True
     assert store.set("http://10.0.0.5:8000/v1", "other-key") is True
-    assert ring.entries[SERVICE, ORIGIN] == KEY
+    assert ring.entries[entry(ORIGIN)] == KEY
     again = SecretStore()
     assert again.get(ORIGIN) == KEY
     assert again.get("https://openrouter.ai/other/path") == KEY
@@ -141,19 +125,19 @@ def test_a_key_is_kept_under_its_origin_and_listed_without_it(ring: ScriptedKeyr
     assert again.persistent
     assert again.lasts(ORIGIN)
     assert "keyring" in again.explanation
-    assert KEY not in ring.entries[SERVICE, "origins"]
+    assert KEY not in ring.entries[entry("origins")]
 
 
 @pytest.mark.parametrize(
     "other", ["http://openrouter.ai", "https://openrouter.ai:8443", "https://api.openrouter.ai"]
 )
-def test_a_key_is_given_to_its_own_origin_only(ring: ScriptedKeyring, other: str) -> None:
+def test_a_key_is_given_to_its_own_origin_only(ring: Ring, other: str) -> None:
     store = SecretStore()
     store.set(ORIGIN, KEY)
     assert store.get(other) is None
 
 
-def test_a_removed_key_is_gone(ring: ScriptedKeyring) -> None:
+def test_a_removed_key_is_gone(ring: Ring) -> None:
     store = SecretStore()
     store.set(ORIGIN, KEY)
     assert store.remove(ORIGIN) is True
@@ -163,24 +147,24 @@ def test_a_removed_key_is_gone(ring: ScriptedKeyring) -> None:
     assert KEY not in ring.entries.values()
 
 
-def test_what_is_no_address_cannot_have_a_key(ring: ScriptedKeyring) -> None:
+def test_what_is_no_address_cannot_have_a_key(ring: Ring) -> None:
     for call in (SecretStore().get, SecretStore().remove, lambda origin: SecretStore().set(origin, KEY)):
         with pytest.raises(SecretsError, match="A key belongs to a server's address"):
             call("ftp://x y")
 
 
 @pytest.mark.parametrize("index", ["{", "5", '{"a": 1}', "[1, null]", "x" * 200_000])
-def test_a_damaged_index_loses_no_key(ring: ScriptedKeyring, index: str) -> None:
+def test_a_damaged_index_loses_no_key(ring: Ring, index: str) -> None:
     store = SecretStore()
     store.set(ORIGIN, KEY)
-    ring.entries[SERVICE, "origins"] = index
+    ring.keep({**ring.entries, entry("origins"): index})
     assert store.list() == ()
     assert store.get(ORIGIN) == KEY
     store.set(ORIGIN, KEY)
     assert store.list() == (ORIGIN,)
 
 
-def test_the_key_of_the_environment_comes_first_and_is_not_kept(ring: ScriptedKeyring) -> None:
+def test_the_key_of_the_environment_comes_first_and_is_not_kept(ring: Ring) -> None:
     SecretStore().set(ORIGIN, KEY)
     store = SecretStore(run_keys={ORIGIN: Secret("from-environment")})
     assert store.get(ORIGIN) == "from-environment"
@@ -195,16 +179,13 @@ def test_the_key_of_the_environment_comes_first_and_is_not_kept(ring: ScriptedKe
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (keyring.errors.KeyringLocked(f"locked, was asked for {KEY}"), "is locked"),
-        (keyring.errors.NoKeyringError(), "no keyring"),
-        (keyring.errors.InitError(KEY), r"does not work \(InitError\)"),
-        (OSError("broken pipe"), r"does not work"),
+        ("locked", "is locked"),
+        ("init", r"does not work \(InitError\)"),
+        ("broken", r"does not work \(OSError\)"),
     ],
 )
-def test_a_keyring_that_refuses_means_this_run_only_and_says_so(
-    ring: ScriptedKeyring, failure: Exception, said: str
-) -> None:
-    ring.failure = failure
+def test_a_keyring_that_refuses_means_this_run_only_and_says_so(ring: Ring, failure: str, said: str) -> None:
+    ring.fail(failure, f"was asked for {KEY}")
     store = SecretStore()
     assert store.set(ORIGIN, KEY) is False
     assert store.get(ORIGIN) == KEY
@@ -215,51 +196,133 @@ def test_a_keyring_that_refuses_means_this_run_only_and_says_so(
     assert KEY not in store.explanation
     with pytest.raises(SecretsError, match=said):
         store.remove("https://else.example")
-    ring.failure = None
+    ring.fail("")
     assert SecretStore().get(ORIGIN) is None
 
 
-def test_a_keyring_that_is_unlocked_later_is_used_then(ring: ScriptedKeyring) -> None:
-    ring.failure = keyring.errors.KeyringLocked()
+def test_where_there_is_no_keyring_nobody_asks_for_one_again(ring: Ring) -> None:
+    ring.fail("missing")
+    store = SecretStore()
+    assert (store.get(ORIGIN), store.remove(ORIGIN), store.persistent) == (None, False, False)
+    assert "no keyring" in store.explanation
+    assert len(ring.asked_by) == 1
+
+
+def test_a_keyring_that_is_unlocked_later_is_used_then(ring: Ring) -> None:
+    ring.fail("locked")
     store = SecretStore()
     store.set(ORIGIN, KEY)
-    ring.failure = None
+    ring.fail("")
     assert store.persistent
     assert store.set(ORIGIN, KEY) is True
     assert store.lasts(ORIGIN)
 
 
-def test_a_keyring_that_hangs_is_waited_for_once_and_used_when_it_answers(ring: ScriptedKeyring) -> None:
-    ring.gate.clear()
-    store = SecretStore(deadlines=Deadlines(keyring=0.2))
+def test_a_keyring_that_hangs_is_waited_for_once_and_used_when_it_answers(ring: Ring) -> None:
+    ring.shut.touch()
+    store = SecretStore(deadlines=Deadlines(keyring=3.0))
     assert store.set(ORIGIN, KEY) is False
     assert store.get(ORIGIN) == KEY
     assert store.get("https://else.example") is None
     assert not store.persistent
     assert "does not answer" in store.explanation
-    assert ring.calls == 1, "only the first question was put to it; the others failed at once"
-    ring.gate.set()
-    for thread in threading.enumerate():
-        if thread.name == "keyring":
-            thread.join(10)
+    assert len(ring.asked_by) == 1, "only the first question was put to it; the others failed at once"
+    ring.shut.unlink()
+    _let_the_threads_end()
+    assert SecretStore().get(ORIGIN) == KEY, "whoever unlocks it late has not done so for nothing"
     assert store.persistent
 
 
-def test_a_hanging_keyring_does_not_keep_the_program_from_ending() -> None:
+def test_a_keyring_that_never_answers_is_given_up_in_the_end(ring: Ring) -> None:
+    ring.shut.touch()
+    store = SecretStore(deadlines=Deadlines(keyring=0.1))  # a person at the unlock window has 24 times that
+    assert store.get(ORIGIN) is None
+    _let_the_threads_end()
+    assert ring.shut.exists()
+
+
+def test_a_hanging_keyring_does_not_keep_the_program_from_ending_nor_outlives_it(ring: Ring) -> None:
+    ring.shut.touch()
     program = """
-import threading, keyring, keyring.backend
 from whisper_desktop.settings.secrets import SecretStore
 from whisper_desktop.values import Deadlines
-class Hanging(keyring.backend.KeyringBackend):
-    priority = 9
-    def get_password(self, service, username): threading.Event().wait()
-    def set_password(self, service, username, password): threading.Event().wait()
-    def delete_password(self, service, username): threading.Event().wait()
-keyring.set_keyring(Hanging())
-print(SecretStore(deadlines=Deadlines(keyring=0.1)).get("https://openrouter.ai"))
+print(SecretStore(deadlines=Deadlines(keyring=3)).get("https://openrouter.ai"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
+    gone, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in set(ring.asked_by) if psutil.pid_exists(pid)], timeout=10
+    )
+    assert (len(set(ring.asked_by)), alive) == (1, [])
+
+
+# --- The process that asks --------------------------------------------------------------------------------
+
+
+def test_all_keys_are_read_by_one_question_and_asked_for_again_only_when_they_changed(ring: Ring) -> None:
+    other = "https://llm.example.org"
+    SecretStore().set(ORIGIN, KEY)
+    SecretStore().set(other, "another-key")
+    before, store = len(set(ring.asked_by)), SecretStore()
+    assert (store.list(), store.get(ORIGIN), store.get(other)) == ((other, ORIGIN), KEY, "another-key")
+    assert (store.get("http://127.0.0.1:1234"), store.lasts(other)) == (None, True)
+    assert "keyring" in store.explanation
+    assert len(set(ring.asked_by)) == before + 1
+    SecretStore().set(ORIGIN, "a-newer-key")  # as another program of ours would
+    assert store.get(ORIGIN) == "a-newer-key"
+    SecretStore().remove(ORIGIN)
+    assert store.get(ORIGIN) is None
+
+
+def test_a_program_that_uses_keys_holds_nothing_of_a_keyrings_libraries(ring: Ring) -> None:
+    program = f"""
+import sys
+from whisper_desktop.settings.secrets import SecretStore
+store = SecretStore()
+assert store.set("{ORIGIN}", sys.stdin.readline())
+assert store.get("{ORIGIN}") and store.remove("{ORIGIN}")
+print({{"keyring", "secretstorage", "cryptography", "jeepney", "importlib.metadata"}} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=f"{KEY}\n", capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout.strip(), done.returncode) == ("set()", 0), done.stderr
+
+
+def test_a_key_stands_neither_in_the_command_nor_in_the_environment_of_the_process_that_asks(
+    ring: Ring,
+) -> None:
+    ring.shut.touch()
+    store = SecretStore(deadlines=Deadlines(keyring=30.0))
+    asking = threading.Thread(target=store.set, args=(ORIGIN, KEY))
+    asking.start()
+    end = time.monotonic() + 20
+    while not ring.asked_by and time.monotonic() < end:
+        time.sleep(0.01)
+    child = psutil.Process(ring.asked_by[0])
+    told = [*child.cmdline(), *child.environ().values()]
+    ring.shut.unlink()
+    asking.join(20)
+    assert child.pid != os.getpid()
+    assert not [text for text in told if KEY in text]
+    assert store.lasts(ORIGIN)
+
+
+def test_a_frozen_build_asks_by_its_own_command(ring: Ring) -> None:
+    SecretStore().set(ORIGIN, KEY)
+    question = json.dumps({"verb": "look", "patience": 30, "origins": []}) + "\n"
+    with subprocess.Popen(
+        [sys.executable, "-m", "whisper_desktop", FLAG], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(question.encode())
+        child.stdin.flush()
+        answer = json.loads(child.stdout.read())
+    assert answer == {"origins": [ORIGIN], "whole": True, "keys": {ORIGIN: KEY}}
+
+
+# --- Without any --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

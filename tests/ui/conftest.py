@@ -5,7 +5,8 @@ Qt runs offscreen here. `tests/ui/desktop` starts the whole app on a real X serv
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ from whisper_desktop.values import (
 )
 
 W = TypeVar("W", bound=AppWindow)
+T = TypeVar("T")
 
 WAIT = 15_000  # ms: how long a test waits for something that takes milliseconds on a quiet machine
 
@@ -155,7 +157,7 @@ class Shown:
         """Close what is open."""
         for window in self._windows:
             if isValid(window):
-                window.close()
+                window.leave()
 
 
 @pytest.fixture
@@ -170,6 +172,40 @@ def shown(bridge: Bridge, qtbot: QtBot) -> Iterator[Shown]:
 def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the keyring of whoever runs it."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+class Chats:
+    """Makes conversations that are kept, as they are after the stub has answered."""
+
+    def __init__(self, bridge: Bridge, app: App, wait: Waiter) -> None:
+        self._bridge = bridge
+        self._app = app
+        self._wait = wait
+
+    def __call__(self, title: str, *questions: str) -> str:
+        """The id of a conversation with this title in which these were asked, one after the other."""
+        made: str = self._wait(self._bridge.run(self._make(title, questions or (f"About {title}?",))))
+        return made
+
+    async def _make(self, title: str, questions: Sequence[str]) -> str:
+        session = await self._app.chats.new()
+        for question in questions:
+            async with aclosing(session.send(question)) as events:
+                async for _event in events:
+                    pass
+        session.rename(title)
+        return session.id
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """A call of `App.chats`, to its result."""
+        result: T = self._wait(self._bridge.run(work))
+        return result
+
+
+@pytest.fixture
+def chats(bridge: Bridge, app: App, wait: Waiter) -> Chats:
+    """`chats(title, question, ...)`: the id of a conversation of `app`."""
+    return Chats(bridge, app, wait)
 
 
 def completion(text: str, *attempts: Attempt, reason: str = "", backend: str = "ollama") -> Completion:

@@ -16,9 +16,9 @@ from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.fatal import FatalWindow
-from whisper_desktop.ui.logs_window import LogsWindow
+from whisper_desktop.ui.logs.window import LogsWindow
 from whisper_desktop.ui.models.window import ModelsWindow
-from whisper_desktop.ui.settings_window import SettingsWindow
+from whisper_desktop.ui.settings.window import SettingsWindow
 from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.ui.wizard.window import SetupWindow
 

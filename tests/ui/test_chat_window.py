@@ -22,8 +22,10 @@ from whisper_desktop.chat import GUIDE_LABEL, Session
 from whisper_desktop.control import Front
 from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.chat.conversation import Conversation
+from whisper_desktop.ui.chat.empty import GUIDE_STARTERS, STARTERS
 from whisper_desktop.ui.chat.rows import Kind, who_line
-from whisper_desktop.ui.chat.window import GUIDE_STARTERS, STARTERS, ChatWindow
+from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.values import (
     AnswerFinished,
     AnswerRestarted,
@@ -45,12 +47,28 @@ Opener = Callable[[Session], ChatWindow]
 
 
 @pytest.fixture
-def opened(bridge: Bridge, shown: Shown) -> Opener:
-    return lambda session: shown(ChatWindow(bridge, session))
+def opened(bridge: Bridge, app: App, shown: Shown) -> Opener:
+    return lambda session: opened_in(app, bridge, shown, session)
+
+
+def opened_in(app: App, bridge: Bridge, shown: Shown, session: Session) -> ChatWindow:
+    """A window that shows this conversation, the first one being asked for or not."""
+    window = shown(ChatWindow(bridge, app, guide=session.guide))
+    window.show_session(session)
+    return window
+
+
+def conversation_of(window: ChatWindow) -> Conversation:
+    assert window.conversation is not None
+    return window.conversation
+
+
+def busy(window: ChatWindow) -> bool:
+    return window.conversation is not None and window.conversation.busy
 
 
 def settled(window: ChatWindow, qtbot: QtBot) -> None:
-    qtbot.waitUntil(lambda: not window.conversation.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: window.conversation is not None and not busy(window), timeout=WAIT)
 
 
 def card_button(window: ChatWindow, number: int, label: str) -> QPushButton:
@@ -113,14 +131,40 @@ def test_escape_stops_an_answer(opened: Opener, qtbot: QtBot) -> None:
     assert not window.model.row(1).active
 
 
-def test_closing_the_window_stops_the_answer(opened: Opener, qtbot: QtBot) -> None:
+def test_an_answer_goes_on_while_the_window_is_closed_and_is_there_when_it_is_back(
+    opened: Opener, qtbot: QtBot
+) -> None:
+    window = opened(Session(endless))
+    window.ask("Go on")
+    qtbot.waitUntil(lambda: bool(window.model.row(1).text), timeout=WAIT)
+    window.close()
+    assert not window.isVisible()
+    before = len(window.model.row(1).text)
+    qtbot.waitUntil(lambda: len(window.model.row(1).text) > before, timeout=WAIT)
+    window.show()
+    assert busy(window)
+    conversation_of(window).stop()
+    settled(window, qtbot)
+
+
+def test_an_answer_ends_with_the_window_for_good(opened: Opener, qtbot: QtBot) -> None:
     session = Session(endless)
     window = opened(session)
     window.ask("Go on")
     qtbot.waitUntil(lambda: bool(window.model.row(1).text), timeout=WAIT)
-    window.close()
-    settled(window, qtbot)
+    window.leave()
+    qtbot.waitUntil(lambda: not session.answering, timeout=WAIT)
     assert session.turns[0].state.value == "stopped"
+
+
+def test_closing_the_guides_window_ends_what_was_said_to_it(opened: Opener, qtbot: QtBot) -> None:
+    session = Session(endless, guide=True)
+    window = opened(session)
+    window.ask("Go on")
+    qtbot.waitUntil(lambda: bool(window.model.row(1).text), timeout=WAIT)
+    with qtbot.waitSignal(window.closed, timeout=WAIT):
+        window.close()
+    qtbot.waitUntil(lambda: not session.answering, timeout=WAIT)
 
 
 def test_a_break_is_a_seam_and_the_text_is_kept(opened: Opener, qtbot: QtBot) -> None:
@@ -146,7 +190,7 @@ def test_trying_again_asks_the_same_question_in_the_same_place(opened: Opener, q
     window.ask("Anybody there?")
     settled(window, qtbot)
     assert window.model.row(1).kind is Kind.FAILURE
-    window.view.failure_action.emit(1, "retry")
+    window.view.action.emit(1, "retry", "")
     settled(window, qtbot)
     assert asked == ["Anybody there?", "Anybody there?"]
     assert [window.model.row(n).kind for n in range(window.model.rowCount())] == [Kind.QUESTION, Kind.ANSWER]
@@ -177,10 +221,11 @@ def test_a_consent_widens_this_chat_only(opened: Opener, qtbot: QtBot) -> None:
     window = opened(session)
     window.ask("Hello?")
     settled(window, qtbot)
-    window.view.failure_action.emit(1, "allow")
+    window.view.action.emit(1, "allow", "")
+    qtbot.waitUntil(lambda: window.model.row(1).kind is Kind.ANSWER, timeout=WAIT)
     settled(window, qtbot)
     assert session.reach is Reach.CLOUD
-    assert window.model.row(1).kind is Kind.ANSWER
+    assert "cloud" in window.header.reach.text()
 
 
 @pytest.fixture
@@ -201,10 +246,15 @@ def owner(bridge: Bridge, wait: Waiter, unplaced: RunningServer) -> Iterator[App
     wait(bridge.run(front.close()))
 
 
+@pytest.fixture
+def opened_by_owner(bridge: Bridge, owner: App, shown: Shown) -> Callable[[], ChatWindow]:
+    return lambda: opened_in(owner, bridge, shown, owner.open_session())
+
+
 def test_a_server_that_may_pass_prompts_on_is_asked_about_once(
-    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+    opened_by_owner: Callable[[], ChatWindow], owner: App, unplaced: RunningServer, qtbot: QtBot
 ) -> None:
-    window = opened(owner.open_session())
+    window = opened_by_owner()
     window.ask("Hello?")
     settled(window, qtbot)
     assert card_buttons(window, 1) == ["Allow LocalAI", "Not now", "Open setup"]
@@ -216,28 +266,29 @@ def test_a_server_that_may_pass_prompts_on_is_asked_about_once(
     qtbot.waitUntil(lambda: "You said: Hello?" in window.model.row(1).text, timeout=WAIT)
     settled(window, qtbot)
     assert "this computer (as given)" in who_line(window.model.row(1))
-    other = opened(owner.open_session())
+    other = opened_by_owner()
     other.ask("And here?")
     settled(other, qtbot)
     assert other.model.row(1).kind is Kind.ANSWER
 
 
 def test_not_now_gives_the_message_back_and_sends_nothing(
-    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+    opened_by_owner: Callable[[], ChatWindow], owner: App, unplaced: RunningServer, qtbot: QtBot
 ) -> None:
-    window = opened(owner.open_session())
+    window = opened_by_owner()
     window.ask("A secret")
     settled(window, qtbot)
     card_button(window, 1, "Not now").click()
-    assert (window.model.rowCount(), window.composer.editor.toPlainText()) == (0, "A secret")
+    qtbot.waitUntil(lambda: window.composer.editor.toPlainText() == "A secret", timeout=WAIT)
+    assert window.model.rowCount() == 0
     assert not unplaced.requests("/v1/chat/completions")
     assert owner.loaded.settings.privacy.server_reach == {}
 
 
 def test_a_message_taken_back_while_the_word_is_kept_is_not_sent(
-    opened: Opener, owner: App, unplaced: RunningServer, qtbot: QtBot
+    opened_by_owner: Callable[[], ChatWindow], owner: App, unplaced: RunningServer, qtbot: QtBot
 ) -> None:
-    window = opened(owner.open_session())
+    window = opened_by_owner()
     for question in ("First", "A secret"):
         window.ask(question)
         settled(window, qtbot)
@@ -252,14 +303,14 @@ def test_a_message_taken_back_while_the_word_is_kept_is_not_sent(
 
 
 def test_an_answer_that_cannot_be_kept_is_told_in_place_of_the_question(
-    opened: Opener,
+    opened_by_owner: Callable[[], ChatWindow],
     owner: App,
     unplaced: RunningServer,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WHISPER_PRIVACY__SERVER_REACH", "{}")
-    window = opened(owner.open_session())
+    window = opened_by_owner()
     window.ask("Hello?")
     settled(window, qtbot)
     card_button(window, 1, "Allow LocalAI").click()
@@ -286,7 +337,8 @@ def test_a_declined_message_goes_back_to_where_it_was_written(opened: Opener, qt
         settled(window, qtbot)
     window.composer.editor.setPlainText("and more")
     card_button(window, 3, "Change the message").click()
-    assert window.composer.editor.toPlainText() == "A bad word\nand more"
+    given_back = "A bad word\nand more"
+    qtbot.waitUntil(lambda: window.composer.editor.toPlainText() == given_back, timeout=WAIT)
     assert [window.model.row(number).text for number in range(window.model.rowCount())] == ["First", "Fine."]
     assert [turn.question for turn in session.turns] == ["First"]
 
@@ -296,7 +348,7 @@ def test_a_first_message_that_is_taken_back_leaves_a_new_chat(opened: Opener, qt
     window.ask("A bad word")
     settled(window, qtbot)
     card_button(window, 1, "Change the message").click()
-    assert window.empty.isVisible()
+    qtbot.waitUntil(window.empty.isVisible, timeout=WAIT)
     assert window.windowTitle().startswith("New chat")
     assert window.composer.editor.toPlainText() == "A bad word"
 
@@ -310,13 +362,13 @@ def test_only_the_last_failure_can_be_tried_again(opened: Opener, qtbot: QtBot) 
     assert card_buttons(window, 3) == ["Try again", "Ask the guide", "Open setup"]
 
 
-@pytest.mark.parametrize("action", ["guide", "setup", "settings", "chat"])
+@pytest.mark.parametrize("action", ["guide", "setup", "settings"])
 def test_a_failure_leads_to_the_window_that_helps(action: str, opened: Opener, qtbot: QtBot) -> None:
     window = opened(Session(failing(LLMConnectionError("Nobody answered."))))
     window.ask("Hello?")
     settled(window, qtbot)
     with qtbot.waitSignal(window.requested) as said:
-        window.view.failure_action.emit(1, action)
+        window.view.action.emit(1, action, "")
     assert said.args == [action]
 
 
@@ -339,7 +391,7 @@ def test_a_second_question_waits_for_the_first_answer(opened: Opener, qtbot: QtB
     assert window.composer.editor.toPlainText() == "Second"
     window.ask("Third")
     assert window.model.rowCount() == 2
-    window.conversation.stop()
+    conversation_of(window).stop()
     settled(window, qtbot)
 
 
@@ -363,7 +415,7 @@ def test_an_empty_chat_offers_three_first_steps(guide: bool, opened: Opener, qtb
     QTest.mouseClick(buttons[0], Qt.MouseButton.LeftButton)
     settled(window, qtbot)
     assert window.model.row(0).text == starters[0]
-    assert not window.reusable
+    assert not window.empty.isVisible()
 
 
 def test_a_conversation_with_the_guide_is_labelled(opened: Opener, qtbot: QtBot) -> None:
@@ -384,11 +436,10 @@ def test_the_header_names_backend_and_place(opened: Opener, qtbot: QtBot) -> Non
         BackendChoice("ollama", "Ollama", "ready", "ready", Reach.THIS_MACHINE, True),
     )
     window.show_state(AppState("ready", "Ready", "ollama", None, False), choices)
-    texts = [label.text() for label in window.findChildren(QLabel)]
-    assert "this computer" in texts
-    with qtbot.waitSignal(window.backend_chosen) as said:
-        window.backend_menu.actions()[0].trigger()
-    assert said.args == [None]
+    assert "this computer" in window.header.reach.accessibleName()
+    assert window.header.backend.text() == "Ollama"
+    first = window.header.backend_menu.actions()[0]
+    assert (first.text(), first.isChecked()) == ("As for all chats: Ollama", True)
 
 
 def test_where_nobody_can_answer_the_empty_chat_shows_the_way_out(opened: Opener, qtbot: QtBot) -> None:
@@ -403,9 +454,9 @@ def test_where_nobody_can_answer_the_empty_chat_shows_the_way_out(opened: Opener
 
 def test_a_screen_reader_is_told_when_the_answer_has_ended(opened: Opener, qtbot: QtBot) -> None:
     window = opened(Session(answering("ok")))
-    with qtbot.waitSignal(window.conversation.answer_ended, timeout=WAIT) as said:
+    with qtbot.waitSignal(conversation_of(window).answer_ended, timeout=WAIT) as said:
         window.ask("Hello")
-    assert said.args == ["The answer is complete."]
+    assert said.args[1] == "The answer is complete."
 
 
 def test_the_guides_first_steps_are_questions_that_it_was_trained_on() -> None:
@@ -458,14 +509,57 @@ def test_a_restart_is_shown_in_the_window_and_both_texts_are_there(opened: Opene
 
     session = Session(restarting)
     window = opened(session)
-    with qtbot.waitSignal(window.conversation.answer_ended, timeout=WAIT) as said:
+    with qtbot.waitSignal(conversation_of(window).answer_ended, timeout=WAIT) as said:
         window.ask("Count")
     line = "LM Studio stopped after 2 words; Ollama began anew."
-    assert said.args == [f"{line} The answer is complete."]
+    assert said.args[1] == f"{line} The answer is complete."
     row = window.model.row(1)
     assert (row.text, [aside.text for aside in row.set_aside]) == ("uno dos", ["one two"])
     assert (session.turns[0].answer, session.turns[0].set_aside) == (row.text, row.set_aside)
     window.view.setCurrentIndex(window.model.index(1))
-    QTest.keyClick(window.view, Qt.Key.Key_Return)
+    QTest.keyClick(window.view, Qt.Key.Key_Space)
     assert not window.view.grab().isNull()
     assert window.model.row(1).aside_open
+
+
+def test_a_failure_can_lead_to_a_new_chat(opened: Opener, qtbot: QtBot) -> None:
+    window = opened(Session(failing(LLMConnectionError("Nobody answered."))))
+    window.ask("Hello?")
+    settled(window, qtbot)
+    window.view.action.emit(1, "chat", "")
+    qtbot.waitUntil(window.empty.isVisible, timeout=WAIT)
+
+
+def test_a_question_that_comes_before_the_first_chat_is_there_is_not_lost(
+    app: App, bridge: Bridge, shown: Shown, qtbot: QtBot
+) -> None:
+    window = shown(ChatWindow(bridge, app))
+    window.ask("Too early?")
+    qtbot.waitUntil(lambda: window.model.rowCount() == 2, timeout=WAIT)
+    settled(window, qtbot)
+    assert "You said: Too early?" in window.model.row(1).text
+
+
+def test_trying_a_failure_again_leaves_no_branch_of_nothing(opened: Opener, qtbot: QtBot) -> None:
+    asked: list[str] = []
+
+    async def second_time(session: Session, messages: Sequence[Message]) -> AsyncGenerator[StreamEvent, None]:
+        asked.append(messages[-1].content)
+        if len(asked) == 1:
+            raise LLMConnectionError("Nobody answered.")
+        yield TextDelta("Here I am.")
+        yield AnswerFinished(completion("Here I am."))
+
+    window = opened(Session(second_time))
+    window.ask("Anybody there?")
+    settled(window, qtbot)
+    window.view.action.emit(1, "retry", "")
+    settled(window, qtbot)
+    assert window.model.row(1).branch == (0, 1)
+
+
+def test_text_put_into_the_composer_comes_before_what_is_there(opened: Opener) -> None:
+    window = opened(Session(answering("ok")))
+    window.composer.editor.setPlainText("later")
+    window.begin("first")
+    assert window.composer.editor.toPlainText() == "first\nlater"

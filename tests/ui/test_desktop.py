@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from tests.integration.worlds import closed_port
@@ -19,6 +19,8 @@ from whisper_desktop.settings.paths import model_cache_dir
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
+from whisper_desktop.ui.notifications import Notifier, Told
+from whisper_desktop.ui.theme import follow, is_dark
 from whisper_desktop.ui.tray.tray import Tray
 from whisper_desktop.ui.window import AppWindow
 
@@ -76,6 +78,7 @@ def life(ui_loop: asyncio.AbstractEventLoop, qtbot: QtBot, setup_done: None) -> 
     if life.task is not None and not life.task.done():
         life.end()
     life.tray.hide()
+    follow("system")  # the whole test run has one palette
 
 
 @pytest.fixture
@@ -104,18 +107,45 @@ def test_a_window_asked_for_while_the_app_starts_opens_when_it_has_started(life:
     life.has("logs")
 
 
-def test_a_new_chat_is_a_new_window_only_when_the_last_one_was_used(life: Life, qtbot: QtBot) -> None:
+def test_there_is_one_chat_window_which_is_kept_when_it_is_closed(life: Life) -> None:
     desktop = life.make(background=False)
     life.begin()
     life.has("chat")
+    (window,) = life.windows
+    window.close()
+    assert (window.isVisible(), life.windows) == (False, [window])
     desktop.show_window("chat")
-    assert len(life.windows) == 1
+    assert (window.isVisible(), life.windows) == (True, [window])
+
+
+def test_new_chat_in_the_menu_begins_an_empty_one_in_that_window(life: Life, qtbot: QtBot) -> None:
+    life.make(background=False)
+    life.begin()
+    life.has("chat")
     (window,) = life.windows
     assert isinstance(window, ChatWindow)
+    qtbot.waitUntil(lambda: window.conversation is not None, timeout=WAIT)
     window.ask("Hello")
-    desktop.show_window("chat")
-    assert len(life.windows) == 2
-    qtbot.waitUntil(lambda: not window.conversation.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 2, timeout=WAIT)
+    life.tray.chosen.emit("chat", None)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 0, timeout=WAIT)
+    assert life.windows == [window]
+
+
+def test_a_recent_chat_is_in_the_menu_and_opens(life: Life, qtbot: QtBot) -> None:
+    life.make(background=False)
+    life.begin()
+    life.has("chat")
+    (window,) = life.windows
+    assert isinstance(window, ChatWindow)
+    qtbot.waitUntil(lambda: window.conversation is not None, timeout=WAIT)
+    window.ask("Hello")
+    qtbot.waitUntil(lambda: bool(life.apps[0].chats.recent()), timeout=WAIT)
+    (recent,) = life.apps[0].chats.recent()
+    life.tray.chosen.emit("chat", None)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 0, timeout=WAIT)
+    life.tray.chosen.emit("open_chat", recent.id)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 2, timeout=WAIT)
 
 
 def test_a_second_start_brings_what_is_open_to_the_front(life: Life) -> None:
@@ -125,6 +155,15 @@ def test_a_second_start_brings_what_is_open_to_the_front(life: Life) -> None:
     desktop.show_window("logs")
     life.apps[0].bus.publish(WindowRequested("chat"))
     assert [window.kind for window in life.windows] == ["chat", "logs"]
+
+
+def test_a_second_start_shows_a_chat_where_only_hidden_windows_are(life: Life, qtbot: QtBot) -> None:
+    life.make(background=False)
+    life.begin()
+    life.has("chat")
+    life.windows[0].close()
+    life.apps[0].bus.publish(WindowRequested("chat"))
+    qtbot.waitUntil(life.windows[0].isVisible, timeout=WAIT)
 
 
 def test_a_notice_keeps_the_badge_until_the_menu_was_read(life: Life, qtbot: QtBot) -> None:
@@ -174,6 +213,7 @@ def test_quitting_stops_an_answer_and_closes_every_window(life: Life, qtbot: QtB
     life.has("chat")
     window = life.windows[0]
     assert isinstance(window, ChatWindow)
+    qtbot.waitUntil(lambda: window.conversation is not None, timeout=WAIT)
     window.ask("Hello")
     desktop.show_window("logs")
     assert life.end() == 0
@@ -200,7 +240,7 @@ def test_a_download_is_told_in_the_menu_and_its_end_too(
     hub.set_fault("slow", 400_000, on="cdn")
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     told: list[str] = []
-    monkeypatch.setattr(life.tray, "notify", lambda title, detail: told.append(title))
+    monkeypatch.setattr(Notifier, "tell", lambda _self, what: told.append(what.title))
     desktop = life.make()
     life.begin()
     qtbot.waitUntil(lambda: bool(life.apps), timeout=WAIT)
@@ -251,3 +291,76 @@ def test_what_an_earlier_run_was_downloading_goes_on_at_the_next_start(
 
 def _states(app: App) -> list[str]:
     return [job.state for job in app.models.downloads.jobs()]
+
+
+def test_switching_in_the_menu_takes_effect_and_says_what_answers_and_where(
+    life: Life, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Told] = []
+    monkeypatch.setattr(Notifier, "tell", lambda _self, what: told.append(what))
+    life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: bool(life.tray.menu.actions()[1:]), timeout=WAIT)
+    qtbot.waitUntil(lambda: life.tray.menu.actions()[0].text().startswith("Ready"), timeout=WAIT)
+    life.tray.chosen.emit("backend", "openrouter")
+    qtbot.waitUntil(lambda: bool(told), timeout=WAIT)
+    assert life.apps[0].loaded.settings.llm.backend == "openrouter"
+    assert told[-1].title == "OpenRouter answers from the next message on."
+    assert "cloud" in told[-1].detail
+
+
+def test_staying_on_this_computer_goes_back_to_what_held_before(
+    life: Life, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Notifier, "tell", lambda _self, _what: None)
+    desktop = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: bool(life.apps), timeout=WAIT)
+    qtbot.waitUntil(lambda: life.tray.menu.actions()[0].text().startswith("Ready"), timeout=WAIT)
+    app = life.apps[0]
+
+    def reach() -> str:
+        return app.loaded.settings.llm.reach.value
+
+    life.tray.chosen.emit("local_only", None)
+    life.has("settings")
+    assert reach() == "this_machine", "nothing is widened unseen"
+    desktop.bridge.spawn(_remembered(desktop.bridge, app, "my_network"))
+    qtbot.waitUntil(lambda: reach() == "my_network", timeout=WAIT)
+    life.tray.chosen.emit("local_only", None)
+    qtbot.waitUntil(lambda: reach() == "this_machine", timeout=WAIT)
+    life.tray.chosen.emit("local_only", None)
+    qtbot.waitUntil(lambda: reach() == "my_network", timeout=WAIT)
+
+
+async def _remembered(bridge: Bridge, app: App, reach: str) -> None:
+    await bridge.run(app.remember({"llm.reach": reach}))
+
+
+def test_where_windows_were_is_kept_for_the_next_start(life: Life, qtbot: QtBot) -> None:
+    desktop = life.make(background=False)
+    life.begin()
+    life.has("chat")
+    desktop.show_window("logs")
+    desktop.windows[-1].resize(543, 432)
+    life.end()
+    desktop = life.make(background=False)
+    life.begin()
+    life.has("chat")
+    desktop.show_window("logs")
+    assert (desktop.windows[-1].width(), desktop.windows[-1].height()) == (543, 432)
+
+
+def test_settings_take_effect_at_once(life: Life, qtbot: QtBot) -> None:
+    desktop = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: life.tray.menu.actions()[0].text().startswith("Ready"), timeout=WAIT)
+    desktop.bridge.spawn(_set(desktop.bridge, life.apps[0], {"ui.theme": "dark", "ui.notifications": "none"}))
+    qtbot.waitUntil(lambda: is_dark(QApplication.palette()), timeout=WAIT)
+    assert desktop.notifier.level == "none"
+    desktop.bridge.spawn(_set(desktop.bridge, life.apps[0], {"ui.theme": "system"}))
+    qtbot.waitUntil(lambda: not is_dark(QApplication.palette()), timeout=WAIT)
+
+
+async def _set(bridge: Bridge, app: App, choices: dict[str, object]) -> None:
+    await bridge.run(app.remember(choices))

@@ -28,7 +28,7 @@ from whisper_desktop.settings.paths import CHOICES_FILE, config_dir
 from whisper_desktop.ui.chat.rows import Kind
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
-from whisper_desktop.ui.logs_window import LogsWindow
+from whisper_desktop.ui.logs.window import LogsWindow
 from whisper_desktop.ui.tray.tray import Tray
 from whisper_desktop.values import Deadlines, EngineState, EngineStatus
 

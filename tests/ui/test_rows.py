@@ -1,11 +1,13 @@
 """Rows of the transcript as values: how events change them and what they say."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.ui.conftest import completion
 from whisper_desktop.chat import GUIDE_LABEL, WAITING
+from whisper_desktop.chat.records import Node, TurnState
 from whisper_desktop.errors import BackendError, ConsentRequired, Interrupted, LLMConnectionError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.failure import actions_for
@@ -22,6 +24,7 @@ from whisper_desktop.values import (
     Reach,
     ReasoningDelta,
     Repair,
+    Role,
     SetupGuidance,
     StreamEvent,
     TextDelta,
@@ -156,7 +159,11 @@ def test_a_server_that_nobody_can_place_is_allowed_by_name_or_not_now() -> None:
         ("setup", "Open setup"),
     )
     broke_off = rows.broken(rows.with_event(rows.waiting(guide=False), TextDelta("one")), asks)
-    assert rows.offers(broke_off) == (("allow", "Allow Jan"), ("retry", "Try again"))
+    assert rows.offers(broke_off) == (
+        ("allow", "Allow Jan"),
+        ("continue", "Continue"),
+        ("retry", "Try again"),
+    )
 
 
 SHORTER = Repair("smaller_context", "Use a shorter context", "Half of it.", change="n_ctx=4096")
@@ -291,3 +298,80 @@ def test_an_answer_that_did_not_end_well_is_not_called_complete() -> None:
     row = rows.stopped(after(TextDelta("one two")))
     assert rows.ending(row) == "Stopped after 2 words."
     assert rows.ending(rows.broken(rows.waiting(guide=False), LLMConnectionError("No."))) == "No answer came."
+
+
+def test_pieces_of_text_that_come_together_are_joined_in_order() -> None:
+    events: list[StreamEvent] = [
+        TextDelta("a"),
+        TextDelta("b"),
+        ReasoningDelta("r"),
+        TextDelta("c"),
+        ToolCallDelta(ToolCall("1", "f", "")),
+    ]
+    row = rows.with_events(rows.waiting(guide=False), events)
+    assert (row.text, row.reasoning, len(row.tool_calls)) == ("abc", "r", 1)
+    assert row == after(*events)
+
+
+def kept(role: Role = Role.ASSISTANT, **fields: Any) -> Node:
+    """A kept message."""
+    return Node("n1", None, role, fields.pop("text", "Half an answer"), 1.0, **fields)
+
+
+def test_a_kept_question_and_a_kept_answer_are_rows_with_their_ids_and_branches() -> None:
+    asked = rows.of_node(kept(Role.USER), (1, 3))
+    assert (asked.kind, asked.node, asked.branch, asked.can_retry) == (
+        rows.Kind.QUESTION,
+        "n1",
+        (1, 3),
+        False,
+    )
+    done = rows.of_node(
+        kept(provenance=completion("x").provenance, finish_reason="length", reasoning_seconds=3.0)
+    )
+    assert (done.kind, done.active, done.cut) == (rows.Kind.ANSWER, False, True)
+    assert rows.can_continue(done)
+    assert rows.reasoning_line(done) == "Reasoned for 3.0 s"
+    assert rows.branch_line(asked) == "2 of 3"
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "kind", "seam"),
+    [
+        (TurnState.STOPPED, None, rows.Kind.ANSWER, "Stopped after 3 words."),
+        (TurnState.INTERRUPTED, None, rows.Kind.ANSWER, "The answer broke off when the app ended."),
+        (TurnState.INTERRUPTED, Interrupted("It stopped."), rows.Kind.ANSWER, "It stopped."),
+    ],
+)
+def test_an_answer_that_did_not_end_well_is_kept_with_its_seam_and_can_go_on(
+    state: TurnState, error: Interrupted | None, kind: rows.Kind, seam: str
+) -> None:
+    row = rows.of_node(kept(state=state, error=error), last=True)
+    assert (row.kind, row.seam, row.can_retry, row.active) == (kind, seam, True, False)
+    assert ("continue", "Continue") in rows.offers(row)
+    assert not rows.of_node(kept(state=state, error=error)).can_retry
+
+
+def test_a_kept_failure_without_text_is_a_failure_with_its_place() -> None:
+    row = rows.of_node(kept(text="", state=TurnState.FAILED, error=LLMConnectionError("No.")), (0, 2))
+    assert (row.kind, row.node, row.branch) == (rows.Kind.FAILURE, "n1", (0, 2))
+
+
+def test_what_can_be_done_depends_on_what_a_row_is() -> None:
+    def names(row: rows.Row) -> list[str]:
+        return [action for action, _label in rows.actions(row)]
+
+    assert names(rows.question("Why?")) == ["copy", "copy_text", "quote", "edit"]
+    done = rows.with_event(after(TextDelta("Hi")), AnswerFinished(completion("Hi")))
+    assert names(done) == ["copy", "copy_text", "quote", "regenerate", "regenerate_with"]
+    with_branches = replace(done, node="n", branch=(0, 2))
+    assert names(with_branches)[-4:] == ["branch_back", "branch_on", "show_tree", "delete"]
+    assert names(after(TextDelta("Hi"))) == ["copy", "copy_text"]
+
+
+def test_a_very_long_question_is_shown_folded_at_first() -> None:
+    row = rows.question("word " * 5_000)
+    assert len(rows.shown_question(row)) < 3_000
+    assert rows.shown_question(replace(row, open=True)) == row.text
+    assert ("details", "Show all of it") in rows.hover_actions(row)
+    assert rows.shown_question(rows.question("short")) == "short"

@@ -13,6 +13,8 @@ LATE = (
     "keyring",
     "psutil",
     "markdown_it",
+    "jeepney",
+    "Xlib",
     "pygments",
     "whisper_desktop.app",
     "whisper_desktop.control",

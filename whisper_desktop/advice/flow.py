@@ -1,10 +1,12 @@
 """The setup wizard as a pure state machine: frozen states in, frozen states out. No effects, no windows.
 
-    FOUND -> DO -> TEST -> DONE          every page: `back` without loss, `skip` to a working app
-       `----------^  (a server that is ready skips DO)
+    WELCOME -> FOUND -> DO -> TEST -> PRIVACY -> START -> DONE
+                  `------------^ `-------------------^      `back` from every page, without loss
 
-A front end shows `FlowState`, turns what the person does into one of the functions below, runs the effects
-(scan, key, test) itself, and hands their outcome back in. Nothing is written before `result` is taken.
+DO is skipped by what can answer already, PRIVACY by the guide, which knows this computer only, START where
+the app cannot be started with the computer. A front end shows `FlowState`, turns what the person does into
+one of the functions below, runs the effects (scan, key, test) itself, and hands their outcome back in.
+Nothing is written before `result` is taken; a state that is kept is where to go on.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from whisper_desktop.advice.steps import model_title
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     IDENTITIES,
     ConnectionReport,
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
 class Page(StrEnum):
     """Where the wizard stands."""
 
+    WELCOME = "welcome"
     FOUND = "found"
     DO = "do"
     TEST = "test"
+    PRIVACY = "privacy"
+    START = "start"
     DONE = "done"
 
 
@@ -54,22 +60,27 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class SetupResult:
-    """What the person decided. `backend` None is automatic; `skipped`: nothing was, so nothing changes."""
+    """What the person decided. `backend` None is automatic; `skipped`: nothing was, so nothing changes.
+
+    `start_with_computer` is None where that was not asked.
+    """
 
     backend: str | None
     model: str | None = None
     reach: Reach = Reach.THIS_MACHINE
     skipped: bool = False
+    start_with_computer: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
     """Everything the wizard knows. `resources` and `recommendation` are None until they are there.
 
-    `download` is that of the chosen model, where the app fetches it itself.
+    `download` is that of the chosen model, where the app fetches it itself. `reach` is None until the person
+    has said how far prompts may go. `can_start`: the app could be started with the computer.
     """
 
-    page: Page = Page.FOUND
+    page: Page = Page.WELCOME
     resources: ResourceInfo | None = None
     servers: tuple[ServerInfo, ...] = ()
     scanning: bool = True
@@ -79,6 +90,9 @@ class FlowState:
     key_stored: bool = False
     download: "Job | None" = None
     test: ConnectionReport | None = None
+    reach: Reach | None = None
+    can_start: bool = False
+    start_with_computer: bool = False
     came_from: tuple[Page, ...] = ()
 
 
@@ -119,22 +133,33 @@ def options(state: FlowState) -> tuple[Option, ...]:
             if other.server != "guide"
         ]
     offered.append(
-        Option("guide", None, "Only the guide, for now", "A tiny demo model that only knows this app.")
+        Option(
+            "guide", None, tr("Only the guide, for now"), tr("A tiny demo model that only knows this app.")
+        )
     )
     return tuple(offered)
 
 
 def choose(state: FlowState, option: Option) -> FlowState:
-    """The person picks an option; a test of another one no longer counts."""
-    same = state.choice
-    fresh = same is not None and same.backend == option.backend
+    """The person picks an option; what was tested and said of another one no longer counts."""
+    before = state.choice
+    same_backend = before is not None and before.backend == option.backend
+    same_model = same_backend and before is not None and before.model == option.model
     return replace(
         state,
         choice=option,
         chosen_by_person=True,
-        test=state.test if fresh else None,
-        download=state.download if same == option else None,
+        test=state.test if same_model else None,
+        download=state.download if same_model else None,
+        reach=state.reach if same_backend else None,
     )
+
+
+def took_up(state: FlowState, backend: str, model: str | None) -> FlowState:
+    """What the person had begun before (a download that goes on) is the choice, unless they have made one."""
+    begun = (each for each in options(state) if (each.backend, each.model) == (backend, model))
+    option = next(begun, None)
+    return state if option is None or state.chosen_by_person else choose(state, option)
 
 
 def key_stored(state: FlowState) -> FlowState:
@@ -165,6 +190,28 @@ def chosen_server(state: FlowState) -> ServerInfo | None:
     return next((server for server in state.servers if server.id == state.choice.backend), None)
 
 
+def may_travel(state: FlowState, reach: Reach) -> FlowState:
+    """The person says how far prompts may go."""
+    return replace(state, reach=reach)
+
+
+def reach_of(state: FlowState) -> Reach:
+    """How far prompts may go: what the person said, else as far as the choice needs."""
+    if state.reach is not None:
+        return state.reach
+    return state.choice.reach if state.choice is not None else Reach.THIS_MACHINE
+
+
+def start_possible(state: FlowState, *, is_on: bool) -> FlowState:
+    """The app can be started with the computer; `is_on`: it is now."""
+    return replace(state, can_start=True, start_with_computer=is_on)
+
+
+def start_with(state: FlowState, wanted: bool) -> FlowState:
+    """The person says whether the app starts with the computer."""
+    return replace(state, start_with_computer=wanted)
+
+
 def is_ready(state: FlowState) -> bool:
     """Whether the choice can answer at once, so that nothing has to be installed or entered."""
     if state.choice is None:
@@ -173,8 +220,49 @@ def is_ready(state: FlowState) -> bool:
         return True
     if state.choice.backend == "openrouter":
         return state.key_stored
+    return _held(state) is not None
+
+
+def stand_in(state: FlowState) -> str | None:
+    """A model that the chosen server has, where it lacks the chosen one: it could be used instead."""
     server = chosen_server(state)
-    return server is not None and server.status is ServerStatus.AVAILABLE and bool(server.chat_models)
+    if server is None or server.status is not ServerStatus.AVAILABLE or _held(state) is not None:
+        return None
+    return next((model.id for model in server.chat_models if not model.remote), None)
+
+
+def use_instead(state: FlowState) -> FlowState:
+    """The person takes the model that the server has."""
+    model = stand_in(state)
+    if model is None or state.choice is None:
+        return state
+    return choose(state, replace(state.choice, model=model, title=_title(state.choice.backend, model)))
+
+
+def _held(state: FlowState) -> str | None:
+    """The chosen model as its server calls it; None where it has none such."""
+    choice, server = state.choice, chosen_server(state)
+    if choice is None or server is None or server.status is not ServerStatus.AVAILABLE:
+        return None
+    names = [model.id for model in server.chat_models]
+    if choice.model is None or choice.model in names:
+        return choice.model or next(iter(names), None)
+    arrived = state.download.target if state.download is not None else None
+    if choice.backend == "builtin":
+        ours = (arrived.stem,) if arrived is not None else ()
+        return next((name for name in names if name in ours or _is_file_of(name, choice.model)), None)
+    return next((name for name in names if _folded(name) == _folded(choice.model)), None)
+
+
+def _folded(name: str) -> str:
+    """A model's name without what programs add to it: who made it, the tag that means no tag, the format."""
+    return name.casefold().rpartition("/")[2].removesuffix(":latest").removesuffix("-gguf")
+
+
+def _is_file_of(stem: str, model: str) -> bool:
+    """Whether a file's name says that it holds this model: the name, then how it was quantized."""
+    name, wanted = _folded(stem), _folded(model)
+    return name == wanted or name.startswith((f"{wanted}-", f"{wanted}."))
 
 
 def can_continue(state: FlowState) -> bool:
@@ -192,15 +280,30 @@ def forward(state: FlowState) -> FlowState:
     """The next page. Stays where it is when `can_continue` is false."""
     if not can_continue(state):
         return state
+    last = Page.START if state.can_start else Page.DONE
+    guide = state.choice is not None and state.choice.backend == "guide"
     following = {
+        Page.WELCOME: Page.FOUND,
         Page.FOUND: Page.TEST if is_ready(state) and not _lacks_model(state) else Page.DO,
         Page.DO: Page.TEST,
-        Page.TEST: Page.DONE,
+        Page.TEST: last if guide else Page.PRIVACY,
+        Page.PRIVACY: last,
+        Page.START: Page.DONE,
         Page.DONE: Page.DONE,
     }[state.page]
     if following is state.page:
         return state
+    if following is Page.TEST:
+        state = _as_served(state)
     return replace(state, page=following, came_from=(*state.came_from, state.page))
+
+
+def _as_served(state: FlowState) -> FlowState:
+    """The choice with its model as the server calls it."""
+    name = _held(state)
+    if name is None or state.choice is None or name == state.choice.model:
+        return state
+    return replace(state, choice=replace(state.choice, model=name))
 
 
 def _lacks_model(state: FlowState) -> bool:
@@ -219,11 +322,12 @@ def result(state: FlowState) -> SetupResult:
     """What to write. Choosing the guide means automatic on this computer; skipping leaves all as it is."""
     if state.page is not Page.DONE or state.choice is None:
         return SetupResult(None, skipped=True)
+    start = state.start_with_computer if state.can_start else None
     if state.choice.backend == "guide":
-        return SetupResult(None)
-    return SetupResult(state.choice.backend, state.choice.model, state.choice.reach)
+        return SetupResult(None, start_with_computer=start)
+    return SetupResult(state.choice.backend, state.choice.model, reach_of(state), start_with_computer=start)
 
 
 def _title(backend: str, model: str | None) -> str:
     name = IDENTITIES[backend].name
-    return f"{model_title(model)} on {name}" if model else name
+    return tr("{model} on {name}", model=model_title(model), name=name) if model else name

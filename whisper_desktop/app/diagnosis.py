@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from whisper_desktop.settings import LoadedSettings, SettingInfo
 
 _PROGRAM = "whisper-desktop"
-_PARTS = ("PySide6-Essentials", "qasync", "xllamacpp", "httpx", "aiohttp", "pydantic", "keyring")
+_PARTS = ("PySide6-Essentials", "qasync", "xllamacpp", "httpx", "aiohttp", "keyring")
 _LONGEST_VALUE = 300  # characters of a setting
 
 

@@ -1,4 +1,4 @@
-"""What starts where there is no display: look around, recommend, and talk, all in the terminal."""
+"""What starts where there is no display: look around, recommend, set up, and talk, all in the terminal."""
 
 import select
 import sys
@@ -8,8 +8,10 @@ from whisper_desktop.cli import output
 from whisper_desktop.cli.chat import GUIDE_NOTE, ChatChoices, answer, converse, open_session, piped_question
 from whisper_desktop.cli.looks import print_machine, print_recommendation, print_servers
 from whisper_desktop.cli.running import LoopThread, fail, make_front, tell_problems, with_app
+from whisper_desktop.cli.set_up import set_up
 from whisper_desktop.control import Front, LocalCore
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, ResourceInfo, ServerInfo, SetupRecommendation
 
 _FIRST_QUESTION = "What can you do?"
@@ -17,14 +19,14 @@ _CAN_ANSWER = ("ready", "asleep", "loading", "cloud")  # states of `BackendChoic
 
 
 def start_without_display() -> None:
-    """Say what was found and what is recommended, then answer."""
+    """Say what was found and what is recommended; the first time set that up with the person; then answer."""
     tell_problems()
-    output.say("There is no display here, so this is the terminal.")
+    output.say(tr("There is no display here, so this is the terminal."))
     output.say()
     with LoopThread() as loop:
         front = make_front()
         try:
-            with output.progress("Looking at this computer and for servers…"):
+            with output.progress(tr("Looking at this computer and for servers…")):
                 resources, servers, advice, anyone = loop.run(_look(front))
             print_machine(resources)
             output.say()
@@ -32,6 +34,10 @@ def start_without_display() -> None:
             output.say()
             print_recommendation(advice)
             output.say()
+            app = loop.run(_own_app(front))
+            if app is not None and app.state().first_run and sys.stdin.isatty() and sys.stdout.isatty():
+                set_up(loop, app, advice)
+                anyone = _somebody_answers(app)
             _talk(loop, front, ChatChoices(guide=not anyone))
         except WhisperError as error:
             fail(error, as_json=False)
@@ -39,13 +45,19 @@ def start_without_display() -> None:
             loop.run(front.close())
 
 
+async def _own_app(front: Front) -> App | None:
+    """The app, where this program is the owner: only that one writes settings."""
+    core = await front.core()
+    return core.app if isinstance(core, LocalCore) else None
+
+
 _Found = tuple[ResourceInfo, tuple[ServerInfo, ...], SetupRecommendation, bool]
 
 
 async def _look(front: Front) -> _Found:
     # The owner's own eyes where this is the owner: the first question then need not look again.
-    core = await front.core()
-    return await _seen(core.app) if isinstance(core, LocalCore) else await with_app(_seen)
+    own = await _own_app(front)
+    return await _seen(own) if own is not None else await with_app(_seen)
 
 
 async def _seen(app: App) -> _Found:

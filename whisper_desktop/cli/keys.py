@@ -1,15 +1,19 @@
-"""`keys set|list|remove`: keys live in the system's keyring, never in a file, never on the command line."""
+"""`keys set|sign-in|list|remove`: keys live in the system's keyring, never in a file or on a command line."""
 
 import asyncio
 import sys
+import webbrowser
+from contextlib import aclosing
 
 import click
 
 from whisper_desktop.app import App
+from whisper_desktop.app.oauth import BrowserWanted, sign_in
 from whisper_desktop.cli import output, shapes
 from whisper_desktop.cli.running import json_option, run, with_app
 from whisper_desktop.control.changes import tell_owner
 from whisper_desktop.errors import SecretsError
+from whisper_desktop.language import tr
 
 _LONGEST_LINE = 100_000  # bytes read from a pipe
 
@@ -35,25 +39,61 @@ def set_key(name: str, as_json: bool) -> None:
     async def work(app: App) -> tuple[str, str]:
         origin, explanation = app.key_origin(name), await app.set_key(name, key)
         if not await asyncio.to_thread(lambda: app.secrets.persistent):
-            raise SecretsError(f"The key for {origin} was not kept.", explanation)
+            raise SecretsError(tr("The key for {origin} was not kept.", origin=origin), explanation)
         await tell_owner()
         return origin, explanation
 
-    origin, explanation = run(with_app(work), as_json=as_json)
+    _say_kept(*run(with_app(work), as_json=as_json), as_json=as_json)
+
+
+@keys.command("sign-in")
+@json_option
+def sign_in_at_openrouter(as_json: bool) -> None:
+    """Sign in at OpenRouter in the browser, and keep the key that it gives.
+
+    Without a browser here, open the address that is printed in one on this computer. Ctrl-C calls it off.
+    """
+
+    async def work(app: App) -> tuple[str, str]:
+        explanation = await signed_in(app)
+        origin = app.key_origin("openrouter")
+        if not await asyncio.to_thread(lambda: app.secrets.persistent):
+            raise SecretsError(tr("The key for {origin} was not kept.", origin=origin), explanation)
+        await tell_owner()
+        return origin, explanation
+
+    _say_kept(*run(with_app(work), as_json=as_json), as_json=as_json)
+
+
+async def signed_in(app: App) -> str:
+    """Sign in at OpenRouter, with the browser where one opens; returns where the key is kept."""
+    explanation = ""
+    async with aclosing(sign_in(app)) as steps:
+        async for step in steps:
+            if isinstance(step, BrowserWanted):
+                output.note(tr("Sign in at this address; Ctrl-C calls it off:"))
+                output.note(step.address)
+                await asyncio.to_thread(webbrowser.open, step.address)
+            else:
+                explanation = step.explanation
+    return explanation
+
+
+def _say_kept(origin: str, explanation: str, *, as_json: bool) -> None:
     if as_json:
         output.emit_json(shapes.key_kept_shape(origin, explanation))
     else:
-        output.say(f"The key for {origin} is kept. {explanation}")
+        output.say(tr("The key for {origin} is kept. {explanation}", origin=origin, explanation=explanation))
 
 
 def _key_for(name: str) -> str:
     if sys.stdin.isatty():
-        typed: str = click.prompt(f"Key for {name}", hide_input=True, err=True)
+        typed: str = click.prompt(tr("Key for {name}", name=name), hide_input=True, err=True)
         return typed
     try:
         return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise click.UsageError("What was piped in is not a key: it is no text.") from None
+        raise click.UsageError(tr("What was piped in is not a key: it is no text.")) from None
 
 
 @keys.command("list")
@@ -71,7 +111,7 @@ def list_keys(as_json: bool) -> None:
     for origin in origins:
         output.say(origin)
     if not origins:
-        output.say("No keys are kept.")
+        output.say(tr("No keys are kept."))
     output.say(explanation)
 
 
@@ -92,6 +132,6 @@ def remove_key(name: str, as_json: bool) -> None:
     if as_json:
         output.emit_json(shapes.key_removed_shape(origin, had_one))
     elif had_one:
-        output.say(f"The key for {origin} is forgotten.")
+        output.say(tr("The key for {origin} is forgotten.", origin=origin))
     else:
-        output.say(f"There was no key for {origin}.")
+        output.say(tr("There was no key for {origin}.", origin=origin))

@@ -16,8 +16,10 @@ INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 _COMMANDS = {
+    "ask": "ask",
     "bench": "bench",
     "chat": "chat",
+    "chats": "chats",
     "detect": "looks",
     "machine": "looks",
     "models": "models",
@@ -35,13 +37,13 @@ _COMMANDS = {
     modules=_COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Without a command: the desktop app, or, where there is no display, a conversation right here.",
+    epilog="Without a command: the desktop app; without a display, a conversation here.",
 )
 @click.version_option(package_name="whisper-desktop", prog_name="whisper-desktop")
 @click.option("--background", is_flag=True, hidden=True)
 @click.pass_context
 def commands(context: click.Context, background: bool) -> None:
-    """Local AI that simply works: finds the models on this computer, runs one, and says who answered."""
+    """Local AI that works: finds this computer's models, and says who answered."""
     if context.invoked_subcommand is not None:
         return
     if background:

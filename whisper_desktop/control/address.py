@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from whisper_desktop.errors import ControlError
+from whisper_desktop.language import tr
 from whisper_desktop.settings.paths import run_dir
 from whisper_desktop.wire.files import try_lock
 
@@ -50,14 +51,14 @@ def _short_folder() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise _unusable(folder, f"The system says: {error.strerror}.") from error
+        raise _unusable(folder, _said(error)) from error
     if (
         not stat.S_ISDIR(status.st_mode)
         or status.st_uid != os.getuid()
         or stat.S_IMODE(status.st_mode) & 0o077
     ):
         # In a folder for everyone somebody else may have been there first.
-        raise _unusable(folder, "It can be changed by another user.")
+        raise _unusable(folder, tr("It can be changed by another user."))
     return folder
 
 
@@ -97,7 +98,7 @@ class OwnerLock:
             # Private, because whoever can open it can lock it.
             handle = open(os.open(folder / "owner.lock", os.O_CREAT | os.O_RDWR, 0o600), "r+b")  # noqa: SIM115 - held as long as we own
         except OSError as error:
-            raise _unusable(folder, f"The system says: {error.strerror}.") from error
+            raise _unusable(folder, _said(error)) from error
         try:
             if not try_lock(handle.fileno()):
                 handle.close()
@@ -106,7 +107,7 @@ class OwnerLock:
             _write_record(folder, record)
         except OSError as error:
             handle.close()
-            raise _unusable(folder, f"The system says: {error.strerror}.") from error
+            raise _unusable(folder, _said(error)) from error
         self._file = handle
         return record
 
@@ -129,7 +130,11 @@ def _write_record(folder: Path, record: OwnerRecord) -> None:
 
 def _unusable(folder: Path, why: str) -> ControlError:
     return ControlError(
-        f"The folder {folder} cannot be used to find a running app.",
+        tr("The folder {folder} cannot be used to find a running app.", folder=folder),
         why,
-        "Free the way, or set WHISPER_HOME to a folder that can be written to.",
+        tr("Free the way, or set WHISPER_HOME to a folder that can be written to."),
     )
+
+
+def _said(error: OSError) -> str:
+    return tr("The system says: {words}.", words=error.strerror)

@@ -1,9 +1,11 @@
-"""What is changed in the settings, and told to the owner, over its socket also where that is this process."""
+"""What this program has changed, and told to the owner, over its socket also where that is this process."""
 
 import asyncio
+from collections.abc import Sequence
 
 from whisper_desktop.control.client import RemoteCore
 from whisper_desktop.errors import ControlError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines
 
 
@@ -20,12 +22,25 @@ async def tell_owner() -> None:
             await owner.close()
 
 
+async def tell_conversations_changed(ids: Sequence[str] = ()) -> None:
+    """A running desktop looks again at these conversations, or, with none, at all of them.
+
+    Raises `ControlError` where it does not answer.
+    """
+    owner = await RemoteCore.connect(Deadlines())
+    if owner is not None:
+        try:
+            await owner.conversations_changed(ids)
+        finally:
+            await owner.close()
+
+
 async def repair_engine(repair: str) -> None:
     """The owner accepts this repair of its engine. Raises `EngineError`, `SettingsError`, `ControlError`."""
     owner = await RemoteCore.connect(Deadlines())
     if owner is None:
         raise ControlError(
-            "The repair was not made.", "The program that ran the engine has ended.", "Ask again."
+            tr("The repair was not made."), tr("The program that ran the engine has ended."), tr("Ask again.")
         )
     try:
         await owner.engine_repair(repair)

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +12,12 @@ from whisper_desktop.control import codec
 from whisper_desktop.control.address import read_record, socket_address
 from whisper_desktop.control.core import PROTOCOL, AskRequest
 from whisper_desktop.errors import ControlError, OwnerGone
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, EngineStatus, StreamEvent
 
 log = logging.getLogger(__name__)
+
+_LONGEST_TOKEN = 300  # characters
 
 _Answers = asyncio.Queue[dict[str, Any] | None]
 
@@ -28,9 +32,14 @@ class RemoteCore:
     is_owner = False
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, desktop: bool, deadlines: Deadlines
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        owner: dict[str, Any],
+        deadlines: Deadlines,
     ) -> None:
-        self.has_desktop = desktop
+        self.has_desktop = bool(owner.get("desktop"))
+        self._newer = bool(owner.get("shows_values"))  # the versions before say nothing of it
         self._reader = reader
         self._writer = writer
         self._deadlines = deadlines
@@ -59,7 +68,7 @@ class RemoteCore:
             if "error" in answer and read_record() == record:
                 raise codec.error_from_json(answer["error"])
             if isinstance(answer.get("ok"), dict):
-                return cls(reader, writer, bool(answer["ok"].get("desktop")), deadlines)
+                return cls(reader, writer, answer["ok"], deadlines)
         except TimeoutError:
             writer.close()
             raise _stuck() from None
@@ -121,8 +130,21 @@ class RemoteCore:
     async def reload(self) -> None:
         await self._call("reload")
 
-    async def show(self, window: str) -> bool:
-        return bool(await self._call("show", {"window": window}))
+    async def show(self, window: str, value: str = "", *, say: str = "") -> bool:
+        if not self._newer and (window, value) != ("chat", ""):
+            # A version from before would take another window for it.
+            raise ControlError(
+                tr("The running app is an older version that cannot open this."),
+                tr("It was started before the app was updated."),
+                tr("Quit it from its tray menu and start again."),
+            )
+        args = {"window": window, "value": value, "say": say, "token": activation_token()}
+        return bool(await self._call("show", args))
+
+    async def conversations_changed(self, ids: Sequence[str]) -> None:
+        if not self._newer:
+            return  # it knows no kept conversations, so it shows none that could be old
+        await self._call("conversations.changed", {"ids": list(ids)})
 
     async def handover(self) -> bool:
         """Ask the owner to make room for a desktop; False when it is one itself."""
@@ -149,9 +171,13 @@ class RemoteCore:
         line = codec.to_line({"id": number, "verb": verb, "args": args})
         if len(line) > codec.MAX_LINE:
             raise ControlError(
-                "The conversation is too long to be handed to the running app.",
-                f"It takes {len(line) / 1e6:.0f} MB, and {codec.MAX_LINE / 1e6:.0f} MB are the most.",
-                "Begin a new one.",
+                tr("The conversation is too long to be handed to the running app."),
+                tr(
+                    "It takes {size} MB, and {most} MB are the most.",
+                    size=round(len(line) / 1e6),
+                    most=round(codec.MAX_LINE / 1e6),
+                ),
+                tr("Begin a new one."),
             )
         answers: _Answers = asyncio.Queue()
         self._waiting[number] = answers
@@ -197,19 +223,26 @@ class RemoteCore:
                 answers.put_nowait(None)
 
 
+def activation_token() -> str:
+    """What this program was started with to bring a window to the front: the XDG activation protocol's token,
+    or the id of the startup notification protocol."""
+    token = os.environ.get("XDG_ACTIVATION_TOKEN") or os.environ.get("DESKTOP_STARTUP_ID") or ""
+    return token if len(token) <= _LONGEST_TOKEN and token.isprintable() else ""
+
+
 def _gone() -> OwnerGone:
     return OwnerGone(
-        "The program that ran the engine has gone away.",
-        "It was closed, or it crashed.",
-        "Ask again; another one takes its place.",
+        tr("The program that ran the engine has gone away."),
+        tr("It was closed, or it crashed."),
+        tr("Ask again; another one takes its place."),
     )
 
 
 def _stuck() -> ControlError:
     return ControlError(
-        "The running app does not answer.",
-        "It is busy or stuck.",
-        "Quit it (its tray menu, or your system's task list) and start again.",
+        tr("The running app does not answer."),
+        tr("It is busy or stuck."),
+        tr("Quit it (its tray menu, or your system's task list) and start again."),
     )
 
 

@@ -8,10 +8,10 @@ from functools import cache
 from inspect import signature
 from typing import Any, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
 from whisper_desktop import errors, values
 from whisper_desktop.errors import ControlError, WhisperError
+from whisper_desktop.language import tr
+from whisper_desktop.wire.typed import Reader, plain, reader
 
 MAX_LINE = 16_000_000  # bytes: a long conversation with its history fits, a runaway peer does not
 
@@ -42,30 +42,21 @@ _FIELDS: dict[str, Any] = {
 
 
 @cache
-def _adapter(type_: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any type that pydantic knows
-    # In a tuple, because pydantic takes no configuration for a dataclass itself; pictures are bytes.
-    return TypeAdapter(tuple[type_], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
-
-
-def _plain(type_: Any, value: object) -> Any:  # noqa: ANN401
-    return _adapter(type_).dump_python((value,), mode="json")[0]
-
-
-def _read(type_: Any, data: object) -> Any:  # noqa: ANN401
-    return _adapter(type_).validate_python((data,))[0]
+def _reader(name: str) -> Reader:
+    """Reads what an error carries under a name, or a value of one of the known types."""
+    return reader(_FIELDS[name] if name in _FIELDS else _VALUES[name])
 
 
 def value_to_json(value: object) -> dict[str, object]:
     """A value of one of the known types, as {"type", "value"}."""
-    name = type(value).__name__
-    return {"type": name, "value": _plain(_VALUES[name], value)}
+    return {"type": type(value).__name__, "value": plain(value)}
 
 
 def not_understood() -> ControlError:
     return ControlError(
-        "The running app and this program do not understand each other.",
-        "They are probably two different versions.",
-        "Quit the running one and start it again.",
+        tr("The running app and this program do not understand each other."),
+        tr("They are probably two different versions."),
+        tr("Quit the running one and start it again."),
     )
 
 
@@ -74,8 +65,8 @@ def value_from_json(data: object) -> Any:
     if not isinstance(data, dict) or str(data.get("type")) not in _VALUES:
         raise not_understood()
     try:
-        return _read(_VALUES[str(data["type"])], data.get("value"))
-    except ValidationError:
+        return _reader(str(data["type"]))(data.get("value"))
+    except (TypeError, ValueError):
         raise not_understood() from None  # its text would repeat what a person wrote
 
 
@@ -83,7 +74,7 @@ def error_to_json(error: WhisperError) -> dict[str, object]:
     """An error with everything a front end shows or decides by."""
     data: dict[str, object] = {"type": type(error).__name__}
     data |= {part: getattr(error, part) for part in _WORDS}
-    data |= {name: _plain(_FIELDS[name], getattr(error, name)) for name in _fields_of(type(error))}
+    data |= {name: plain(getattr(error, name)) for name in _fields_of(type(error))}
     last = getattr(error, "last_error", None)
     return {**data, "last_error": error_to_json(last)} if last is not None else data
 
@@ -99,7 +90,7 @@ def error_from_json(data: object) -> WhisperError:
     kind = _ERRORS.get(str(data.get("type")), ControlError)
     try:
         carried: dict[str, Any] = {part: str(data.get(part, "")) for part in _WORDS}
-        carried |= {name: _read(_FIELDS[name], data[name]) for name in _fields_of(kind) if name in data}
+        carried |= {name: _reader(name)(data[name]) for name in _fields_of(kind) if name in data}
         if data.get("last_error") is not None:
             carried["last_error"] = error_from_json(data["last_error"])
         return kind(**carried)
@@ -118,7 +109,7 @@ def from_line(line: bytes) -> dict[str, Any]:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):
-        raise ControlError("A line on the control socket was not JSON.") from None
+        raise ControlError(tr("A line on the control socket was not JSON.")) from None
     if not isinstance(data, dict):
-        raise ControlError("A line on the control socket was not a JSON object.")
+        raise ControlError(tr("A line on the control socket was not a JSON object."))
     return data

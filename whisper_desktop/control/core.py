@@ -1,6 +1,6 @@
 """`Core`: the verbs that the owner offers, in process (`LocalCore`) or over the socket (`RemoteCore`)."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,6 +63,14 @@ class Core(Protocol):
         """Read the settings again: somebody has written them."""
         ...
 
-    async def show(self, window: str) -> bool:
-        """Ask the desktop to show a window; False when the owner has no desktop."""
+    async def show(self, window: str, value: str = "", *, say: str = "") -> bool:
+        """Ask the desktop to show a window; False when the owner has no desktop.
+
+        `value` goes with the window, as in `links.Opening`; `say` is a sentence for the person. Raises
+        `ControlError` where the owner is a version that cannot do that.
+        """
+        ...
+
+    async def conversations_changed(self, ids: Sequence[str]) -> None:
+        """Conversations were changed by another program: these, or, with none, any of them."""
         ...

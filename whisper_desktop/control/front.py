@@ -6,6 +6,7 @@ from contextlib import aclosing
 from types import TracebackType
 
 from whisper_desktop.app import App
+from whisper_desktop.app.links import Opening
 from whisper_desktop.control.address import OwnerLock, OwnerRecord
 from whisper_desktop.control.client import RemoteCore
 from whisper_desktop.control.core import AskRequest, Core
@@ -13,8 +14,10 @@ from whisper_desktop.control.local import LocalCore
 from whisper_desktop.control.server import ControlServer
 from whisper_desktop.errors import ControlError, OwnerGone
 from whisper_desktop.events import EngineChanged
+from whisper_desktop.language import tr
 from whisper_desktop.values import EngineState, StreamEvent
 
+_TRIES = 5
 _RETRY = 0.05  # seconds between looks while another program is just becoming, or ceasing to be, the owner
 
 
@@ -71,6 +74,23 @@ class Front:
                 return self._remote
             return await self._find_or_become()
 
+    async def own_or_show(self, opening: Opening | None) -> bool:
+        """Become the owner (True), or have the desktop that is the owner show a window (False; None: none).
+
+        Raises what `core` raises.
+        """
+        for _ in range(_TRIES):
+            core = await self.core()
+            if core.is_owner:
+                return True
+            try:
+                if opening is not None:
+                    await core.show(opening.window, opening.value, say=opening.problem)
+                return False
+            except OwnerGone:  # it is just quitting: whoever is next is asked, or it is us
+                await self._hang_up()
+        raise _not_answering()
+
     async def ask(self, request: AskRequest) -> AsyncGenerator[StreamEvent, None]:
         """One answer from whoever is the owner now; from the next one, if that ends before it has begun."""
         begun = False
@@ -90,6 +110,10 @@ class Front:
     async def running(self) -> RemoteCore | None:
         """The owner, when one runs; never becomes it. The caller closes it."""
         return await RemoteCore.connect(self._make_app().deadlines)
+
+    def activation_token(self) -> str:
+        """What lets the window that was asked for last come to the front; taken once, from any thread."""
+        return self._local.take_activation_token() if self._local is not None else ""
 
     def end_with_engine(self, ended: Callable[[], None]) -> None:
         """Call `ended` when our engine stops: an owner that exists for its engine ends with it."""
@@ -129,11 +153,7 @@ class Front:
                 await self._hang_up()
                 return await self._own(app, record)
             await asyncio.sleep(_RETRY)
-        raise ControlError(
-            "Another Whisper Desktop is running but does not answer.",
-            "It holds the lock, and nothing listens on its socket.",
-            "End it (its tray menu, or your system's task list) and start again.",
-        )
+        raise _not_answering()
 
     async def _gives_way(self, owner: RemoteCore) -> bool:
         """Whether we may take the owner's place: only a desktop asks for that."""
@@ -186,3 +206,11 @@ class Front:
         remote, self._remote = self._remote, None
         if remote is not None:
             await remote.close()
+
+
+def _not_answering() -> ControlError:
+    return ControlError(
+        tr("Another Whisper Desktop is running but does not answer."),
+        tr("It holds the lock, and nothing listens on its socket."),
+        tr("Quit it (its tray menu, or your system's task list) and start again."),
+    )

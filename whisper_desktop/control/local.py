@@ -1,13 +1,15 @@
 """The owner's verbs over the `App` in this process."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from whisper_desktop.app import App
+from whisper_desktop.app.links import WINDOWS
 from whisper_desktop.control.core import AskRequest
-from whisper_desktop.errors import OwnerGone
-from whisper_desktop.events import WindowRequested
+from whisper_desktop.errors import ControlError, OwnerGone
+from whisper_desktop.events import ConversationsChanged, Notice, WindowRequested
+from whisper_desktop.language import tr
 from whisper_desktop.values import EngineStatus, StreamEvent
 
 
@@ -20,6 +22,7 @@ class LocalCore:
         self._app = app
         self.has_desktop = has_desktop
         self._answers: set[asyncio.Task[None]] = set()
+        self._activation_token = ""
         self._closed = False
 
     @property
@@ -110,15 +113,33 @@ class LocalCore:
     async def reload(self) -> None:
         await self.app.reload()
 
-    async def show(self, window: str) -> bool:
+    async def show(self, window: str, value: str = "", *, say: str = "", token: str = "") -> bool:
+        """As `Core.show`. `token` is what lets a window come to the front, where the system asks for one."""
+        if window not in WINDOWS:
+            raise ControlError(
+                tr("The running app has no window “{window}”.", window=window[:40]),
+                tr("It is another version."),
+                tr("Restart it."),
+            )
         if self.has_desktop:
-            self.app.bus.publish(WindowRequested(window))
+            self._activation_token = token
+            self.app.bus.publish(WindowRequested(window, value))
+            if say:
+                self.app.bus.publish(Notice(say))
         return self.has_desktop
+
+    def take_activation_token(self) -> str:
+        """The token of the newest request to show a window, once; "" where none came. From any thread."""
+        token, self._activation_token = self._activation_token, ""
+        return token
+
+    async def conversations_changed(self, ids: Sequence[str]) -> None:
+        self.app.bus.publish(ConversationsChanged(tuple(ids)))
 
 
 def _ended() -> OwnerGone:
     return OwnerGone(
-        "The program that ran the engine has ended.",
-        "It was closed, or the desktop app has taken over.",
-        "Ask again; another one takes its place.",
+        tr("The program that ran the engine has ended."),
+        tr("It was closed, or the desktop app has taken over."),
+        tr("Ask again; another one takes its place."),
     )

@@ -19,6 +19,7 @@ from whisper_desktop.control.address import remove_socket, socket_address
 from whisper_desktop.control.core import PROTOCOL, AskRequest
 from whisper_desktop.control.local import LocalCore
 from whisper_desktop.errors import ControlError, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.values import Deadlines, Message, Reach
 
 log = logging.getLogger(__name__)
@@ -62,9 +63,9 @@ class ControlServer:
             except OSError as error:
                 listener.close()
                 raise ControlError(
-                    f"The socket {address} cannot be used.",
-                    f"The system says: {error.strerror}.",
-                    "Free the way, or set WHISPER_HOME to a folder that can be written to.",
+                    tr("The socket {address} cannot be used.", address=address),
+                    tr("The system says: {words}.", words=error.strerror),
+                    tr("Free the way, or set WHISPER_HOME to a folder that can be written to."),
                 ) from error
 
     def stop_listening(self) -> None:
@@ -126,9 +127,10 @@ class _Connection:
             hello = codec.from_line(await self._reader.readline())
         given = str(hello.get("token")).encode("utf-8", "replace")
         if not secrets.compare_digest(given, token.encode()) or hello.get("protocol") != PROTOCOL:
-            await self._send({"id": 0, "error": codec.error_to_json(_STRANGER)})
+            await self._send({"id": 0, "error": codec.error_to_json(_stranger())})
             return False
-        await self._send({"id": 0, "ok": {"pid": os.getpid(), "desktop": self._core.has_desktop}})
+        about = {"pid": os.getpid(), "desktop": self._core.has_desktop, "shows_values": True}
+        await self._send({"id": 0, "ok": about})
         return True
 
     async def converse(self) -> None:
@@ -137,12 +139,12 @@ class _Connection:
             request = codec.from_line(line)
             number = request.get("id")
             if not isinstance(number, int):
-                raise ControlError("A verb on the control socket had no number.")
+                raise ControlError(tr("A verb on the control socket had no number."))
             if request.get("verb") == "cancel":
                 if task := self.running.get(number):
                     task.cancel()
             elif number in self.running or len(self.running) >= _MOST_AT_ONCE:
-                raise ControlError("A program sent more verbs than can be told apart.")
+                raise ControlError(tr("A program sent more verbs than can be told apart."))
             else:
                 self._begin(number, request)
 
@@ -163,7 +165,9 @@ class _Connection:
         verb, args = str(request.get("verb")), request.get("args") or {}
         try:
             if not isinstance(args, dict):
-                raise ControlError(f"The verb “{verb}” came with something that is not its arguments.")
+                raise ControlError(
+                    tr("The verb “{verb}” came with something that is not its arguments.", verb=verb)
+                )
             reply: dict[str, object] = {"id": number, "ok": await self._do(number, verb, args)}
         except WhisperError as error:
             reply = {"id": number, "error": codec.error_to_json(error)}
@@ -171,7 +175,7 @@ class _Connection:
             return  # the asker has gone, or takes nothing any more
         except Exception:
             log.exception("A mistake in the verb %s", verb)
-            reply = {"id": number, "error": codec.error_to_json(_OUR_MISTAKE)}
+            reply = {"id": number, "error": codec.error_to_json(_our_mistake())}
         try:
             await self._send(reply)
         except (OSError, TimeoutError):
@@ -208,11 +212,21 @@ class _Connection:
             await core.reload()
             return None
         if verb == "show":
-            return await core.show(str(args.get("window", "chat")))
+            window, value, say, token = (
+                _text(args.get(name, usual))
+                for name, usual in (("window", "chat"), ("value", ""), ("say", ""), ("token", ""))
+            )
+            return await core.show(window, value, say=say, token=token)
+        if verb == "conversations.changed":
+            ids = args.get("ids")
+            await core.conversations_changed([_text(each) for each in ids] if isinstance(ids, list) else [])
+            return None
         if verb == "handover":
             return not core.has_desktop
         raise ControlError(
-            f"The running app does not know the verb “{verb}”.", "It is another version.", "Restart it."
+            tr("The running app does not know the verb “{verb}”.", verb=verb),
+            tr("It is another version."),
+            tr("Restart it."),
         )
 
     async def _send(self, data: dict[str, object]) -> None:
@@ -224,16 +238,30 @@ class _Connection:
             await self._writer.drain()
 
 
-_STRANGER = ControlError(
-    "The running app did not accept this program.",
-    "It is another version, or the run folder was changed.",
-    "Quit it from its tray menu and start again.",
-)
-_OUR_MISTAKE = ControlError(
-    "Something went wrong inside the running app.",
-    "It is our mistake.",
-    "The details are in its log; try again.",
-)
+def _stranger() -> ControlError:
+    return ControlError(
+        tr("The running app did not accept this program."),
+        tr("It is another version, or the run folder was changed."),
+        tr("Quit it from its tray menu and start again."),
+    )
+
+
+def _our_mistake() -> ControlError:
+    return ControlError(
+        tr("Something went wrong inside the running app."),
+        tr("It is our mistake."),
+        tr("The details are in its log; try again."),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ControlError(
+            tr("The running app did not understand what is to be shown or was changed."),
+            tr("It is another version."),
+            tr("Restart it."),
+        )
+    return value
 
 
 def _ask_request(args: dict[str, Any]) -> AskRequest:
@@ -243,13 +271,16 @@ def _ask_request(args: dict[str, Any]) -> AskRequest:
         values = tuple(codec.value_from_json(item) for item in messages or ())
         allowed = Reach(reach) if reach is not None else None
     except (TypeError, ValueError):
-        raise _NOT_A_QUESTION from None
+        raise _not_a_question() from None
     texts = (text is None or isinstance(text, str) for text in (backend, model))
     if not values or not all(isinstance(message, Message) for message in values) or not all(texts):
-        raise _NOT_A_QUESTION
+        raise _not_a_question()
     return AskRequest(values, guide=bool(args.get("guide")), backend=backend, model=model, reach=allowed)
 
 
-_NOT_A_QUESTION = ControlError(
-    "The running app did not understand the question.", "It is another version.", "Restart it."
-)
+def _not_a_question() -> ControlError:
+    return ControlError(
+        tr("The running app did not understand the question."),
+        tr("It is another version."),
+        tr("Restart it."),
+    )

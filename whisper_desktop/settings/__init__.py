@@ -1,6 +1,6 @@
 """Settings: what can be set, where it was set, where it is kept, and the keys in the keyring.
 
-Light to import: pydantic, PyYAML and keyring load when a name that needs them is first used.
+Light to import: PyYAML and keyring load when a name that needs them is first used.
 """
 
 from importlib import import_module

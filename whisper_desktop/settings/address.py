@@ -1,4 +1,4 @@
-"""Addresses in settings: the one parser of `wire.address`, with its sentences as pydantic wants them."""
+"""Addresses in settings: the one parser of `wire.address`, with its sentences as a setting wants them."""
 
 from whisper_desktop.errors import SettingsError
 from whisper_desktop.values import IDENTITIES

@@ -9,14 +9,13 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
-
-from pydantic import AfterValidator, BeforeValidator, Field
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from whisper_desktop.language import LANGUAGES, mark, matching, tr
 from whisper_desktop.settings.address import EXAMPLE, normalised, origin_of
 from whisper_desktop.values import IDENTITIES, OnInterruption, Reach, canonical_id
 from whisper_desktop.wire.key_shapes import holds_a_key, may_hold_a_key
+from whisper_desktop.wire.typed import After, Before, Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,11 @@ class Expects:
     """What a value of this type looks like, as the end of "expected: ..."."""
 
     words: str
+
+
+def expected(kind: Any) -> str:  # noqa: ANN401 - one of the kinds below
+    """The words of a kind."""
+    return next(part.words for part in get_args(kind)[1:] if isinstance(part, Expects))
 
 
 _PASSWORD = re.compile(r"://[^/]*@")
@@ -68,29 +72,16 @@ def flag(text: str, *, if_bad: bool) -> bool:
         return if_bad
 
 
-def _number(value: object) -> object:
-    # pydantic would take True as 1, and YAML reads an unquoted `yes` as True.
-    if isinstance(value, bool | float):
-        raise TypeError
-    return value.strip() if isinstance(value, str) else value
-
-
-def _amount(value: object) -> object:
-    if isinstance(value, bool):
-        raise TypeError
-    return value.strip() if isinstance(value, str) else value
-
-
-def _auto_or_number(value: object) -> object:
+def _auto(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() == "auto":
         return "auto"
-    return _number(value)
+    return value
 
 
-def _all_or_number(value: object) -> object:
+def _all(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
-    return _number(value)
+    return value
 
 
 def _name(value: str) -> str:
@@ -244,6 +235,12 @@ def _option(value: object) -> object:
     return word
 
 
+def _not_too_many(options: tuple[str, ...]) -> tuple[str, ...]:
+    if len(options) > _OPTIONS_MOST:
+        raise TypeError
+    return options
+
+
 def _host_and_port(value: str) -> str:
     host, _, port = value.strip().rpartition(":")
     if not re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) or not port.isascii() or not port.isdigit():
@@ -255,148 +252,131 @@ def _host_and_port(value: str) -> str:
     return f"{host}:{int(port)}"
 
 
-Flag = Annotated[bool, BeforeValidator(_flag), Expects("yes or no (also true/false, on/off, 1/0)")]
-Port = Annotated[
-    int, BeforeValidator(_number), Field(ge=1, le=65535), Expects("a port, a whole number from 1 to 65535")
-]
+Flag = Annotated[bool, Before(_flag), Expects("yes or no (also true/false, on/off, 1/0)")]
+Port = Annotated[int, Bounds(1, 65535), Expects("a port, a whole number from 1 to 65535")]
 EnginePort = Annotated[
-    Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)] | None,
-    BeforeValidator(_auto_is_none),
+    Annotated[int, Bounds(1, 65535)] | None,
+    Before(_auto_is_none),
     Expects("a port, a whole number from 1 to 65535, or auto"),
 ]
 Quorum = Annotated[
-    Annotated[int, Field(ge=1, le=100)] | Literal["all"],
-    BeforeValidator(_all_or_number),
+    Annotated[int, Bounds(1, 100)] | Literal["all"],
+    Before(_all),
     Expects("all, or a whole number from 1"),
 ]
 Names = Annotated[
-    tuple[Annotated[str, AfterValidator(_name)], ...],
-    BeforeValidator(_listed),
-    AfterValidator(_without_repeats),
+    tuple[Annotated[str, After(_name)], ...],
+    Before(_listed),
+    After(_without_repeats),
     Expects("a list of names such as planner,coder"),
 ]
 Layers = Annotated[
-    Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"],
-    BeforeValidator(_auto_or_number),
+    Annotated[int, Bounds(0, 100_000)] | Literal["auto"],
+    Before(_auto),
     Expects("auto, or a number of layers (0 keeps the model on the processor)"),
 ]
 Context = Annotated[
-    Annotated[int, Field(ge=1, le=100_000_000)] | Literal["auto"],
-    BeforeValidator(_auto_or_number),
+    Annotated[int, Bounds(1, 100_000_000)] | Literal["auto"],
+    Before(_auto),
     Expects("auto, or a number of tokens such as 8192"),
 ]
 TokenCount = Annotated[
-    Annotated[int, BeforeValidator(_number), Field(ge=1, le=100_000_000)] | None,
-    BeforeValidator(_auto_is_none),
+    Annotated[int, Bounds(1, 100_000_000)] | None,
+    Before(_auto_is_none),
     Expects("a number of tokens such as 8192, or auto"),
 ]
 Seconds = Annotated[
     float,
-    BeforeValidator(_amount),
-    Field(gt=0, le=86_400, allow_inf_nan=False),
+    Bounds(0, 86_400, above=True),
     Expects("a number of seconds above 0, such as 180"),
 ]
 Minutes = Annotated[
     float,
-    BeforeValidator(_amount),
-    Field(ge=0, le=100_000, allow_inf_nan=False),
+    Bounds(0, 100_000),
     Expects("a number of minutes such as 15, or 0 for never"),
 ]
-CacheType = Annotated[Literal["auto", "f16", "q8_0"], BeforeValidator(_word), Expects("auto, f16 or q8_0")]
-AtOnce = Annotated[
-    int, BeforeValidator(_number), Field(ge=1, le=1000), Expects("a whole number from 1 to 1000")
-]
-Connections = Annotated[
-    int, BeforeValidator(_number), Field(ge=1, le=16), Expects("a whole number from 1 to 16")
-]
+CacheType = Annotated[Literal["auto", "f16", "q8_0"], Before(_word), Expects("auto, f16 or q8_0")]
+AtOnce = Annotated[int, Bounds(1, 1000), Expects("a whole number from 1 to 1000")]
+Connections = Annotated[int, Bounds(1, 16), Expects("a whole number from 1 to 16")]
 Megabytes = Annotated[
-    Annotated[float, BeforeValidator(_amount), Field(gt=0, le=100_000, allow_inf_nan=False)] | None,
-    BeforeValidator(_none_is_none),
+    Annotated[float, Bounds(0, 100_000, above=True)] | None,
+    Before(_none_is_none),
     Expects("megabytes a second such as 2.5, or none"),
 ]
 Dollars = Annotated[
-    Annotated[float, BeforeValidator(_amount), Field(ge=0, allow_inf_nan=False)] | None,
-    BeforeValidator(_none_is_none),
+    Annotated[float, Bounds(0)] | None,
+    Before(_none_is_none),
     Expects("an amount in US dollars such as 2.50, or none"),
 ]
 Text = Annotated[
-    Annotated[str, AfterValidator(_text)] | None,
-    BeforeValidator(_blank_is_none),
+    Annotated[str, After(_text)] | None,
+    Before(_blank_is_none),
     Expects("text (in quotes where it looks like a number or a date)"),
 ]
-FilePath = Annotated[
-    Annotated[Path, BeforeValidator(_path)] | None, BeforeValidator(_blank_is_none), Expects("a path")
-]
+FilePath = Annotated[Annotated[Path, Before(_path)] | None, Before(_blank_is_none), Expects("a path")]
 Folders = Annotated[
-    tuple[Annotated[Path, BeforeValidator(_path)], ...],
-    BeforeValidator(_listed),
-    AfterValidator(_without_repeats),
+    tuple[Annotated[Path, Before(_path)], ...],
+    Before(_listed),
+    After(_without_repeats),
     Expects("a list of folders such as /data/models,~/more"),
 ]
-Url = Annotated[
-    Annotated[str, AfterValidator(normalised)] | None, BeforeValidator(_blank_is_none), Expects(EXAMPLE)
-]
+Url = Annotated[Annotated[str, After(normalised)] | None, Before(_blank_is_none), Expects(EXAMPLE)]
 Urls = Annotated[
-    tuple[Annotated[str, AfterValidator(normalised)], ...],
-    BeforeValidator(_listed),
-    AfterValidator(_without_repeats),
+    tuple[Annotated[str, After(normalised)], ...],
+    Before(_listed),
+    After(_without_repeats),
     Expects(f"a list of addresses, each {EXAMPLE}"),
 ]
 Backend = Annotated[
-    Annotated[str, BeforeValidator(_backend)] | None,
-    BeforeValidator(_auto_is_none),
+    Annotated[str, Before(_backend)] | None,
+    Before(_auto_is_none),
     Expects("auto, or the id of a backend such as lm_studio"),
 ]
 Chain = Annotated[
     Annotated[
-        tuple[Annotated[str, BeforeValidator(_step)], ...],
-        BeforeValidator(_listed),
-        AfterValidator(_without_repeats),
+        tuple[Annotated[str, Before(_step)], ...],
+        Before(_listed),
+        After(_without_repeats),
     ]
     | None,
-    BeforeValidator(_auto_is_none),
+    Before(_auto_is_none),
     Expects("auto, or a list of backends such as lm_studio,ollama,openrouter"),
 ]
-Mode = Annotated[Literal["auto", "http", "direct"], BeforeValidator(_word), Expects("auto, http or direct")]
-AfterBreak = Annotated[OnInterruption, BeforeValidator(_word), Expects("restart, continue or stop")]
-Theme = Annotated[
-    Literal["system", "light", "dark"], BeforeValidator(_word), Expects("system, light or dark")
-]
+Mode = Annotated[Literal["auto", "http", "direct"], Before(_word), Expects("auto, http or direct")]
+AfterBreak = Annotated[OnInterruption, Before(_word), Expects("restart, continue or stop")]
+Theme = Annotated[Literal["system", "light", "dark"], Before(_word), Expects("system, light or dark")]
 Language = Annotated[
     Literal["system", *LANGUAGES],  # type: ignore[valid-type]
-    BeforeValidator(_language),
+    Before(_language),
     Expects(f"system, or one of {', '.join(LANGUAGES)}"),
 ]
-Notify = Annotated[
-    Literal["all", "problems", "none"], BeforeValidator(_word), Expects("all, problems or none")
-]
+Notify = Annotated[Literal["all", "problems", "none"], Before(_word), Expects("all, problems or none")]
 TrayIcon = Annotated[
     Literal["system", "light", "dark", "color"],
-    BeforeValidator(_word),
+    Before(_word),
     Expects("system, light, dark or color"),
 ]
 Shortcut = Annotated[
     str | None,
-    BeforeValidator(_none_is_none),
+    Before(_none_is_none),
     Expects("keys such as Ctrl+Alt+Space, or none"),
 ]
-Days = Annotated[
-    int, BeforeValidator(_number), Field(ge=0, le=36500), Expects("a whole number of days such as 30")
-]
-Far = Annotated[Reach, BeforeValidator(_reach), Expects("this_machine, my_network or cloud")]
+Days = Annotated[int, Bounds(0, 36500), Expects("a whole number of days such as 30")]
+Far = Annotated[Reach, Before(_reach), Expects("this_machine, my_network or cloud")]
 ReachByAddress = Annotated[
-    dict[Annotated[str, AfterValidator(origin_of)], Far],
+    dict[Annotated[str, After(origin_of)], Far],
     Expects("a list of addresses, each with this_machine, my_network or cloud"),
 ]
 Hosts = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_and_port)], ...],
-    BeforeValidator(_listed),
-    AfterValidator(_without_repeats),
+    tuple[Annotated[str, After(_host_and_port)], ...],
+    Before(_listed),
+    After(_without_repeats),
     Expects("a list of computers, each as address:port such as 192.168.1.20:50052"),
 ]
 Options = Annotated[
-    Annotated[tuple[Annotated[str, BeforeValidator(_option)], ...], Field(max_length=_OPTIONS_MOST)],
-    BeforeValidator(_split),
+    tuple[Annotated[str, Before(_option)], ...],
+    Before(_split),
+    After(_not_too_many),
     Expects("options of llama-server as on a command line, or a list of their words"),
 ]
 ChangesByModel = Annotated[

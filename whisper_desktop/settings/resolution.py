@@ -188,7 +188,7 @@ def _built(winners: Sequence[Given]) -> Settings:
             branch = branch.setdefault(name, {}) if isinstance(branch, dict) else None
         if isinstance(branch, dict):
             branch.setdefault(given.path[-1], judged(given)[0])
-    return Settings.model_validate(tree)
+    return Settings(**tree)
 
 
 def _repeated(earlier: Given, later: Given) -> SettingsError:

@@ -1,7 +1,7 @@
 """Every setting, declared once: type, default, environment variable, and the sentence a person reads.
 
 `config set`, the example file, the documentation and the settings window derive from these declarations.
-The models are frozen and keep keys they do not know, so that a newer version's file survives an older one.
+The sections are frozen and keep keys they do not know, so that a newer version's file survives an older one.
 """
 
 import difflib
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
-
+from whisper_desktop.language import tr
 from whisper_desktop.settings.kinds import (
     AfterBreak,
     AtOnce,
@@ -25,7 +23,6 @@ from whisper_desktop.settings.kinds import (
     Days,
     Dollars,
     EnginePort,
-    Expects,
     Far,
     FilePath,
     Flag,
@@ -51,8 +48,11 @@ from whisper_desktop.settings.kinds import (
     TrayIcon,
     Url,
     Urls,
+    expected,
 )
+from whisper_desktop.settings.section import Declared, Section
 from whisper_desktop.values import OnInterruption, Reach
+from whisper_desktop.wire.typed import Reader, reader
 
 KeyPath = tuple[str, ...]
 
@@ -72,22 +72,10 @@ def _setting(
     if_bad: object = _UNDECLARED,
 ) -> Any:  # noqa: ANN401
     """Declares a setting. `if_bad` is what an unreadable value stands for, whatever is set elsewhere."""
-    extra: dict[str, Any] = {"env": env} if env else {}
-    if if_bad is not _UNDECLARED:
-        extra["if_bad"] = if_bad
-    return Field(default=default, title=title, description=description, json_schema_extra=extra)
+    return Declared(default, title, description, env, () if if_bad is _UNDECLARED else (if_bad,))
 
 
-# --- The declarations -------------------------------------------------------------------------------------
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=(), validate_default=False
-    )
-
-
-class _BackendSection(_Section):
+class _BackendSection(Section):
     """What the app sets for one backend; anything else in it is an option that the backend checks itself."""
 
 
@@ -190,7 +178,7 @@ class LlamaCppSettings(_BackendSection):
     )
 
 
-class PoolSettings(_Section):
+class PoolSettings(Section):
     """The pool of engines for agents with roles, one for each role where they fit."""
 
     roles: Names = _setting(
@@ -263,7 +251,7 @@ class GeminiSettings(_BackendSection):
     model: Text = _setting(None, "Gemini's model", "The model to use with Google Gemini.")
 
 
-class SpendingSettings(_Section):
+class SpendingSettings(Section):
     """What answers may cost. A paid model whose price nobody knows is not asked while a limit is set."""
 
     daily: Dollars = _setting(
@@ -274,7 +262,7 @@ class SpendingSettings(_Section):
     )
 
 
-class LLMSettings(_Section):
+class LLMSettings(Section):
     """Which model answers, and how it is reached."""
 
     backend: Backend = _setting(
@@ -418,13 +406,13 @@ class LLMSettings(_Section):
         `backend` is an id or alias; an unknown one has no options.
         """
         name = SECTION_OF_BACKEND.get(backend, backend)
-        section = getattr(self, name, None)
-        if isinstance(section, BaseModel):
-            return {key: value for key, value in section if value is not None}
+        section = dict(self.items()).get(name)
+        if isinstance(section, Section):
+            return {key: value for key, value in section.items() if value is not None}
         return dict(section) if isinstance(section, Mapping) else {}
 
 
-class DownloadSettings(_Section):
+class DownloadSettings(Section):
     """How models are fetched."""
 
     hub: Url = _setting(
@@ -442,7 +430,7 @@ class DownloadSettings(_Section):
     )
 
 
-class PrivacySettings(_Section):
+class PrivacySettings(Section):
     """What you have allowed."""
 
     server_reach: ReachByAddress = _setting(
@@ -452,7 +440,7 @@ class PrivacySettings(_Section):
     )
 
 
-class ChatSettings(_Section):
+class ChatSettings(Section):
     """Conversations."""
 
     keep: Flag = _setting(
@@ -471,7 +459,7 @@ class ChatSettings(_Section):
     )
 
 
-class UISettings(_Section):
+class UISettings(Section):
     """The desktop."""
 
     theme: Theme = _setting("system", "Colours", "system, light or dark.")
@@ -495,7 +483,7 @@ class UISettings(_Section):
     geometry: TextByName = _setting({}, "Windows", "Where the windows were. The app keeps this itself.")
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings. An object of this class is always valid; `LoadedSettings` tells how it came about."""
 
     llm: LLMSettings = LLMSettings()
@@ -516,6 +504,8 @@ SECTION_OF_BACKEND: Mapping[str, str] = {"lm_studio": "lmstudio", "llama_cpp": "
 class SettingInfo:
     """One setting as a table row. `env` is its own variable's name, besides the general form.
 
+    `type` is what its section declares, `read` makes a value of it.
+
     `if_bad` holds one value or none: what a misspelt value of this setting stands for, so that a slip of the
     pen cannot open what the person wanted shut.
     """
@@ -523,12 +513,13 @@ class SettingInfo:
     path: KeyPath
     title: str
     description: str
+    type: Any
+    read: Reader
     expects: str
     default: object
     nullable: bool
     env: str | None
     if_bad: tuple[object, ...]
-    section: type[BaseModel]
 
     @property
     def key(self) -> str:
@@ -541,30 +532,29 @@ class SettingInfo:
         return self.env or f"WHISPER_{'__'.join(self.path).upper()}"
 
 
-def _table(model: type[BaseModel], path: KeyPath = ()) -> dict[KeyPath, SettingInfo]:
+def _table(section: type[Section], path: KeyPath = ()) -> dict[KeyPath, SettingInfo]:
     rows: dict[KeyPath, SettingInfo] = {}
-    for name, field in model.model_fields.items():
-        here = (*path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            rows |= _table(field.annotation, here)
+    for name, type_ in section.types.items():
+        here, declared = (*path, name), getattr(section, name)
+        if isinstance(declared, Declared):
+            rows[here] = _row(here, type_, declared)
         else:
-            rows[here] = _row(model, here, field)
+            rows |= _table(type_, here)
     return rows
 
 
-def _row(model: type[BaseModel], path: KeyPath, field: FieldInfo) -> SettingInfo:
-    extra = field.json_schema_extra
-    assert isinstance(extra, dict)
+def _row(path: KeyPath, type_: Any, declared: Declared) -> SettingInfo:  # noqa: ANN401
     return SettingInfo(
         path=path,
-        title=field.title or "",
-        description=field.description or "",
-        expects=next(item.words for item in field.metadata if isinstance(item, Expects)),
-        default=field.default,
-        nullable=type(None) in get_args(field.annotation),
-        env=str(extra["env"]) if "env" in extra else None,
-        if_bad=(extra["if_bad"],) if "if_bad" in extra else (),
-        section=model,
+        title=declared.title,
+        description=declared.description,
+        type=type_,
+        read=reader(type_),
+        expects=expected(type_),
+        default=declared.default,
+        nullable=type(None) in get_args(get_args(type_)[0]),
+        env=declared.env,
+        if_bad=declared.if_bad,
     )
 
 
@@ -577,12 +567,10 @@ SECTIONS: frozenset[KeyPath] = frozenset(path[:depth] for path in SETTINGS for d
 
 def heading(section: KeyPath) -> str:
     """The sentence about a section, from its declaration."""
-    model: type[BaseModel] = Settings
+    found: type[Section] = Settings
     for name in section:
-        below = model.model_fields[name].annotation
-        assert isinstance(below, type)
-        model = below
-    return (model.__doc__ or "").strip()
+        found = found.types[name]
+    return (found.__doc__ or "").strip()
 
 
 def canonical_path(path: KeyPath) -> KeyPath:
@@ -594,8 +582,8 @@ def canonical_path(path: KeyPath) -> KeyPath:
 
 _BACKEND_SECTIONS = frozenset(
     ("llm", name)
-    for name, field in LLMSettings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, _BackendSection)
+    for name, type_ in LLMSettings.types.items()
+    if isinstance(type_, type) and issubclass(type_, _BackendSection)
 )
 
 
@@ -622,19 +610,7 @@ def nearest(path: KeyPath) -> str | None:
 
 def checked(info: SettingInfo, value: object) -> object:
     """The value as the setting's type. Raises `ValueError` with the sentence that says what is wrong."""
-    name = info.path[-1]
     try:
-        return getattr(info.section.model_validate({name: value}), name)
-    except ValidationError as error:
-        raise ValueError(_sentence(info, error)) from None
+        return info.read(value)
     except TypeError:
-        # Our own validators raise it for a value of a wrong kind; pydantic lets it pass.
-        raise ValueError(f"Expected: {info.expects}.") from None
-
-
-def _sentence(info: SettingInfo, error: ValidationError) -> str:
-    for problem in error.errors(include_url=False, include_input=False):
-        own = problem.get("ctx", {}).get("error")
-        if isinstance(own, ValueError) and str(own):
-            return str(own)
-    return f"Expected: {info.expects}."
+        raise ValueError(tr("Expected: {expects}.", expects=tr(info.expects))) from None

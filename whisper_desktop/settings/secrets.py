@@ -1,34 +1,30 @@
 """Keys of servers: in the operating system's keyring, else in memory for this run. Never anywhere else.
 
-A key belongs to one origin (`https://openrouter.ai`). The keyring is asked in a thread of its own, because it
-may wait for a person who is asked to unlock it, and every question has a deadline.
+A key belongs to one origin (`https://openrouter.ai`). What the keyring holds of ours is read by one question,
+and again only when a program of ours has changed it.
 """
 
-import json
-import logging
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from whisper_desktop.errors import SecretsError
+from whisper_desktop.errors import SecretsError, SettingsError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.settings.address import EXAMPLE, origin_of
+from whisper_desktop.settings.keyring_line import KeyringLine
+from whisper_desktop.settings.paths import run_dir
 from whisper_desktop.values import Deadlines
 
-if TYPE_CHECKING:
-    from keyring.backend import KeyringBackend
-
-SERVICE = "Whisper Desktop"
-
-log = logging.getLogger(__name__)
-
-# The keyring cannot list what it holds, so the origins (never keys) stand in one entry of their own.
-_INDEX = "origins"
-_MAX_INDEX = 100_000
+_CHANGED_FILE = "keys.changed"
+_JUST_NOW = 1.0  # seconds: questions that a person asks by one click see the same keyring
 _MAX_KEY = 4096
-T = TypeVar("T")
 _NO_KEYS: Mapping[str, "Secret"] = MappingProxyType({})
+T = TypeVar("T")
 
 
 class Secret:
@@ -58,6 +54,15 @@ class Secret:
         raise TypeError("a Secret is not written anywhere")
 
 
+class KeyPlace(StrEnum):
+    """Where the key of an origin is."""
+
+    KEYRING = "keyring"
+    RUN = "run"
+    ENVIRONMENT = "environment"
+    NONE = "none"
+
+
 def checked_key(text: str) -> str:
     """The key without the blanks around it. Raises `SecretsError` when it was clearly not pasted whole.
 
@@ -67,28 +72,44 @@ def checked_key(text: str) -> str:
     for is_wrong, why in _PASTED_WRONG:
         if is_wrong(key):
             raise SecretsError(
-                "This does not look like a key.", why, "Copy the key alone, as the server's page shows it."
+                tr("This does not look like a key."),
+                tr(why),
+                tr("Copy the key alone, as the server's page shows it."),
             )
     return key
 
 
 _PASTED_WRONG: tuple[tuple[Callable[[str], object], str], ...] = (
-    (lambda key: not key, "It is empty."),
-    (re.compile(r"(?i)bearer\s").match, "It begins with Bearer; the key is what follows."),
-    (re.compile(r"\s").search, "It has a space or a line break inside."),
-    (lambda key: len(key) > _MAX_KEY, f"It is longer than {_MAX_KEY} characters."),
-    (re.compile(r"https?://").match, "It is an address."),
+    (lambda key: not key, mark("It is empty.")),
+    (re.compile(r"(?i)bearer\s").match, mark("It begins with Bearer; the key is what follows.")),
+    (re.compile(r"\s").search, mark("It has a space or a line break inside.")),
+    (lambda key: len(key) > _MAX_KEY, mark("It is longer than any key.")),
+    (re.compile(r"https?://").match, mark("It is an address.")),
     (
         re.compile(r"[A-Za-z_]+_(KEY|TOKEN)=").match,
-        "It begins with the name of a variable; the key is what follows the =.",
+        mark("It begins with the name of a variable; the key is what follows the =."),
     ),
-    (re.compile(r"""^["'`]|["'`]$""").search, "It has quotation marks around it."),
+    (re.compile(r"""^["'`]|["'`]$""").search, mark("It has quotation marks around it.")),
     (
         re.compile(r"\.\.\.|\u2026|\*\*|\u2022").search,
-        "It is the shortened form that pages show, not the key itself.",
+        mark("It is the shortened form that pages show, not the key itself."),
     ),
-    (lambda key: not (key.isascii() and key.isprintable()), "It has characters in it that no key has."),
+    (lambda key: not (key.isascii() and key.isprintable()), mark("It has characters in it that no key has.")),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the keyring held of ours when it was asked; not `whole`: it may have keys that we do not know of.
+
+    `changed` is the mark that the last program of ours left which changed it.
+    """
+
+    origins: frozenset[str]
+    keys: Mapping[str, Secret]
+    whole: bool
+    changed: str
+    seen: float
 
 
 class SecretStore:
@@ -107,33 +128,31 @@ class SecretStore:
     ) -> None:
         self._run_keys = {origin_of(origin): secret for origin, secret in run_keys.items()}
         self._held: dict[str, Secret] = {}
-        self._keyring = _KeyringThread(deadlines.keyring)
+        self._keyring = KeyringLine(deadlines.keyring)
+        self._kept: _Kept | None = None
+        self._looking = threading.Lock()
 
     def get(self, origin: str) -> str | None:
         """The key of an origin (or of any address under it), or None."""
         origin = _origin(origin)
         secret = self._run_keys.get(origin) or self._held.get(origin)
-        if secret is not None:
-            return secret.reveal()
-        try:
-            kept = self._keyring.ask(lambda backend: backend.get_password(SERVICE, origin))
-        except SecretsError:
-            return None
-        return kept if isinstance(kept, str) and kept else None
+        if secret is None:
+            try:
+                secret = self._look(origin).keys.get(origin)
+            except SecretsError:
+                return None
+        return secret.reveal() if secret is not None else None
 
     def set(self, origin: str, key: str) -> bool:
         """Keeps a key; True when beyond this run. Raises `SecretsError` when it does not look like a key."""
         origin, key = _origin(origin), checked_key(key)
-
-        def keep(backend: "KeyringBackend") -> None:
-            backend.set_password(SERVICE, origin, key)
-            _write_index(backend, _read_index(backend) | {origin})
-
         try:
-            self._keyring.ask(keep)
+            self._keyring.ask("set", origin=origin, key=key)
         except SecretsError:
             self._held[origin] = Secret(key)
             return False
+        finally:
+            self._forget()
         self._held.pop(origin, None)
         return True
 
@@ -141,32 +160,24 @@ class SecretStore:
         """Forgets a key; False when there was none. Raises `SecretsError` when the keyring keeps it."""
         origin = _origin(origin)
         held = self._held.pop(origin, None) is not None
-
-        def drop(backend: "KeyringBackend") -> bool:
-            known = _read_index(backend)
-            kept = backend.get_password(SERVICE, origin) is not None
-            if kept:
-                backend.delete_password(SERVICE, origin)
-            if origin in known:
-                _write_index(backend, known - {origin})
-            return kept
-
         try:
-            return bool(self._keyring.ask(drop)) or held
+            return bool(self._keyring.ask("remove", origin=origin)["removed"]) or held
         except SecretsError as error:
             if self._keyring.missing:
                 return held
             raise SecretsError(
-                f"The key for {origin} could not be removed.",
+                tr("The key for {origin} could not be removed.", origin=origin),
                 error.title,
-                "Unlock the keyring, then try again.",
+                tr("Unlock the keyring, then try again."),
             ) from None
+        finally:
+            self._forget()
 
     def list(self) -> tuple[str, ...]:
         """The origins that have a key, never the keys."""
         origins = {*self._run_keys, *self._held}
         try:
-            origins |= self._keyring.ask(_read_index)
+            origins |= self._look(since=_JUST_NOW).origins
         except SecretsError:
             # Then what is held for this run is all there is to name; `explanation` says why.
             return tuple(sorted(origins))
@@ -174,14 +185,22 @@ class SecretStore:
 
     def lasts(self, origin: str) -> bool:
         """Whether the key that `get` gives for an origin is kept beyond this run."""
+        return self.place(origin) is KeyPlace.KEYRING
+
+    def place(self, origin: str) -> KeyPlace:
+        """Where the key that `get` gives for an origin is kept."""
         origin = _origin(origin)
-        return origin not in self._run_keys and origin not in self._held and self.get(origin) is not None
+        if origin in self._run_keys:
+            return KeyPlace.ENVIRONMENT
+        if origin in self._held:
+            return KeyPlace.RUN
+        return KeyPlace.NONE if self.get(origin) is None else KeyPlace.KEYRING
 
     @property
     def persistent(self) -> bool:
         """Whether a key that is set now is kept beyond this run. Asks the keyring."""
         try:
-            self._keyring.ask(_read_index)
+            self._look(since=_JUST_NOW)
         except SecretsError:
             return False
         return True
@@ -190,131 +209,54 @@ class SecretStore:
     def explanation(self) -> str:
         """Where keys are kept, and why, in a sentence or two. Asks the keyring."""
         try:
-            self._keyring.ask(_read_index)
+            self._look(since=_JUST_NOW)
         except SecretsError as error:
             return f"{error.title} {error.detail} {error.next_step}"
-        return "Keys are kept in this computer's keyring."
+        return tr("Keys are kept in this computer's keyring.")
 
+    def _look(self, origin: str = "", *, since: float | None = None) -> _Kept:
+        """What the keyring holds, `origin` included; seen not longer ago than `since` seconds, if given."""
+        with self._looking:
+            kept, changed, now = self._kept, _changed(), time.monotonic()
+            if kept is not None and kept.changed == changed:
+                is_known = not origin or kept.whole or origin in kept.keys
+                if is_known and (since is None or now - kept.seen <= since):
+                    return kept
+            told = self._keyring.ask("look", origins=[origin] if origin else [])
+            self._kept = _Kept(
+                frozenset(map(str, _in(told, "origins", list))),
+                {str(name): Secret(str(key)) for name, key in _in(told, "keys", dict).items()},
+                told.get("whole") is True,
+                changed,
+                time.monotonic(),
+            )
+            return self._kept
 
-class _KeyringThread:
-    """The one way to the keyring: a question at a time, each in a thread, each with the same deadline."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._turn = threading.Lock()
-        self._stuck: threading.Thread | None = None
-        self._backend: KeyringBackend | None = None
-        self.missing = False
-
-    def ask(self, question: "Callable[[KeyringBackend], T]") -> T:
-        """The keyring's answer. Raises `SecretsError` when it is missing, locked, broken or too slow.
-
-        While an earlier question still waits (for a person at the unlock window), the next ones fail at once.
-        """
-        if not self._turn.acquire(timeout=self._seconds):
-            raise _silent(_SLOW)
+    def _forget(self) -> None:
+        """What we know is out of date, here and in other programs of ours."""
+        self._kept = None
         try:
-            if self._stuck is not None and self._stuck.is_alive():
-                raise _silent(_SLOW)
-            answers: list[T] = []
-            failures: list[SecretsError] = []
-
-            def work() -> None:
-                try:
-                    answers.append(question(self._found()))
-                except SecretsError as error:
-                    failures.append(error)
-                except Exception as error:  # a keyring is foreign code; this is the boundary
-                    failures.append(_translated(error))
-
-            # A daemon, because a keyring that never answers must not keep the program from ending.
-            thread = threading.Thread(target=work, name="keyring", daemon=True)
-            thread.start()
-            thread.join(self._seconds)
-            self._stuck = thread if thread.is_alive() else None
-            if self._stuck is not None:
-                raise _silent(_SLOW)
-            if failures:
-                raise failures[0]
-            return answers[0]
-        finally:
-            self._turn.release()
-
-    def _found(self) -> "KeyringBackend":
-        if self.missing:
-            raise _silent(_MISSING)
-        if self._backend is None:
-            import keyring
-            from keyring.backends.chainer import ChainerBackend
-
-            try:
-                found = keyring.get_keyring()
-            except Exception as error:  # foreign code: PYTHON_KEYRING_BACKEND may name anything
-                log.info("No keyring could be loaded: %s", type(error).__name__)
-                candidates: Sequence[KeyringBackend] = ()
-            else:
-                candidates = found.backends if isinstance(found, ChainerBackend) else (found,)
-            self._backend = next((backend for backend in candidates if _is_safe(backend)), None)
-        if self._backend is None:
-            self.missing = True
-            raise _silent(_MISSING)
-        return self._backend
+            (run_dir() / _CHANGED_FILE).write_text(str(time.time_ns()), encoding="utf-8")
+        except (OSError, SettingsError):
+            return  # a home that nobody can write to: then nobody changes keys beside us
 
 
-# --- What can be wrong with a keyring ---------------------------------------------------------------------
-
-_MISSING = (
-    "There is no keyring on this computer that the app can use.",
-    "Start one (GNOME Keyring, KWallet), or give the key at each start in LLM_CHAT_API_KEY.",
-)
-_LOCKED = ("The keyring is locked.", "Unlock it, then set the key again.")
-_SLOW = (
-    "The keyring does not answer; it may be waiting to be unlocked.",
-    "Unlock it, then set the key again.",
-)
+def _in(told: Mapping[str, object], name: str, kind: type[T]) -> T:
+    part = told.get(name)
+    return part if isinstance(part, kind) else kind()
 
 
-def _silent(why: tuple[str, str]) -> SecretsError:
-    return SecretsError(why[0], "A key is held for this run only and is gone when the app ends.", why[1])
-
-
-def _translated(error: Exception) -> SecretsError:
-    """A keyring's own error in our words. Its text is left out: nobody promises that no key is in it."""
-    from keyring.errors import KeyringLocked, NoKeyringError
-
-    if isinstance(error, NoKeyringError):
-        return _silent(_MISSING)
-    if isinstance(error, KeyringLocked):
-        return _silent(_LOCKED)
-    return _silent(
-        (f"The keyring does not work ({type(error).__name__}).", "Set the key again once it does.")
-    )
-
-
-def _is_safe(backend: "KeyringBackend") -> bool:
-    """Not the ones that keep nothing, and not those that keep keys in a file (`keyrings.alt`)."""
-    module = type(backend).__module__
-    return not module.startswith(("keyring.backends.fail", "keyring.backends.null", "keyrings.alt"))
-
-
-def _read_index(backend: "KeyringBackend") -> frozenset[str]:
-    """The origins that have a key. An index that cannot be read is as good as none: the keys stay usable."""
-    text = backend.get_password(SERVICE, _INDEX) or "[]"
+def _changed() -> str:
     try:
-        origins = json.loads(text) if len(text) <= _MAX_INDEX else []
-    except ValueError:
-        origins = []
-    if not isinstance(origins, list):
-        return frozenset()
-    return frozenset(origin for origin in origins if isinstance(origin, str))
-
-
-def _write_index(backend: "KeyringBackend", origins: frozenset[str]) -> None:
-    backend.set_password(SERVICE, _INDEX, json.dumps(sorted(origins)))
+        return (run_dir() / _CHANGED_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError, SettingsError):
+        return ""
 
 
 def _origin(address: str) -> str:
     try:
         return origin_of(address)
     except ValueError as error:
-        raise SecretsError("A key belongs to a server's address.", str(error), f"Use {EXAMPLE}.") from None
+        raise SecretsError(
+            tr("A key belongs to a server's address."), str(error), tr("Use {example}.", example=EXAMPLE)
+        ) from None

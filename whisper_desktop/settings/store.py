@@ -5,7 +5,6 @@ Every write is atomic, and one writer at a time holds the folder's lock. Calls b
 
 import textwrap
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 
 from whisper_desktop.errors import SettingsError
@@ -26,6 +25,7 @@ from whisper_desktop.settings.schema import (
 )
 from whisper_desktop.settings.yaml_text import YamlProblem, as_block, as_yaml, read_entries, with_value
 from whisper_desktop.values import Deadlines
+from whisper_desktop.wire.typed import plain
 
 _BROKEN_CHOICES = "choices.broken.yaml"
 _CHOICES_HEADER = (
@@ -56,7 +56,7 @@ def set_config(
     if info is None and not is_passed_through(path):
         raise unknown_key(key)
     # `~` stays as the person wrote it, so that the file goes along to another computer.
-    written = raw if isinstance(raw, str) and raw.startswith("~") else _plain(new)
+    written = raw if isinstance(raw, str) and raw.startswith("~") else plain(new)
     folder = paths.config_dir(env)
     file = folder / paths.CONFIG_FILE
     with locked(folder, deadlines.settings_lock):
@@ -106,7 +106,7 @@ def remember_all(
         new, fault = judged(Given(Layer.CHOICES, path, value))
         if fault or new is ABSENT:
             raise _refused(key, SETTINGS.get(path), value, fault)
-        changes[path] = _plain(new)
+        changes[path] = plain(new)
     _change_choices(changes, (), env, deadlines)
 
 
@@ -142,7 +142,7 @@ def _explained(info: SettingInfo) -> list[str]:
         *textwrap.wrap(
             info.description + variable, 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
         ),
-        f"{indent}#{info.path[-1]}: {'' if default is None else as_yaml(_plain(default))}".rstrip(),
+        f"{indent}#{info.path[-1]}: {'' if default is None else as_yaml(plain(default))}".rstrip(),
     ]
 
 
@@ -190,19 +190,6 @@ def _nested(values: Mapping[KeyPath, object]) -> dict[str, object]:
             branch = below
         branch[path[-1]] = value
     return tree
-
-
-def _plain(value: object) -> object:
-    """The value in the few types that YAML has."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _refused(key: str, info: SettingInfo | None, value: object, fault: str) -> SettingsError:

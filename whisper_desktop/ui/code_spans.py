@@ -3,6 +3,8 @@
 import html
 import re
 
+from whisper_desktop.language import tr
+
 _SPAN = re.compile(r"`([^`\n]+)`")
 
 
@@ -22,9 +24,14 @@ def copy_links(text: str, color: str, copied: int | None) -> str:
     The link of the command `copied` says that it was. Several links name what they copy.
     """
     commands = commands_in(text)
-    words = ["Copied" if number == copied else "Copy" for number in range(len(commands))]
+    words = [tr("Copied") if number == copied else tr("Copy") for number in range(len(commands))]
     if len(commands) > 1:
-        words = [f"{word} {_escaped(command)}" for word, command in zip(words, commands, strict=True)]
+        words = [
+            tr("Copied {command}", command=_escaped(command))
+            if number == copied
+            else tr("Copy {command}", command=_escaped(command))
+            for number, command in enumerate(commands)
+        ]
     return "".join(
         f'&nbsp; <a href="{number}" style="color: {color}">{word}</a>' for number, word in enumerate(words)
     )

@@ -1,4 +1,4 @@
-"""The desktop app once the icon is on the screen: it starts the core, opens windows, and quits in stages."""
+"""The desktop app once the icon is on the screen: starts the core, shows its state, quits in stages."""
 
 import asyncio
 import logging
@@ -7,37 +7,50 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QSessionManager
 
-from whisper_desktop.errors import WhisperError
-from whisper_desktop.events import Notice, WindowRequested
+from whisper_desktop.errors import SettingsError, WhisperError
+from whisper_desktop.events import AnswerState, EngineChanged, Notice, WindowRequested
+from whisper_desktop.language import tr
+from whisper_desktop.ui import theme
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.code_spans import without_marks
+from whisper_desktop.ui.geometry import WindowPlaces
+from whisper_desktop.ui.keep_awake import KeepAwake
+from whisper_desktop.ui.notifications import Notifier, Told
+from whisper_desktop.ui.tray.actions import Actions
 from whisper_desktop.ui.tray.entries import menu_entries
+from whisper_desktop.ui.tray.glance import Glance, Recent, shown
 from whisper_desktop.ui.tray.tray import Tray
-from whisper_desktop.values import Deadlines
+from whisper_desktop.ui.windows import NAMES, Windows
+from whisper_desktop.values import Deadlines, EngineState, Reach
 
 if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.control import Front
-    from whisper_desktop.models.download_jobs import Job
-    from whisper_desktop.ui.chat.window import ChatWindow
-    from whisper_desktop.ui.models.follower import DownloadsFollower
+    from whisper_desktop.settings.schema import UISettings
+    from whisper_desktop.ui.hotkey.hotkey import Hotkey
+    from whisper_desktop.ui.tray.downloads import TrayDownloads
     from whisper_desktop.ui.tray.stand_in import StandIn
     from whisper_desktop.ui.window import AppWindow
 
 log = logging.getLogger("whisper_desktop.ui")
 
 _REFRESH = 50  # ms: news that come together are shown once
-_WINDOWS = ("chat", "guide", "models", "setup", "settings", "logs")
+_KEEP_PLACES = 1000  # ms: windows that are moved together are written down once
 
 
 class Desktop(QObject):
     """Owns the tray, the bridge and the windows. `run` is the whole life of the app.
 
     `make_app` builds the core object (tests hand in one with shorter deadlines).
+
+    Signals:
+        ending: the app is about to end, whoever wanted it.
     """
+
+    ending = Signal()
 
     def __init__(
         self,
@@ -50,23 +63,47 @@ class Desktop(QObject):
         super().__init__()
         self._tray = tray
         self._make_app = make_app
-        self._wanted = None if background else "chat"
+        self._wanted: tuple[str, str] | None = None if background else ("chat", "")
         self.bridge = Bridge(loop, self.report)
         self._app: App | None = None
         self._front: Front | None = None
-        self.windows: list[AppWindow] = []
         self._stand_in: StandIn | None = None
         self._unread: Notice | None = None
-        self._downloads: DownloadsFollower | None = None
-        self._downloading = ""
+        self._downloads: TrayDownloads | None = None
+        self._ui: UISettings | None = None
+        self._places = WindowPlaces({}, positions=not QGuiApplication.platformName().startswith("wayland"))
+        self._windows = Windows(self.bridge, self._places)
+        self.notifier = Notifier(self.bridge, tray)
+        self._awake = KeepAwake(self.bridge)
+        self._actions: Actions | None = None
+        self._keys: Hotkey | None = None
         self._quit: asyncio.Future[None] = loop.create_future()
         self._refresh_soon = QTimer(self, singleShot=True, interval=_REFRESH)
+        self._keep_soon = QTimer(self, singleShot=True, interval=_KEEP_PLACES)
+        self._connect()
+
+    def _connect(self) -> None:
         self._refresh_soon.timeout.connect(self.refresh)
+        self._keep_soon.timeout.connect(lambda: self.bridge.spawn(self._keep_places()))
         self.bridge.event_arrived.connect(self._on_event)
-        tray.chosen.connect(self.do)
-        tray.about_to_show.connect(self.refresh)
-        tray.menu.aboutToHide.connect(self._on_menu_read)
-        tray.host_changed.connect(self._on_host_changed)
+        self._tray.chosen.connect(self.do)
+        self._tray.about_to_show.connect(self._on_menu_wanted)
+        self._tray.menu.aboutToHide.connect(self._on_menu_read)
+        self._tray.host_changed.connect(self._on_host_changed)
+        self._places.changed.connect(self._keep_soon.start)
+        self._windows.opened.connect(self._tell_state)
+        self._windows.backend_chosen.connect(self._on_backend_chosen)
+        self._windows.downloading.connect(self._follow_downloads)
+        self._windows.finished_behind.connect(self._on_finished_behind)
+        self.notifier.clicked.connect(self.show_window)
+        application = QGuiApplication.instance()
+        assert isinstance(application, QGuiApplication)
+        application.commitDataRequest.connect(self._on_session_ends)
+
+    @property
+    def windows(self) -> "list[AppWindow]":
+        """The windows there are, also those that are only kept."""
+        return self._windows.all
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -76,7 +113,7 @@ class Desktop(QObject):
         try:
             self._app = await self.bridge.run(self._start_core())
             if self._app is not None:
-                self._on_started()
+                self._on_started(self._app)
                 await self._quit
             return 0
         except WhisperError as error:
@@ -84,7 +121,7 @@ class Desktop(QObject):
             return 1
         except Exception:
             log.exception("The app cannot start")
-            await self._show_fatal(_OUR_FAULT)
+            await self._show_fatal(_our_fault())
             return 1
         finally:
             await self._end()
@@ -103,21 +140,57 @@ class Desktop(QObject):
         await core.show("chat")
         return None
 
-    def _on_started(self) -> None:
-        assert self._app is not None
-        self.bridge.spawn(self._scan())
-        _follow_theme(self._app.loaded.settings.ui.theme)
-        wanted = "setup" if self._app.state().first_run else self._wanted
+    def _on_started(self, app: "App") -> None:
+        settings = app.loaded.settings
+        self._places.texts.update(settings.ui.geometry)
+        self._actions = Actions(self.bridge, app, self._windows, self.notifier)
+        self._actions.changed.connect(self.refresh)
+        self._use(settings.ui)
+        self.bridge.spawn(self._look_around(app))
+        wanted = ("setup", "") if app.state().first_run else self._wanted
         if wanted is not None:
-            self.show_window(wanted)
+            self.bridge.loop.call_soon(self.show_window, *wanted)
+        self._tray.watch_host()
         self._on_host_changed(self._tray.has_host)
         self.refresh()
 
-    async def _scan(self) -> None:
-        assert self._app is not None
-        await self.bridge.run(self._app.scan())
-        if await self.bridge.run(_has_downloads(self._app)):
+    async def _look_around(self, app: "App") -> None:
+        await self.bridge.run(app.scan())
+        await self.bridge.run(_recall(app))
+        if await self.bridge.run(_has_downloads(app)):
             self._follow_downloads()
+        self.refresh()
+
+    def _use(self, ui: "UISettings") -> None:
+        """What the settings say about windows holds from now on."""
+        before, self._ui = self._ui, ui
+        if before is None or before.language != ui.language:
+            from whisper_desktop.ui.languages import speak
+
+            speak(ui.language)
+        if before is None or before.theme != ui.theme:
+            theme.follow(ui.theme)
+        self.notifier.level = ui.notifications
+        if before is None or before.quick_ask_shortcut != ui.quick_ask_shortcut:
+            self._take_keys(ui.quick_ask_shortcut)
+
+    def _take_keys(self, shortcut: str | None) -> None:
+        from whisper_desktop.ui.hotkey.hotkey import Hotkey
+
+        if self._keys is None:
+            self._keys = Hotkey(self.bridge, tr("Ask a question from anywhere"))
+            self._keys.pressed.connect(self._on_keys)
+            self._keys.changed.connect(self._refresh_soon.start)
+        if shortcut is None:
+            self._keys.stop()
+        else:
+            self._keys.start(shortcut)
+
+    def _on_keys(self) -> None:
+        self.show_window("ask")
+        window = self._windows.find("ask")
+        if self._keys is not None and window is not None:
+            self._keys.bring_to_front(window)
 
     def quit(self) -> None:
         """End the app, in stages, after the current event has been handled."""
@@ -125,20 +198,51 @@ class Desktop(QObject):
             self._quit.set_result(None)
 
     async def _end(self) -> None:
+        """Windows, then the core with its answers, engines and files, then its thread; each in its time."""
+        self.ending.emit()
         self._tray.hide()
-        for window in list(self.windows):
-            window.close()
+        if self._keys is not None:
+            self._keys.stop()
+        for window in self._windows.visible:
+            window.put_away.emit()
+        self._windows.leave()
         if self._stand_in is not None:
             self._stand_in.leave()
         seconds = Deadlines().shutdown
-        with suppress(TimeoutError):
-            await self.bridge.run(self._close_core(seconds))
+        self._keep_soon.stop()
+        for stage in (self._keep_places, self._close_core):
+            working = self.bridge.loop.create_task(stage())
+            over = self.bridge.loop.call_later(seconds, working.cancel)  # on this loop: the core's may hang
+            try:
+                await working
+            except asyncio.CancelledError:
+                log.warning("Quitting went on after %.0f s.", seconds)
+            except Exception:  # a stage that fails must not keep the others from ending
+                log.exception("A stage of quitting failed")
+            finally:
+                over.cancel()
         if not await self.bridge.stop(seconds):
             log.warning("The core was still busy %.0f s after quitting.", seconds)
+        self._awake.close()
 
-    async def _close_core(self, seconds: float) -> None:
+    async def _close_core(self) -> None:
+        await self.bridge.run(self.notifier.close())
         if self._front is not None:
-            await asyncio.wait_for(self._front.close(), seconds)
+            await self.bridge.run(self._front.close())
+
+    async def _keep_places(self) -> None:
+        from whisper_desktop.settings import remember
+
+        if self._app is not None and self._places.texts != self._app.loaded.settings.ui.geometry:
+            keeping = asyncio.to_thread(remember, "ui.geometry", dict(self._places.texts))
+            with suppress(SettingsError):  # windows that open elsewhere are not worth a word
+                await self.bridge.run(keeping)
+
+    def _on_session_ends(self, session: QSessionManager) -> None:
+        """The person logs out. What is worth keeping is kept now: the system may end us at any moment."""
+        session.setRestartHint(QSessionManager.RestartHint.RestartNever)  # autostart is the person's choice
+        for window in self._windows.visible:
+            window.put_away.emit()
 
     async def _show_fatal(self, error: WhisperError) -> None:
         """The core cannot start: say why in a window, and end when it is closed."""
@@ -147,33 +251,75 @@ class Desktop(QObject):
         log.error("The app cannot start: %s", error)
         window = FatalWindow(self.bridge, error)
         window.closed.connect(self.quit)
-        self._keep(window)
+        self._windows.keep(window)
+        window.show()
         await self._quit
 
     # --- what is shown --------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Show the state everywhere it is shown: the core's, or a notice that nobody has read yet."""
-        if self._app is None:
+        if self._app is None or self._ui is None:
             return
-        state, choices = self._app.state(), self._app.backend_choices()
+        settings = self._app.loaded.settings
+        if settings.ui != self._ui:
+            self._use(settings.ui)
+        glance = self._glance(self._app)
+        icon, entries = shown(glance, settings.ui.tray_icon), menu_entries(glance)
+        self._tray.show_state(icon, entries)
+        if self._stand_in is not None:
+            self._stand_in.show_state(icon, entries)
+        for window in self.windows:
+            window.show_state(glance.state, glance.choices)
+
+    def _glance(self, app: "App") -> Glance:
+        settings, state = app.loaded.settings, app.state()
         if self._unread is not None:
             state = replace(state, activity="needs_attention", headline=self._unread.title)
-        entries = menu_entries(state, choices, self._downloading)
-        self._tray.show_state(state.activity, entries)
-        if self._stand_in is not None:
-            self._stand_in.show_state(state.activity, entries)
-        for window in self.windows:
-            window.show_state(state, choices)
+        actions, downloads = self._actions, self._downloads
+        return Glance(
+            state,
+            app.backend_choices(),
+            downloads=downloads.words if downloads is not None else "",
+            percent=downloads.percent if downloads is not None else None,
+            model=settings.llm.model_name,
+            own_models=actions.own_models if actions is not None else (),
+            startable=actions.startable if actions is not None else (),
+            recent=tuple(Recent(each.id, each.title) for each in app.chats.recent()),
+            local_only=settings.llm.reach is Reach.THIS_MACHINE,
+            shortcut=self._keys.keys if self._keys is not None else "",
+        )
+
+    def _tell_state(self, window: "AppWindow") -> None:
+        if self._app is not None:
+            window.show_state(self._app.state(), self._app.backend_choices())
 
     def _on_event(self, event: object) -> None:
-        if isinstance(event, WindowRequested):
-            self._on_window_requested(event.window)
-        elif isinstance(event, Notice):
-            if event.needs_attention:
-                self._unread = event
-            self._tray.notify(event.title, event.detail)
+        match event:
+            case WindowRequested(name, value):
+                self._on_window_requested(name, value)
+            case Notice():
+                if event.needs_attention:
+                    self._unread = event
+                self.notifier.tell(
+                    Told(event.title, event.detail, problem=event.needs_attention, window="logs")
+                )
+            case AnswerState(active):
+                self._awake.answering(active)
+            case EngineChanged(status) if status.state is EngineState.FAILED:
+                self.notifier.tell(
+                    Told(tr("The engine cannot run."), status.detail, True, "logs", key="engine")
+                )
         self._refresh_soon.start()
+
+    def _on_finished_behind(self, title: str, sentence: str, conversation: str) -> None:
+        told = Told(title, sentence, window="chat", value=conversation, key=f"chat {conversation}")
+        self.notifier.tell(told)
+
+    def _on_menu_wanted(self) -> None:
+        if self._actions is not None:
+            self._actions.look()
+        self.refresh()
 
     def _on_menu_read(self) -> None:
         self._unread = None
@@ -198,125 +344,55 @@ class Desktop(QObject):
     # --- what is done ---------------------------------------------------------------------------------------
 
     def do(self, action: str, value: object = None) -> None:
-        """Carry out an entry of the menu."""
+        """Carry out an entry of the menu; one that comes while the app starts is done when it has."""
         if action == "quit":
             self.quit()
-        elif action == "backend":
-            self.choose(value if isinstance(value, str) else None)
-        elif action == "sleep":
-            self._free_memory()
-        elif action in _WINDOWS:
+        elif action == "show":
+            self.show_window("chat")
+        elif action == "open_chat":
+            self.show_window("chat", str(value))
+        elif self._actions is not None:
+            self._actions.do(action, value if isinstance(value, str) else None)
+        elif action in NAMES:
             self.show_window(action)
 
-    def _free_memory(self) -> None:
-        if self._app is not None:
-            self.bridge.spawn(self._put_to_sleep(self._app))
+    def _on_backend_chosen(self, backend: str | None, model: str | None) -> None:
+        if self._actions is not None:
+            self._actions.choose(backend, model, say=False)
 
-    async def _put_to_sleep(self, app: "App") -> None:
-        if not await self.bridge.run(app.free_memory()):
-            self._tray.notify(
-                "Nothing was freed.", "The engine is answering. Try again when it has finished."
-            )
-        self.refresh()
-
-    def choose(self, backend: str | None) -> None:
-        """Switch the backend; the next message uses it."""
-        if self._app is not None:
-            self.bridge.spawn(self._choose(self._app, backend))
-
-    async def _choose(self, app: "App", backend: str | None) -> None:
-        await self.bridge.run(app.choose(backend))
-        self.refresh()
-
-    def show_window(self, name: str) -> None:
+    def show_window(self, name: str, value: str = "") -> None:
         """Open a window, or bring the one that is open to the front."""
         if self._app is None:
-            self._wanted = name  # a click while the app starts is not lost
-            return
-        known = self._open_window(name)
-        window = known if known is not None else self._make_window(name, self._app)
-        if known is None:
-            self._keep(window)
-            self.refresh()
-        if window.isMinimized():
-            window.showNormal()
-        window.raise_()
-        window.activateWindow()
-
-    def _on_window_requested(self, name: str) -> None:
-        """A second start wants to see us: what is open comes to the front, else a chat opens."""
-        if name == "chat" and self.windows:
-            window = self.windows[-1]
-            window.showNormal()
-            window.raise_()
-            window.activateWindow()
+            self._wanted = (name, value)  # a click while the app starts is not lost
         else:
-            self.show_window(name)
+            self._windows.show(self._app, name, value)
 
-    def _open_window(self, name: str) -> "AppWindow | None":
-        """The open window of this name that can be used again."""
-        fitting = (window for window in self.windows if window.kind == name and window.reusable)
-        return next(fitting, None)
-
-    def _make_window(self, name: str, app: "App") -> "AppWindow":
-        if name in ("chat", "guide"):
-            return self._chat(app, guide=name == "guide")
-        if name == "setup":
-            from whisper_desktop.ui.wizard.window import SetupWindow
-
-            setup = SetupWindow(self.bridge, app)
-            setup.requested.connect(self.show_window)
-            setup.downloading.connect(self._follow_downloads)
-            return setup
-        if name == "models":
-            from whisper_desktop.ui.models.window import ModelsWindow
-
-            self._follow_downloads()
-            return ModelsWindow(self.bridge, app)
-        if name == "settings":
-            from whisper_desktop.ui.settings_window import SettingsWindow
-
-            return SettingsWindow(self.bridge, app)
-        from whisper_desktop.ui.logs_window import LogsWindow
-
-        return LogsWindow(self.bridge, app)
-
-    def _chat(self, app: "App", *, guide: bool) -> "ChatWindow":
-        from whisper_desktop.ui.chat.window import ChatWindow
-
-        window = ChatWindow(self.bridge, app.open_session(guide=guide))
-        window.requested.connect(self.show_window)
-        window.backend_chosen.connect(self.choose)
-        return window
+    def _on_window_requested(self, name: str, value: str) -> None:
+        """A second start wants to see us: what is open comes to the front, else a chat opens."""
+        if name == "chat" and not value and (visible := self._windows.visible):
+            self._windows.raise_(visible[-1])
+        else:
+            self.show_window(name, value)
 
     def _follow_downloads(self) -> None:
         """From now on the menu says what is being downloaded, whichever window is open."""
-        from whisper_desktop.ui.models.follower import DownloadsFollower
+        from whisper_desktop.ui.tray.downloads import TrayDownloads
 
         if self._app is None:
             return
         if self._downloads is None:
-            self._downloads = DownloadsFollower(self.bridge)
+            self._downloads = TrayDownloads(self.bridge)
             self._downloads.changed.connect(self._on_downloading)
             self._downloads.ended.connect(self._on_download_ended)
         self._downloads.start(self._app)
 
-    def _on_downloading(self, words: str) -> None:
-        self._downloading = words
+    def _on_downloading(self) -> None:
+        self._awake.downloading(self._downloads is not None and bool(self._downloads.words))
         self._refresh_soon.start()
 
-    def _on_download_ended(self, job: "Job") -> None:
-        if self._open_window("models") is not None:
-            return
-        if job.state == "failed":
-            self._tray.notify(f"{job.title} could not be downloaded.", job.error)
-        else:
-            self._tray.notify(f"{job.title} is downloaded.", "Models in the menu has what to do with it.")
-
-    def _keep(self, window: "AppWindow") -> None:
-        self.windows.append(window)
-        window.closed.connect(lambda: self.windows.remove(window))
-        window.show()
+    def _on_download_ended(self, told: Told) -> None:
+        if not self._windows.is_in_sight("models"):
+            self.notifier.tell(told)
 
     # --- when something goes wrong --------------------------------------------------------------------------
 
@@ -325,10 +401,18 @@ class Desktop(QObject):
         if isinstance(error, WhisperError):
             log.warning("%s", error)
             words = " ".join(part for part in (error.detail, error.next_step) if part)
-            self._tray.notify(error.title, without_marks(words))
+            self.notifier.tell(Told(error.title, without_marks(words), True, "logs"))
         else:
             log.error("A mistake in the desktop", exc_info=error)
-            self._tray.notify("Something went wrong inside the app.", "The details are in Logs.")
+            self.notifier.tell(
+                Told(tr("Something went wrong inside the app."), tr("The details are in Logs."), True, "logs")
+            )
+
+
+async def _recall(app: "App") -> None:
+    """On the core loop: the newest conversations, for the menu. Where that fails, the chat says why."""
+    with suppress(WhisperError):
+        await app.chats.list()
 
 
 async def _has_downloads(app: "App") -> bool:
@@ -336,19 +420,9 @@ async def _has_downloads(app: "App") -> bool:
     return any(job.state in ("waiting", "running") for job in await app.models.begun())
 
 
-_OUR_FAULT = WhisperError(
-    "Whisper Desktop made a mistake and cannot start.",
-    "The technical details are in its log.",
-    "Start it again; if that does not help, report what the log says.",
-)
-
-_SCHEMES = {
-    "system": Qt.ColorScheme.Unknown,
-    "light": Qt.ColorScheme.Light,
-    "dark": Qt.ColorScheme.Dark,
-}
-
-
-def _follow_theme(theme: str) -> None:
-    """Light, dark, or what the system says."""
-    QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
+def _our_fault() -> WhisperError:
+    return WhisperError(
+        tr("Whisper Desktop made a mistake and cannot start."),
+        tr("The technical details are in its log."),
+        tr("Start it again; if that does not help, report what the log says."),
+    )

@@ -11,15 +11,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEventLoop, QSocketNotifier, QTimer
+from PySide6.QtCore import QEvent, QEventLoop, QSocketNotifier, QTimer, Signal
 from PySide6.QtWidgets import QApplication
+
+from whisper_desktop.ui.imports import leave_sources_unread
 
 if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.ui.desktop import Desktop
 
 APP_ID = "whisper-desktop"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if sys.platform != "win32" else ()))
+_LONGEST_END = 15.0  # seconds: more than all stages of quitting may take together
+
+
+class Application(QApplication):
+    """Qt would ask each window whether it may quit, and windows that are only hidden say no.
+
+    Signals:
+        quit_wanted: the system, or the session that ends, wants the app to quit.
+    """
+
+    quit_wanted = Signal()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Quit:
+            self.quit_wanted.emit()
+            return True
+        return super().event(event)
 
 
 def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None" = None) -> int:
@@ -27,9 +46,10 @@ def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None
 
     `background` opens no window (start with the computer). A second start raises the first and returns 0.
     """
+    leave_sources_unread()
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)  # nothing to end in order yet: Ctrl+C ends it, without a trace
-    application = QApplication(sys.argv[:1])
+    application = Application(sys.argv[:1])
     application.setApplicationName("Whisper Desktop")
     application.setDesktopFileName(APP_ID)
     application.setQuitOnLastWindowClosed(False)
@@ -49,7 +69,7 @@ def _one_turn() -> None:
 
 
 def _run(
-    application: QApplication, tray: object, *, background: bool, make_app: "Callable[[], App] | None"
+    application: Application, tray: object, *, background: bool, make_app: "Callable[[], App] | None"
 ) -> int:
     import qasync
 
@@ -61,6 +81,8 @@ def _run(
     loop = qasync.QEventLoop(application)
     desktop = Desktop(tray, loop, make_app=make_app, background=background)
     start_logbook(desktop.report)
+    desktop.ending.connect(_end_in_any_case)
+    application.quit_wanted.connect(desktop.quit)
     try:
         with _quitting_on_signals(desktop):
             code: int = loop.run_until_complete(desktop.run())
@@ -70,6 +92,15 @@ def _run(
         # A thread that hangs in a system library must not keep a program alive that has said goodbye.
         os._exit(code)
     return code
+
+
+def _end_in_any_case() -> None:
+    """A stage of quitting, or a thread at the very end, may hang; the process does not."""
+    import threading
+
+    timer = threading.Timer(_LONGEST_END, os._exit, [1])
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

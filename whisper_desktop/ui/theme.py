@@ -2,13 +2,60 @@
 
 from dataclasses import dataclass
 
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication
 
 # Distances in device independent pixels: the only ones used.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
 
 COLUMN_CHARACTERS = 72  # a line of text is at most this wide
 READABLE = 4.5  # contrast of small text against its background (WCAG AA)
+
+_SCHEMES = {
+    "system": Qt.ColorScheme.Unknown,
+    "light": Qt.ColorScheme.Light,
+    "dark": Qt.ColorScheme.Dark,
+}
+
+
+def follow(theme: str) -> None:
+    """Light, dark, or what the system says (`ui.theme`).
+
+    Where the platform cannot switch (an X11 session without a desktop's theme), the palette is ours: that of
+    the Fusion style, which such a session has anyway.
+    """
+    QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
+    QApplication.setPalette(QPalette())  # the system's
+    if theme != "system" and is_dark(QApplication.palette()) != (theme == "dark"):
+        QApplication.setPalette(plain_palette(dark=theme == "dark"))
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether text is lighter than what is behind it."""
+    window, text = (
+        palette.color(role) for role in (QPalette.ColorRole.Window, QPalette.ColorRole.WindowText)
+    )
+    return window.lightnessF() < text.lightnessF()
+
+
+def plain_palette(*, dark: bool) -> QPalette:
+    """A palette of greys with a blue accent; every word in it can be read."""
+    made = QPalette(QColor("#2d2d30" if dark else "#f0f0f0"))
+    made.setColor(QPalette.ColorRole.Base, QColor("#1f1f22" if dark else "#ffffff"))
+    made.setColor(QPalette.ColorRole.AlternateBase, QColor("#29292c" if dark else "#f5f5f5"))
+    made.setColor(QPalette.ColorRole.ToolTipBase, QColor("#3a3a3e" if dark else "#ffffdc"))
+    made.setColor(QPalette.ColorRole.Highlight, QColor("#2f6fce"))
+    made.setColor(QPalette.ColorRole.HighlightedText, QColor("#ffffff"))
+    made.setColor(QPalette.ColorRole.Link, QColor("#6aa9ff" if dark else "#0b57c2"))
+    words = QColor("#ececec" if dark else "#1b1b1b")
+    for role in ("WindowText", "Text", "ButtonText", "ToolTipText"):
+        made.setColor(QPalette.ColorRole[role], words)
+    made.setColor(QPalette.ColorRole.PlaceholderText, QColor("#a8a8ac" if dark else "#6a6a6a"))
+    faint = QColor("#8a8a8e" if dark else "#8c8c8c")
+    for role in ("WindowText", "Text", "ButtonText"):
+        made.setColor(QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], faint)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QCloseEvent
@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 
 
 class AppWindow(QWidget):
-    """A top-level window. `kind` is its name for the desktop: "chat", "guide", "models", "setup",
+    """A top-level window. `kind` is its name for the desktop: "chat", "guide", "ask", "models", "setup",
     "settings", "logs".
 
-    Its work ends with it: `spawn`ed tasks are cancelled when it closes; it is deleted once they have ended.
+    One that is `kept` is only hidden when it is closed, so that it is back at once; its work goes on. Any
+    other ends then, and every window does at `leave`: `spawn`ed tasks are cancelled, and it is deleted once
+    they have ended.
 
     Signals:
         requested: a window of this kind is wanted.
-        closed: the person is done with this one.
+        put_away: it leaves the screen, for now or for good; its place is still known.
+        closed: it has ended.
     """
 
+    kept: ClassVar[bool] = False
+
     requested = Signal(str)
+    put_away = Signal()
     closed = Signal()
 
     def __init__(self, kind: str, title: str, bridge: Bridge) -> None:
@@ -34,37 +40,44 @@ class AppWindow(QWidget):
         self.kind = kind
         self.bridge = bridge
         self._work: set[asyncio.Task[None]] = set()
-        self._is_closed = False
+        self._leaving = False
+        self._has_ended = False
         self.setWindowIcon(app_icon())
         self.setWindowTitle(title)
-
-    @property
-    def reusable(self) -> bool:
-        """Whether a request for a window of this kind may be answered by this one."""
-        return True
 
     def show_state(self, state: "AppState", choices: "Sequence[BackendChoice]") -> None:
         """The app's state has changed; most windows do not care."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine on the Qt loop for as long as this window is open."""
+        """Run a coroutine on the Qt loop until this window ends."""
         task = self.bridge.spawn(coroutine)
         self._work.add(task)
         task.add_done_callback(self._on_work_ended)
         return task
+
+    def leave(self) -> None:
+        """End for good, also where it is kept."""
+        self._leaving = True
+        self.close()
 
     def _on_work_ended(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
         self._delete_when_idle()
 
     def _delete_when_idle(self) -> None:
-        if self._is_closed and not self._work:
+        if self._has_ended and not self._work:
             self.deleteLater()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        if self.isVisible():
+            self.put_away.emit()
+        if self.kept and not self._leaving:
+            event.ignore()
+            self.hide()
+            return
         super().closeEvent(event)
-        if not self._is_closed:
-            self._is_closed = True
+        if not self._has_ended:
+            self._has_ended = True
             self.closed.emit()
             for task in list(self._work):
                 task.cancel()

@@ -64,8 +64,8 @@ def not_connected(address: Address, error: OSError) -> BackendError:
 
 
 def not_found(address: Address, error: OSError) -> BackendError:
-    """The name lookup failed."""
-    if error.errno == socket.EAI_AGAIN:
+    """The name lookup failed. Some systems say "no such name" where there is no network to ask."""
+    if error.errno == socket.EAI_AGAIN or (address.reach is Reach.CLOUD and not _has_way_out()):
         return BackendError(
             ErrorKind.OFFLINE,
             tr("The name {host} cannot be looked up right now.", host=address.host),
@@ -80,6 +80,21 @@ def not_found(address: Address, error: OSError) -> BackendError:
         tr("Check the spelling of the address."),
         request_sent=False,
     )
+
+
+def _has_way_out() -> bool:
+    """Whether there is a route to the internet. Connecting a datagram socket sends nothing.
+
+    The addresses are those of documentation: RFC 5737 and RFC 3849.
+    """
+    for family, host in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((host, 9))
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def not_proxied(address: Address) -> BackendError:

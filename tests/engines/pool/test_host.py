@@ -21,7 +21,7 @@ def host(http: Http) -> PoolHost:
 
 def settings(model: Path, *repairs: str, **pool: object) -> LLMSettings:
     llamacpp = {"n_ctx": 2048, "repairs": {str(model): list(repairs)}}
-    return LLMSettings.model_validate({"llamacpp": llamacpp, "pool": pool})
+    return LLMSettings(llamacpp=llamacpp, pool=pool)
 
 
 async def test_what_a_person_set_and_the_repairs_they_accepted_count(

@@ -1,8 +1,8 @@
 """The whole desktop app, which also says what it shows: one JSON line for each question on standard input.
 
 `python -m tests.ui.desktop.probe` runs `run_desktop` as it is; a test's hands are xdotool, its eyes are
-`windows` (kind, title, draft and rows of a chat, texts), `menu` (what an open menu says), `tray` (the icon's
-place) and `button TEXT` (the middle of one).
+`windows` (kind, title, draft and rows of a chat, texts), `menu` (what an open menu says), `entries` (what the
+tray's menu has, open or not), `tray` (the icon's place) and `button TEXT` (the middle of one).
 """
 
 import json
@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QPoint, Qt, Signal, Slot
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMenu, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMenu, QPlainTextEdit, QWidget
 
 from whisper_desktop.ui.main import run_desktop
+from whisper_desktop.ui.tray.menu import LiveMenu
 
 
 class Probe(QObject):
@@ -42,6 +43,7 @@ class Probe(QObject):
         answers: dict[str, Callable[[], object]] = {
             "windows": windows,
             "menu": menu,
+            "entries": entries,
             "tray": tray,
             "button": lambda: button(rest),
         }
@@ -64,6 +66,14 @@ def menu() -> list[str] | None:
     return [(">" if each is popup.activeAction() else "") + each.text() for each in popup.actions()]
 
 
+def entries() -> list[str]:
+    """What the tray's menu has, also where the tray host shows a copy of it."""
+    menus = [
+        each for each in QApplication.topLevelWidgets() if isinstance(each, LiveMenu) and not each.parent()
+    ]
+    return [action.text() for menu in menus for action in menu.actions()]
+
+
 def named(widget: QWidget) -> bool:
     """Whether it is a window of ours: not the tray icon, not a menu."""
     return bool(widget.windowTitle())
@@ -80,6 +90,7 @@ def described(widget: QWidget) -> dict[str, object]:
         "active": widget.isActiveWindow(),
         "frame": rectangle(widget),
         "draft": composer.editor.toPlainText() if composer is not None else "",
+        "fields": [each.toPlainText() for each in widget.findChildren(QPlainTextEdit) if each.isVisible()],
         "rows": [
             {
                 "kind": row.kind.value,

@@ -36,10 +36,14 @@ def wait_for(what: str, look: Callable[[], Any]) -> Any:
 
 
 class Screen:
-    """Xvfb with openbox and, unless `tray` is false, a trayer at the top right. Use as a context manager."""
+    """Xvfb with openbox and, unless `tray` is false, a trayer at the top right. Use as a context manager.
 
-    def __init__(self, *, tray: bool = True, size: tuple[int, int] = SIZE) -> None:
+    `bus` is the address of the session bus of what runs on it.
+    """
+
+    def __init__(self, *, tray: bool = True, size: tuple[int, int] = SIZE, bus: str = "disabled:") -> None:
         self._size = size
+        self._bus = bus
         self._processes: list[subprocess.Popen[bytes]] = []
         self._tray: subprocess.Popen[bytes] | None = None
         self._wants_tray = tray
@@ -78,7 +82,7 @@ class Screen:
             **env,
             "DISPLAY": self.display,
             "QT_QPA_PLATFORM": "xcb",
-            "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+            "DBUS_SESSION_BUS_ADDRESS": self._bus,
         }
 
     def start_tray(self) -> None:

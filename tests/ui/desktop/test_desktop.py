@@ -85,8 +85,8 @@ def test_a_click_on_the_icon_opens_a_chat_and_the_answer_streams_from_a_real_ser
 def test_the_backend_is_switched_by_the_menu_and_remembered(screen: Screen, known_home: Path) -> None:
     with Program(screen, known_home) as program:
         program.window("chat")
-        # New chat, Backend, into it: Automatic, LM Studio, Ollama.
-        program.choose("Down", "Down", "Right", "Down", "Down", "Return")
+        # New chat, Quick ask, Backend, into it: Automatic, LM Studio, Ollama.
+        program.choose("Down", "Down", "Down", "Right", "Down", "Down", "Return")
         wait_for("choice", lambda: choices(known_home).get("llm", {}).get("backend") == "ollama")
         wait_for("name in the window", lambda: "Ollama" in program.window("chat")["buttons"])
 
@@ -100,7 +100,7 @@ def test_a_model_is_found_and_downloaded_and_the_download_outlives_its_window(
     hub = servers("hub", "--folder", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     with Program(screen, known_home, "--background") as program:
-        program.choose("Down", "Down", "Down", "Return")  # New chat, Backend, Models
+        program.choose("Up", "Up", "Up", "Up", "Up", "Return")  # Quit, Logs, Settings, Setup, Models
         wait_for("active window", lambda: program.window("models")["active"])
         source = "org/Zebra-GGUF/zebra-Q4_K_M.gguf"
         screen.write(source)
@@ -154,7 +154,17 @@ def test_a_second_start_raises_the_first_and_ends(screen: Screen, known_home: Pa
 def test_without_a_tray_host_a_window_stands_in_until_the_host_comes(known_home: Path) -> None:
     with Screen(tray=False) as screen, Program(screen, known_home) as program:
         stand_in = program.window("StandIn")
-        assert {"New chat", "Backend", "Setup…", "Settings…", "Logs…", "Quit"} <= set(stand_in["buttons"])
+        expected = {
+            "New chat",
+            "Quick ask",
+            "Backend",
+            "Model",
+            "Recent chats",
+            "Setup…",
+            "Settings…",
+            "Quit",
+        }
+        assert expected <= {text.split(" (")[0] for text in stand_in["buttons"]}
         screen.start_tray()
         wait_for("icon", lambda: program.ask("tray"))
         wait_for(

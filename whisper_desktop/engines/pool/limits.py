@@ -58,7 +58,7 @@ def limits_of(pool: "PoolSettings | None" = None, deadlines: Deadlines | None = 
             "stall_seconds": ("stall", pool.stall_seconds),
             "request_seconds": ("request", pool.request_seconds),
         }
-        given = dict(values[name] for name in values if name in pool.model_fields_set)
+        given = dict(values[name] for name in values if name in pool.given())
     times = {
         "start": deadlines.pool_start,
         "grant": deadlines.pool_grant,

@@ -1,63 +1,169 @@
 """An answer's markdown as blocks that can be shown while it is still growing. No Qt here.
 
-A growing answer has closed blocks, which will not change any more, and one open block at its end. Only the
-open one is parsed again when text arrives, so the cost of a flush does not grow with the answer.
-
-What a model writes is untrusted: raw HTML is shown as text, images become their description (nothing is
-loaded), and only http and https addresses become links.
+A growing answer has closed blocks, which will not change any more, and open ones at its end. Only the open
+end is parsed again when text arrives, and it never gets long: every item of a list is a block, and what
+grows beyond a bound is cut, so the cost of more text does not grow with the answer.
 """
 
-from collections.abc import MutableMapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
-from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
-LONGEST_BLOCK = 20_000  # characters: a longer block is shown as it is, because parsing it would take too long
+from whisper_desktop.ui.chat.math_source import MATH, add_math
+
+LONGEST_CODE = 2_000  # characters of code in one block; laying that out takes about a millisecond
+LONGEST_PARAGRAPH = 2_000
+LONGEST_TABLE = 2_000
+MOST_ROWS = 26  # of one table; Qt takes long to lay out many
+LONGEST_BLOCK = 4_000  # of a quotation, an item of a list
+_WINDOW = 12_000  # characters that are parsed at once, more than any block has
+
+_LONGEST = {"fence": LONGEST_CODE, "paragraph_open": LONGEST_PARAGRAPH}
+_UNDECIDED = re.compile(r"[-*+=_`~#>|$\\\[\d.)\s:]{0,8}\Z")
+"""A line that may still become something else: "-" is an item, "--" goes on with the paragraph before."""
+_BLANK_END = re.compile(r"\n\s*\n\Z")
+_MARKER = re.compile(r" *(?:[-*+]|\d{1,9}[.)])(?: {1,4}(?! )|(?= |$))")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One top-level block. `text` is its markdown, or the code itself where `code` is true.
+    """A part of the text that is laid out by itself. `text` is its markdown, or the code where `code` is
+    true.
 
-    `closed` is false for the block at the end of a growing answer.
+    `closed` is false at the end of a growing answer. `number` is that of an item of an ordered list. `indent`
+    is how many lists it stands in. `goes_on`: it goes on with the block before, which was too long; `cut`:
+    its rest follows in the next one. `tight`: the next item follows closely.
     """
 
     text: str
     code: bool = False
     language: str = ""
     closed: bool = True
+    number: int | None = None
+    indent: int = 0
+    goes_on: bool = False
+    cut: bool = False
+    tight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A top-level block, or an item of a top-level list, with the tokens that are its own."""
+
+    token: Token
+    tokens: Sequence[Token]
+    source: str
+    ordered: str = ""  # the delimiter of the list's numbers
+    number: int = 1
+    in_list: bool = False
 
 
 class Splitter:
-    """Splits a growing markdown text into blocks, looking at the open end only."""
+    """Splits a growing markdown text into blocks, looking at the open end only.
+
+    `closed` only ever grows, until another text is fed: then it is another list.
+    """
 
     def __init__(self) -> None:
-        self._closed: list[Block] = []
-        self._consumed = 0
-        self._text = ""
+        self.closed: list[Block] = []
+        self.open: tuple[Block, ...] = ()
+        self._start_afresh()
 
-    def feed(self, text: str) -> tuple[Block, ...]:
-        """The blocks of `text`, which continues what was fed before; anything else starts afresh."""
+    def _start_afresh(self) -> None:
+        self.closed, self.open = [], ()
+        self._text = ""
+        self._consumed = 0
+        self._opening = ""  # what makes the rest of a block that was cut be read as the same kind
+        self._goes_on = False
+        self._next: tuple[str, int] | None = None  # the delimiter and number of an item that would follow
+        self._whole = False
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All of them."""
+        return (*self.closed, *self.open)
+
+    def feed(self, text: str, *, whole: bool = False) -> None:
+        """Take a text that continues what was fed before; anything else starts afresh.
+
+        `whole`: nothing will follow, so every block is closed.
+        """
         text = _with_plain_newlines(text)
-        if not text.startswith(self._text):
-            self._closed, self._consumed = [], 0
-        self._text = text
-        tail = text[self._consumed :]
-        blocks = _blocks(tail)
-        for block, length in blocks[:-1]:
-            self._closed.append(block)
-            self._consumed += length
-        return (*self._closed, *(replace(block, closed=False) for block, _length in blocks[-1:]))
+        if self._whole and text == self._text:
+            return
+        if self._whole or not text.startswith(self._text):
+            self._start_afresh()
+        self._text, self._whole = text, whole
+        while self._step(whole=whole):
+            pass
+
+    def _step(self, *, whole: bool) -> bool:
+        """Close what can be closed in the next window of text. Whether there may be more."""
+        tail = self._text[self._consumed : self._consumed + _WINDOW]
+        at_end = self._consumed + len(tail) == len(self._text)
+        parts = _parts(self._opening + tail)
+        if not parts:
+            self.open = ()
+            self._consumed += 0 if at_end else len(tail)
+            return not at_end
+        undecided = at_end and not whole and _UNDECIDED.match(tail, tail.rfind("\n") + 1)
+        settled = 0 if undecided else len(parts) - 1
+        for part, following in zip(parts[:settled], parts[1:], strict=False):
+            if self._cut(part):
+                return True
+            self._close(part, following)
+        if self._cut(parts[settled]) or not at_end:
+            return True
+        if whole:
+            self._close(parts[-1], None)
+            self.open = ()
+        else:
+            self.open = tuple(self._open_blocks(parts[settled:]))
+        return False
+
+    def _open_blocks(self, parts: Sequence[_Part]) -> Iterator[Block]:
+        follows, goes_on = self._next, self._goes_on
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            number, follows = _numbered(part, follows)
+            for block in _blocks(part, number, following):
+                yield replace(block, closed=False, goes_on=goes_on)
+                goes_on = False
+
+    def _close(self, part: _Part, following: _Part | None) -> None:
+        number, self._next = _numbered(part, self._next)
+        first, *others = _blocks(part, number, following)
+        self.closed += (replace(first, goes_on=self._goes_on), *others)
+        self._consumed += len(part.source) - len(self._opening)
+        self._opening, self._goes_on = "", False
+
+    def _cut(self, part: _Part) -> bool:
+        """Close the beginning of a block that has become too long, if it has."""
+        source = part.source[len(self._opening) :] if self._opening else part.source
+        longest = _longest(part.token, source)
+        if len(source) <= longest:
+            return False
+        at = _place_to_cut(source, longest, lines=part.token.type != "paragraph_open")
+        opening = _opening(part, self._opening)
+        number, self._next = _numbered(part, self._next)
+        blocks = [block for each in _parts(self._opening + source[:at]) for block in _beginning(each, number)]
+        blocks = blocks or [Block(source[:at])]
+        blocks[0] = replace(blocks[0], goes_on=self._goes_on)
+        blocks[-1] = replace(blocks[-1], cut=True)
+        self.closed += blocks
+        self._consumed += at
+        self._opening, self._goes_on = opening, True
+        return True
 
 
 def split(text: str) -> tuple[Block, ...]:
     """The blocks of a finished answer."""
-    return tuple(block for block, _length in _blocks(_with_plain_newlines(text)))
+    splitter = Splitter()
+    splitter.feed(text, whole=True)
+    return tuple(splitter.closed)
 
 
 def resumed(before: str, after: str) -> str:
@@ -76,86 +182,136 @@ def resumed(before: str, after: str) -> str:
     return after
 
 
-def _blocks(text: str) -> list[tuple[Block, int]]:
-    """The top-level blocks of a text, each with the number of characters that it takes up."""
-    if len(text) > LONGEST_BLOCK and "\n\n" not in text:
-        return [(Block(text), len(text))]
+def _longest(token: Token, source: str) -> int:
+    """How long a block of this kind may be, in characters."""
+    if token.type != "table_open":
+        return _LONGEST.get(token.type, LONGEST_BLOCK)
+    rows = source.split("\n", MOST_ROWS)
+    return min(LONGEST_TABLE, len(source) - len(rows[-1]) if len(rows) > MOST_ROWS else LONGEST_TABLE)
+
+
+def _parts(text: str) -> list[_Part]:
+    """The top-level blocks of a text, and the items of its top-level lists, with all of its characters."""
+    tokens = _parser().parse(text)
+    begins: list[tuple[int, Token, int]] = []  # the line, the token, its number in `tokens`
+    lists: dict[int, tuple[str, int]] = {}
+    ordered, number = "", 0
+    for place, token in enumerate(tokens):
+        if token.level == 0 and token.nesting >= 0 and token.map:
+            if token.type == "bullet_list_open":
+                ordered = ""
+            elif token.type == "ordered_list_open":
+                start = token.attrGet("start")
+                ordered, number = token.markup, 1 if start is None else int(start)
+            else:
+                begins.append((token.map[0], token, place))
+        elif token.level == 1 and token.type == "list_item_open" and token.map:
+            lists[place] = (ordered, number)
+            number += 1
+            begins.append((token.map[0], token, place))
+    if not begins:
+        return []
     lines = [line + "\n" for line in text.split("\n")]
-    starts = [
-        (token, token.map[0])
-        for token in _parser().parse(text)
-        if token.level == 0 and token.map and token.nesting >= 0
-    ]
-    ends = [start for _token, start in starts[1:]] + [len(lines)] * bool(starts)
-    found, begin = [], 0
-    for (token, _start), end in zip(starts, ends, strict=True):
-        source = "".join(lines[begin:end])
-        found.append((_block(token, source), len(source)))
-        begin = end
+    lines[-1] = lines[-1][:-1]
+    found, first = [], 0
+    for (_line, token, place), following in zip(begins, [*begins[1:], None], strict=True):
+        end, stop = (following[0], following[2]) if following else (len(lines), len(tokens))
+        source = "".join(lines[first:end])
+        delimiter, value = lists.get(place, ("", 1))
+        found.append(_Part(token, tokens[place:stop], source, delimiter, value, place in lists))
+        first = end
     return found
 
 
-def _block(token: Token, source: str) -> Block:
-    if token.type not in ("fence", "code_block"):
-        return Block(source.strip("\n"))
+def _numbered(part: _Part, follows: tuple[str, int] | None) -> tuple[int | None, tuple[str, int] | None]:
+    """The number of an item, and what an item after it would have."""
+    if not part.in_list or not part.ordered:
+        return None, None
+    number = follows[1] if follows is not None and follows[0] == part.ordered else part.number
+    return number, (part.ordered, number + 1)
+
+
+def _blocks(part: _Part, number: int | None, following: _Part | None) -> list[Block]:
+    """A part as blocks: code inside an item of a list is one of its own."""
+    token = part.token
+    if token.type in ("fence", "code_block"):
+        return [_code(token)]
+    close = following is not None and following.in_list and not _BLANK_END.search(part.source)
+    tight = part.in_list and close
+    codes = [each for each in part.tokens if each.level == 2 and each.type == "fence" and each.map]
+    if not part.in_list or not codes or token.map is None:
+        return [Block(part.source.strip("\n"), number=number, tight=tight)]
+    lines = part.source.split("\n")
+    marker = _MARKER.match(lines[0])
+    offset = marker.end() if marker else 2
+    base, begin, blocks = token.map[0], 0, list[Block]()
+    for code in codes:
+        assert code.map is not None
+        start, end = code.map[0] - base, code.map[1] - base
+        text = "\n".join(_dedented(lines[begin:start], 0 if begin == 0 else offset)).strip("\n")
+        if begin == 0 and start == 0:
+            text = lines[0][:offset].rstrip()  # the code begins in the line of the marker
+        if text:
+            blocks.append(_of_item(text, number, first=begin == 0))
+        blocks.append(replace(_code(code), indent=1))
+        begin = end
+    if rest := "\n".join(_dedented(lines[begin:], offset)).strip("\n"):
+        blocks.append(_of_item(rest, None, first=False))
+    blocks[-1] = replace(blocks[-1], tight=tight)
+    return blocks
+
+
+def _beginning(part: _Part, number: int | None) -> list[Block]:
+    """A part that was cut off from its rest: code keeps every blank line."""
+    if part.token.type == "fence":
+        return [_code(part.token, cut=True)]
+    return _blocks(part, number, None)
+
+
+def _of_item(text: str, number: int | None, *, first: bool) -> Block:
+    return Block(text, number=number) if first else Block(text, indent=1)
+
+
+def _dedented(lines: Sequence[str], by: int) -> list[str]:
+    return [line[min(by, len(line) - len(line.lstrip(" "))) :] for line in lines]
+
+
+def _code(token: Token, *, cut: bool = False) -> Block:
     language = next(iter(token.info.split()), "")
-    return Block(token.content.rstrip("\n"), code=True, language=language)
+    return Block(token.content if cut else token.content.rstrip("\n"), code=True, language=language)
+
+
+def _place_to_cut(text: str, most: int, *, lines: bool) -> int:
+    """Where a text is cut: after a line, a sentence or a word, if there is one, in the second half."""
+    for mark in ("\n",) if lines else ("\n", ". ", "。"):
+        if (at := text.rfind(mark, most // 2, most)) >= 0:
+            return at + len(mark)
+    at = text.rfind(" ", most // 2, most)
+    return at + 1 if at >= 0 else most
+
+
+def _opening(part: _Part, before: str) -> str:
+    """What is put before the rest of a block that was cut, so that it is read as what it is."""
+    if part.token.type == "fence":
+        return before or part.source[: part.source.index("\n") + 1]
+    if part.token.type == "table_open":
+        return before or "".join(line + "\n" for line in part.source.split("\n")[:2])
+    return ""
 
 
 def _with_plain_newlines(text: str) -> str:
     """Newlines as the parser counts them."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def to_html(block: Block) -> str:
-    """A text block as the small HTML that a QTextDocument understands."""
-    if len(block.text) > LONGEST_BLOCK:
-        return f'<p style="white-space: pre-wrap">{_escaped(block.text)}</p>'
-    return str(_parser().render(block.text)).strip()
-
-
-def to_plain(text: str) -> str:
-    """Markdown as a screen reader should say it: without the marks."""
-    said = []
-    for token in _parser().parse(text):
-        if token.type == "inline":
-            said.append("".join(_spoken(child) for child in token.children or ()))
-        elif token.type in ("fence", "code_block"):
-            said.append(token.content.rstrip("\n"))
-    return "\n".join(said)
-
-
-def _spoken(token: Token) -> str:
-    return "\n" if token.type in ("softbreak", "hardbreak") else token.content
-
-
-def is_web_address(url: str) -> bool:
-    """Whether a link may be opened at all: only http and https, with a host."""
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return False
-    return parts.scheme.lower() in ("http", "https") and bool(parts.netloc)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-class _Renderer(RendererHTML):
-    def table_open(
-        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
-    ) -> str:
-        return '<table border="1" cellspacing="0" cellpadding="5">'
-
-    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
-        described = self.renderInlineAsText(tokens[idx].children or [], options, env)
-        return f"[image: {_escaped(described)}]" if described else "[image]"
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer)
-    parser.enable(["table", "strikethrough"])
-    parser.validateLink = is_web_address  # type: ignore[method-assign]
+    """Finds blocks; what stands inside of them is of no interest here."""
+    parser = MarkdownIt("commonmark", {"html": False})
+    parser.enable(["table"])
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    add_math(parser)
     return parser
+
+
+__all__ = ["LONGEST_BLOCK", "MATH", "Block", "Splitter", "resumed", "split"]

@@ -1,5 +1,7 @@
 """The transcript as a Qt list model of `Row` values."""
 
+from collections.abc import Iterable
+
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from whisper_desktop.ui.chat.rows import Kind, Row, spoken, whole_text
@@ -34,6 +36,12 @@ class TranscriptModel(QAbstractListModel):
     def row(self, number: int) -> Row:
         """The row with this number."""
         return self._rows[number]
+
+    def set_rows(self, rows: Iterable[Row]) -> None:
+        """Show other rows altogether: another conversation, or another branch of it."""
+        self.beginResetModel()
+        self._rows = list(rows)
+        self.endResetModel()
 
     def append(self, row: Row) -> int:
         """Add a row at the end; returns its number."""

@@ -6,11 +6,15 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from whisper_desktop.ui.icons import app_icon, tray_icon
+from whisper_desktop.language import tr
+from whisper_desktop.ui.icons import app_icon, window_icon
 from whisper_desktop.ui.theme import L, S
 from whisper_desktop.ui.tray.entries import Entry
+from whisper_desktop.ui.tray.glance import Shown
 from whisper_desktop.ui.tray.menu import LiveMenu
 from whisper_desktop.ui.widgets import heading, secondary
+
+_CHECK = "✓ "  # a button that is down does not look like a switch that is on
 
 
 class StandIn(QWidget):
@@ -26,52 +30,60 @@ class StandIn(QWidget):
         super().__init__()
         self.setWindowTitle("Whisper Desktop")
         self.setWindowIcon(app_icon())
-        self._entries: dict[str, Entry] = {}  # by their text; which ones there are never changes
-        self._buttons: dict[str, QPushButton] = {}
+        self._entries: list[Entry] = []
+        self._buttons: list[QPushButton] = []
         self._leaving = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(L, L, L, L)
         self._column.setSpacing(S)
         self._headline = heading("")
         self._column.addWidget(self._headline)
-        self._column.addWidget(
-            secondary(
-                "This desktop shows no tray icons, so this window is here instead. Closing it minimises it."
-            )
+        words = tr(
+            "This desktop shows no tray icons, so this window is here instead. Closing it minimises it."
         )
+        self._column.addWidget(secondary(words))
         self._column.addStretch(1)
 
-    def show_state(self, activity: str, entries: Sequence[Entry]) -> None:
+    def show_state(self, shown: Shown, entries: Sequence[Entry]) -> None:
         """Show a state and its entries; the first entry is the headline."""
         self._headline.setText(entries[0].text)
-        self.setWindowIcon(tray_icon(activity))
-        shown = [entry for entry in entries[1:] if not entry.separator]
-        self._entries = {entry.text: entry for entry in shown}
-        if not self._buttons:
-            for entry in shown:
-                self._buttons[entry.text] = button = self._button(entry)
-                self._column.insertWidget(self._column.count() - 1, button)
-        for entry in shown:
-            button = self._buttons[entry.text]
-            button.setEnabled(bool(entry.action or entry.children))
-            if not entry.children:
-                button.setText(_label(entry))
-            elif isinstance(menu := button.menu(), LiveMenu):
-                menu.show_entries(entry.children)
+        self.setWindowIcon(window_icon(shown.activity))
+        self._entries = [entry for entry in entries[1:] if not entry.separator]
+        if len(self._buttons) != len(self._entries):
+            self._make_buttons()
+        for button, entry in zip(self._buttons, self._entries, strict=True):
+            self._update(button, entry)
 
-    def _button(self, entry: Entry) -> QPushButton:
-        button = QPushButton(_label(entry))
+    def _make_buttons(self) -> None:
+        for old in self._buttons:
+            old.deleteLater()
+        self._buttons = []
+        for place in range(len(self._entries)):
+            button = QPushButton()
+            button.clicked.connect(lambda _checked=False, place=place: self._click(place))
+            self._buttons.append(button)
+            self._column.insertWidget(self._column.count() - 1, button)
+
+    def _update(self, button: QPushButton, entry: Entry) -> None:
+        button.setText(_label(entry))
+        button.setEnabled(bool(entry.action or entry.children))
+        button.setCheckable(entry.checked is not None)
+        button.setChecked(bool(entry.checked))
         if entry.children:
+            self._menu_of(button).show_entries(entry.children)
+
+    def _menu_of(self, button: QPushButton) -> LiveMenu:
+        menu = button.findChild(LiveMenu)
+        if menu is None:
             menu = LiveMenu(button)
             menu.chosen.connect(self.chosen)
             button.setMenu(menu)
-        else:
-            button.clicked.connect(lambda: self._click(entry.text))
-        return button
+        return menu
 
-    def _click(self, text: str) -> None:
-        entry = self._entries[text]
+    def _click(self, place: int) -> None:
+        entry = self._entries[place]
         if entry.action is not None:
+            self._update(self._buttons[place], entry)  # a switch shows what is, not what was clicked
             self.chosen.emit(entry.action, entry.value)
 
     def leave(self) -> None:
@@ -89,5 +101,7 @@ class StandIn(QWidget):
 
 def _label(entry: Entry) -> str:
     """The text and the detail of an entry; a button with a menu has the details inside."""
-    words = f"{entry.text} ({entry.detail})" if entry.detail and not entry.children else entry.text
-    return words.replace("&", "&&")
+    words = entry.text
+    if entry.detail and not entry.children:
+        words = tr("{entry} ({detail})", entry=entry.text, detail=entry.detail)
+    return f"{_CHECK if entry.checked else ''}{words.replace('&', '&&')}"

@@ -5,19 +5,25 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayou
 
 from whisper_desktop.advice.flow import FlowState, is_ready, to_download
 from whisper_desktop.app.engine_words import in_gigabytes
+from whisper_desktop.language import mark, tr
 from whisper_desktop.ui.models.job_rows import FULL, job_rows
 from whisper_desktop.ui.models.page import Remark
 from whisper_desktop.ui.theme import M, S
 from whisper_desktop.ui.widgets import plain
 
-_WORDS = {"download": "Download", "pause": "Pause", "resume": "Go on", "retry": "Try again"}
+_WORDS = {
+    "download": mark("Download"),
+    "pause": mark("Pause"),
+    "resume": mark("Go on"),
+    "retry": mark("Try again"),
+}
 
 
 class DownloadPanel(QWidget):
     """Shows how far the chosen model is.
 
     Signals:
-        wanted: "download", "pause", "resume" or "retry".
+        wanted: "download", "pause", "resume", "retry", "cancel" or "remove".
     """
 
     wanted = Signal(str)
@@ -25,6 +31,7 @@ class DownloadPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._action = "download"
+        self._way_out = "cancel"
         self._model: str | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -33,17 +40,22 @@ class DownloadPanel(QWidget):
         column.addWidget(self._words)
         row = QHBoxLayout()
         row.setSpacing(S)
-        self.button = QPushButton(_WORDS["download"])
+        self.button = QPushButton(tr(_WORDS["download"]))
+        self.button.setAutoDefault(False)
         self.button.clicked.connect(lambda: self.wanted.emit(self._action))
         self.bar = QProgressBar()
         self.bar.setRange(0, FULL)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("How far the download is")
+        self.bar.setAccessibleName(tr("How far the download is"))
         keeps = self.bar.sizePolicy()
         keeps.setRetainSizeWhenHidden(True)
         self.bar.setSizePolicy(keeps)
+        self.away = QPushButton(tr("Cancel"))
+        self.away.setAutoDefault(False)
+        self.away.clicked.connect(lambda: self.wanted.emit(self._way_out))
         row.addWidget(self.button)
         row.addWidget(self.bar, 1)
+        row.addWidget(self.away)
         column.addLayout(row)
         self.remark = Remark(shrink=True)
         column.addWidget(self.remark)
@@ -60,9 +72,16 @@ class DownloadPanel(QWidget):
         row = job_rows((job,))[0] if job is not None else None
         actions = row.actions if row is not None else frozenset(("download",))
         self._action = next((name for name in _WORDS if name in actions), "")
-        self.button.setText(_WORDS.get(self._action, "Download"))
-        self.button.setAccessibleName(f"{self.button.text()} {model}")
-        self.button.setEnabled(bool(self._action) and not is_ready(state))
+        ready = is_ready(state)
+        words = tr(_WORDS.get(self._action, _WORDS["download"]))
+        self.button.setText(words)
+        self.button.setAccessibleName(f"{words}: {model}")
+        self.button.setEnabled(bool(self._action) and not ready)
+        self._way_out = "cancel" if job is not None and job.is_open else "remove"
+        away = tr("Cancel") if self._way_out == "cancel" else tr("Remove")
+        self.away.setText(away)
+        self.away.setAccessibleName(f"{away}: {model}")
+        self.away.setVisible(job is not None or ready)
         self.bar.setVisible(row is not None)
         if row is not None:
             known = row.share is not None
@@ -71,8 +90,17 @@ class DownloadPanel(QWidget):
 
     def tell_size(self, size: int | None) -> None:
         """Say how much there is to fetch, in bytes, once that is known."""
-        amount = f", {in_gigabytes(size)}," if size else ""
-        self._words.setText(
-            f"Whisper Desktop fetches {self._model}{amount} from Hugging Face and runs it itself: no other "
-            "program has to be installed. What you write stays on this computer."
-        )
+        if size:
+            words = tr(
+                "Whisper Desktop fetches {model} ({amount}) from Hugging Face and runs it itself: no other "
+                "program has to be installed. What you write stays on this computer.",
+                model=self._model,
+                amount=in_gigabytes(size),
+            )
+        else:
+            words = tr(
+                "Whisper Desktop fetches {model} from Hugging Face and runs it itself: no other program has "
+                "to be installed. What you write stays on this computer.",
+                model=self._model,
+            )
+        self._words.setText(words)

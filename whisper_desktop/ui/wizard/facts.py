@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from whisper_desktop.advice.flow import FlowState, chosen_server, is_ready, to_download
+from whisper_desktop.advice.flow import FlowState, Option, chosen_server, is_ready, to_download
+from whisper_desktop.advice.steps import model_title
+from whisper_desktop.language import tr, trn
 from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.models.job_rows import job_rows
 from whisper_desktop.values import GB, IDENTITIES, GpuInfo, ServerInfo, ServerStatus
@@ -29,22 +31,33 @@ def facts(state: FlowState) -> tuple[Fact, ...]:
 def _machine(state: FlowState) -> tuple[Fact, ...]:
     found = state.resources
     if found is None:
-        return tuple(Fact(name, "looking…", "waiting") for name in ("Memory", "Processor", "Graphics"))
-    cores = f"{found.cores_physical} core{'' if found.cores_physical == 1 else 's'}"
-    memory = f"{found.ram_total_bytes / GB:.1f} GB, {found.ram_available_bytes / GB:.1f} GB free"
+        names = (tr("Memory"), tr("Processor"), tr("Graphics"))
+        return tuple(Fact(name, tr("looking…"), "waiting") for name in names)
+    cores = trn("one core", "{count} cores", found.cores_physical)
+    memory = tr(
+        "{total:.1f} GB, {free:.1f} GB free",
+        total=found.ram_total_bytes / GB,
+        free=found.ram_available_bytes / GB,
+    )
     graphics = "; ".join(_gpu(gpu) for gpu in found.gpus)
     return (
-        Fact("Memory", memory, "good"),
-        Fact("Processor", f"{found.cpu_name}, {cores}", "good"),
-        Fact("Graphics", graphics or "none that could run a model", "good" if graphics else "neutral"),
+        Fact(tr("Memory"), memory, "good"),
+        Fact(tr("Processor"), f"{found.cpu_name}, {cores}", "good"),
+        Fact(
+            tr("Graphics"),
+            graphics or tr("none that could run a model"),
+            "good" if graphics else "neutral",
+        ),
     )
 
 
 def _gpu(gpu: GpuInfo) -> str:
     if gpu.total_bytes is None:
         return gpu.name
-    shared = " shared" if gpu.unified else ""
-    return f"{gpu.name}, {gpu.total_bytes / GB:.1f} GB{shared}"
+    size = gpu.total_bytes / GB
+    if gpu.unified:
+        return tr("{name}, {size:.1f} GB shared", name=gpu.name, size=size)
+    return tr("{name}, {size:.1f} GB", name=gpu.name, size=size)
 
 
 def _servers(state: FlowState) -> tuple[Fact, ...]:
@@ -63,17 +76,17 @@ def _answers(server: ServerInfo) -> bool:
 def _missing(name: str, state: FlowState) -> Fact:
     title = IDENTITIES[name].name
     if stranger_at(state, name) is not None:
-        return Fact(title, f"another program uses its port {IDENTITIES[name].port}", "warn")
+        return Fact(title, tr("another program uses its port {port}", port=IDENTITIES[name].port), "warn")
     if state.scanning:
-        return Fact(title, "looking…", "waiting")
-    return Fact(title, "no key yet" if name == "openrouter" else "not running", "neutral")
+        return Fact(title, tr("looking…"), "waiting")
+    return Fact(title, tr("no key yet") if name == "openrouter" else tr("not running"), "neutral")
 
 
 def _strangers(state: FlowState) -> list[Fact]:
     """Programs that are no model server and stand where none of the rows above expects one."""
     told = [stranger_at(state, name) for name in _ALWAYS]
     return [
-        Fact(f"Port {_port(server)}", "another program answers there", "neutral")
+        Fact(tr("Port {port}", port=_port(server)), tr("another program answers there"), "neutral")
         for server in state.servers
         if server.id == _STRANGER and server not in told and server.as_given
     ]
@@ -96,20 +109,19 @@ def _port(server: ServerInfo) -> int | None:
 
 
 def _server(server: ServerInfo) -> Fact:
-    count = len(server.chat_models)
-    models = "one model" if count == 1 else f"{count} models"
+    models = trn("running, one model", "running, {count} models", len(server.chat_models))
     words, tone = {
-        ServerStatus.AVAILABLE: (f"running, {models}", "good"),
-        ServerStatus.NO_MODELS: ("running, has no model yet", "warn"),
-        ServerStatus.LOADING: ("running, loading a model…", "neutral"),
-        ServerStatus.NEEDS_KEY: ("running, asks for a key", "warn"),
-        ServerStatus.SOMETHING_ELSE: ("another program answers at its address", "warn"),
-        ServerStatus.UNREACHABLE: ("not running", "neutral"),
+        ServerStatus.AVAILABLE: (models, "good"),
+        ServerStatus.NO_MODELS: (tr("running, has no model yet"), "warn"),
+        ServerStatus.LOADING: (tr("running, loading a model…"), "neutral"),
+        ServerStatus.NEEDS_KEY: (tr("running, asks for a key"), "warn"),
+        ServerStatus.SOMETHING_ELSE: (tr("another program answers at its address"), "warn"),
+        ServerStatus.UNREACHABLE: (tr("not running"), "neutral"),
     }[server.status]
     if server.id == "openrouter":
         words = {
-            ServerStatus.AVAILABLE: "key found",
-            ServerStatus.NEEDS_KEY: "does not accept its key",
+            ServerStatus.AVAILABLE: tr("key found"),
+            ServerStatus.NEEDS_KEY: tr("does not accept its key"),
         }.get(server.status, words)
     return Fact(server.name, words, tone)
 
@@ -121,23 +133,39 @@ def progress(state: FlowState) -> tuple[str, str]:
         return "", ""
     name = IDENTITIES[choice.backend].name
     if is_ready(state):
-        return f"✓  {name} is ready. Test it.", ""
+        return tr("✓  {name} is ready. Test it.", name=name), ""
     if choice.backend == "openrouter":
-        return "Prompts to OpenRouter leave this computer. A conversation says so before the first one.", ""
+        return tr(
+            "Prompts to OpenRouter leave this computer. A conversation says so before the first one."
+        ), ""
     if (stranger := stranger_at(state, choice.backend)) is not None:
-        return f"{name} cannot answer yet: another program uses its port.", without_marks(stranger.detail)
+        words = tr("{name} cannot answer yet: another program uses its port.", name=name)
+        return words, without_marks(stranger.detail)
     if to_download(state) is not None:
         return _download(state)
+    return _waiting(state, choice, name)
+
+
+def _waiting(state: FlowState, choice: Option, name: str) -> tuple[str, str]:
+    """What the program that is to be installed still lacks."""
     server = chosen_server(state)
     if server is None or server.status is ServerStatus.UNREACHABLE:
-        where = f"Looked for at {server.url}." if server is not None and server.as_given else ""
-        return f"Waiting for {name} to answer… This page notices by itself.", where
+        given = server is not None and server.as_given
+        where = tr("Looked for at {address}.", address=server.url) if server is not None and given else ""
+        return tr("Waiting for {name} to answer… This page notices by itself.", name=name), where
+    if server.status is ServerStatus.AVAILABLE and server.chat_models and choice.model is not None:
+        there = tr("{name} is running, without {model}.", name=name, model=model_title(choice.model))
+        return there, tr("This page notices when the model is there.")
     sentence = {
-        ServerStatus.LOADING: f"{name} is loading a model… This page notices when it is ready.",
-        ServerStatus.NO_MODELS: f"{name} is running, without a model. This page notices when one is there.",
-        ServerStatus.NEEDS_KEY: f"{name} is running and asks for a key.",
-        ServerStatus.SOMETHING_ELSE: f"{name} cannot answer yet: another program is at its address.",
-    }.get(server.status, f"{name} is running, but none of its models can chat.")
+        ServerStatus.LOADING: tr("{name} is loading a model… This page notices when it is ready.", name=name),
+        ServerStatus.NO_MODELS: tr(
+            "{name} is running, without a model. This page notices when one is there.", name=name
+        ),
+        ServerStatus.NEEDS_KEY: tr("{name} is running and asks for a key.", name=name),
+        ServerStatus.SOMETHING_ELSE: tr(
+            "{name} cannot answer yet: another program is at its address.", name=name
+        ),
+    }.get(server.status, tr("{name} is running, but none of its models can chat.", name=name))
     told = server.status in (ServerStatus.LOADING, ServerStatus.NO_MODELS)
     return sentence, "" if told else without_marks(server.detail)
 
@@ -146,13 +174,13 @@ def _download(state: FlowState) -> tuple[str, str]:
     """How far the model is that the app fetches itself."""
     job = state.download
     if job is None:
-        return "Nothing has been downloaded yet.", ""
+        return tr("Nothing has been downloaded yet."), ""
     if job.state == "done":
-        return f"{job.title} is here. The built-in engine takes it…", ""
+        return tr("{title} is here. The built-in engine takes it…", title=job.title), ""
     status = job_rows((job,))[0].status
     if job.state == "failed":
         return without_marks(status), ""
     return (
-        f"{job.title}: {status}",
-        "It goes on when this window is closed, and after a restart where it was.",
+        tr("{title}: {status}", title=job.title, status=status),
+        tr("It goes on when this window is closed, and after a restart where it was."),
     )

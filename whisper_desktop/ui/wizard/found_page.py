@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QFrame,
     QGridLayout,
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from whisper_desktop.advice.flow import FlowState, Option, options
+from whisper_desktop.language import tr
 from whisper_desktop.ui.code_spans import without_marks
 from whisper_desktop.ui.fold import Fold
 from whisper_desktop.ui.theme import XL, XS, L, M, S
@@ -26,6 +29,8 @@ from whisper_desktop.ui.wizard.facts import Fact, facts
 from whisper_desktop.ui.wizard.page import FlowPage
 
 _FIRST_REASONS = 3
+_BESIDE_CHARACTERS = 84  # the width from which on the two halves stand side by side
+_LEAST_LINES = 12  # of the options, where they stand below
 _MARKS = {"good": ("✓", "good"), "neutral": ("–", "secondary"), "warn": ("!", "warn")}
 
 
@@ -40,24 +45,32 @@ class FoundPage(FlowPage):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
+        self._halves = row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(XL)
         left = QVBoxLayout()
         left.setSpacing(M)
-        left.addWidget(heading("What I found"))
+        left.addWidget(heading(tr("What I found")))
         self._facts = FactTable()
         left.addWidget(self._facts)
-        left.addWidget(secondary("This only looked around: nothing was installed or changed."))
+        left.addWidget(secondary(tr("This only looked around: nothing was installed or changed.")))
         left.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(M)
-        right.addWidget(heading("Recommended for this computer"))
+        right.addWidget(heading(tr("Recommended for this computer")))
         self._choices = OptionList()
         self._choices.option_chosen.connect(self.option_chosen)
         right.addWidget(self._choices, 1)
         row.addLayout(left, 5)
         row.addLayout(right, 6)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Where letters are large and the window is not, the halves stand one below the other."""
+        super().resizeEvent(event)
+        beside = event.size().width() >= _BESIDE_CHARACTERS * self.fontMetrics().averageCharWidth()
+        self._choices.setMinimumHeight(0 if beside else _LEAST_LINES * self.fontMetrics().lineSpacing())
+        directions = QBoxLayout.Direction
+        self._halves.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
 
     def show_flow(self, state: FlowState) -> None:
         """Show what is known by now."""
@@ -88,7 +101,7 @@ class FactTable(QFrame):
                 self._add(fact.name)
             self._show(fact)
         for gone in set(self._shown) - {fact.name for fact in rows}:
-            self._show(Fact(gone, "not running", "neutral"))
+            self._show(Fact(gone, tr("not running"), "neutral"))
 
     def _add(self, name: str) -> None:
         state = QStackedWidget()
@@ -137,7 +150,7 @@ class OptionList(QStackedWidget):
         row = QHBoxLayout(waiting)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(Spinner(), 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(secondary("Thinking about what suits this computer…"), 1, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(secondary(tr("Thinking about what suits this computer…")), 1, Qt.AlignmentFlag.AlignTop)
         self.addWidget(waiting)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
@@ -182,7 +195,7 @@ class OptionList(QStackedWidget):
                 font = button.font()
                 font.setBold(True)
                 button.setFont(font)
-                column.addWidget(secondary("Or choose otherwise:"))
+                column.addWidget(secondary(tr("Or choose otherwise:")))
                 column.addSpacing(XS)
         column.addStretch(1)
         self._area.setWidget(box)
@@ -196,7 +209,7 @@ def _more(reasons: Sequence[str]) -> QWidget:
     lines.setSpacing(XS)
     for reason in reasons:
         lines.addWidget(secondary(reason))
-    fold = Fold("Why, and what would change it", inside)
+    fold = Fold(tr("Why, and what would change it"), inside)
     fold.setContentsMargins(L, 0, 0, 0)
     return fold
 

@@ -1,23 +1,24 @@
-"""The wizard's later pages: do it, test it, done. They show a `FlowState` and decide nothing."""
+"""The pages on which something is done, tested, and over. They show a `FlowState` and decide nothing."""
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from whisper_desktop.advice.flow import FlowState, Option, is_ready, to_download
+from whisper_desktop.advice.flow import FlowState, Option, is_ready, reach_of, stand_in, to_download
 from whisper_desktop.advice.steps import links, setup_steps
-from whisper_desktop.ui.chat.view import open_link
+from whisper_desktop.language import tr
 from whisper_desktop.ui.code_spans import with_code
 from whisper_desktop.ui.theme import XL, XS, L, M, S
 from whisper_desktop.ui.widgets import Instruction, Spinner, heading, plain, secondary
+from whisper_desktop.ui.wizard.cloud_panel import CloudPanel
 from whisper_desktop.ui.wizard.download_panel import DownloadPanel
 from whisper_desktop.ui.wizard.facts import progress
 from whisper_desktop.ui.wizard.page import FlowPage
@@ -28,12 +29,10 @@ class DoPage(FlowPage):
     """The steps for the choice, its links, and a live look at whether it is there yet.
 
     Signals:
-        key_entered: a key for the chosen service.
-        model_edited: the name of the model that the person wants there has changed.
+        instead_wanted: the person takes the model that the server has.
     """
 
-    key_entered = Signal(str)
-    model_edited = Signal()
+    instead_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,12 +46,8 @@ class DoPage(FlowPage):
         column.addLayout(self._steps)
         self.download = DownloadPanel()
         column.addWidget(self.download)
-        self._key = KeyField()
-        self._key.entered.connect(self.key_entered)
-        column.addWidget(self._key)
-        self._model = ModelField()
-        self._model.field.textChanged.connect(self.model_edited)
-        column.addWidget(self._model)
+        self.cloud = CloudPanel()
+        column.addWidget(self.cloud)
         status = QHBoxLayout()
         status.setSpacing(S)
         self._spinner = Spinner()
@@ -66,6 +61,13 @@ class DoPage(FlowPage):
         status.addLayout(words, 1)
         column.addSpacing(S)
         column.addLayout(status)
+        self.instead = QPushButton(tr("Use another model"))
+        self.instead.setAutoDefault(False)
+        self.instead.clicked.connect(self.instead_wanted)
+        beside = QHBoxLayout()
+        beside.addWidget(self.instead)
+        beside.addStretch(1)
+        column.addLayout(beside)
         column.addStretch(1)
         self._shown: Option | None = None
 
@@ -78,13 +80,21 @@ class DoPage(FlowPage):
         if choice != self._shown:
             self._shown = choice
             own = to_download(state)
-            self._title.setText(f"Download {own}" if own is not None else f"Set up {name}")
-            self._show_steps(_steps(state, choice) if own is None else ())
+            cloud = choice.backend == "openrouter"
+            self._title.setText(
+                tr("Download {name}", name=own) if own is not None else tr("Set up {name}", name=name)
+            )
+            self._show_steps(_steps(state, choice) if own is None and not cloud else ())
             self.download.setVisible(own is not None)
-            self._key.setVisible(choice.backend == "openrouter")
-            self._model.setVisible(choice.backend == "openrouter")
+            self.cloud.setVisible(cloud)
+            self.cloud.suggest(choice.model if cloud else None)
         ready = is_ready(state)
         self.download.show_flow(state)
+        self.cloud.show_key(stored=state.key_stored)
+        other = stand_in(state)
+        self.instead.setVisible(other is not None)
+        if other is not None:
+            self.instead.setText(tr("Use {model} instead", model=other))
         waits = choice.backend != "openrouter" and not self.download.isVisibleTo(self)
         self._spinner.setVisible(waits and not ready)
         sentence, more = progress(state)
@@ -100,7 +110,7 @@ class DoPage(FlowPage):
         for link in links(self._shown.backend) if self._shown is not None and steps else ():
             button = QPushButton(f"{link.title} ↗")
             button.setToolTip(link.url)
-            button.clicked.connect(lambda _checked=False, url=link.url: open_link(url))
+            button.clicked.connect(lambda _checked=False, url=link.url: QDesktopServices.openUrl(QUrl(url)))
             box = QHBoxLayout()
             box.addSpacing(XL)
             box.addWidget(button)
@@ -113,23 +123,19 @@ class DoPage(FlowPage):
     @property
     def wanted_model(self) -> str | None:
         """The model that the person wrote down, None where nothing was or none is asked for."""
-        return (self._model.field.text().strip() or None) if self._model.isVisibleTo(self) else None
+        return self.cloud.wanted_model if self.cloud.isVisibleTo(self) else None
 
     @property
     def lacks_model(self) -> bool:
         """Whether a model is asked for and still missing."""
-        return self._model.isVisibleTo(self) and self.wanted_model is None
+        return self.cloud.isVisibleTo(self) and self.wanted_model is None
 
     def take_focus(self) -> None:
-        """Where a key is wanted, it can be typed at once; where a download is, Enter begins it."""
-        if self._key.isVisibleTo(self):
-            self._key.field.setFocus()
+        """Where the person has to do something here, Enter begins it."""
+        if self.cloud.isVisibleTo(self):
+            self.cloud.sign_in.setFocus()
         elif self.download.isVisibleTo(self):
             self.download.button.setFocus()
-
-    def tell_key(self, sentence: str, *, ok: bool) -> None:
-        """Say where the key went, or why it was not kept."""
-        self._key.tell(sentence, ok=ok)
 
 
 def _step(number: str, text: str) -> QWidget:
@@ -138,7 +144,8 @@ def _step(number: str, text: str) -> QWidget:
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(S)
     label = secondary(number)
-    label.setFixedWidth(L)
+    label.setWordWrap(False)
+    label.setMinimumWidth(L)
     row.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
     row.addWidget(Instruction(text), 1)
     return holder
@@ -148,67 +155,6 @@ def _steps(state: FlowState, choice: Option) -> Sequence[str]:
     if choice.recommended and state.recommendation is not None:
         return state.recommendation.steps
     return setup_steps(choice.backend, choice.model)
-
-
-class KeyField(QWidget):
-    """A field for a key, which is only ever handed on: never shown again, never written by a window.
-
-    Signals:
-        entered: the key.
-    """
-
-    entered = Signal(str)
-
-    def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(XL, 0, 0, 0)
-        column.setSpacing(XS)
-        row = QHBoxLayout()
-        row.setSpacing(S)
-        self._field = QLineEdit()
-        self._field.setEchoMode(QLineEdit.EchoMode.Password)
-        self._field.setPlaceholderText("Key")
-        self._field.setAccessibleName("Key for this service")
-        self._field.returnPressed.connect(self._enter)
-        self._button = QPushButton("Keep key")
-        self._button.clicked.connect(self._enter)
-        row.addWidget(self._field, 1)
-        row.addWidget(self._button)
-        column.addLayout(row)
-        self._words = secondary("It is kept in this system's keyring, and sent to this service only.")
-        column.addWidget(self._words)
-
-    @property
-    def field(self) -> QLineEdit:
-        """The text field."""
-        return self._field
-
-    def tell(self, sentence: str, *, ok: bool) -> None:
-        """Say how it went; a key that was kept leaves the field."""
-        self._words.setText(f"✓  {sentence}" if ok else sentence)
-        if ok:
-            self._field.clear()
-
-    def _enter(self) -> None:
-        key = self._field.text().strip()
-        if key:
-            self.entered.emit(key)
-
-
-class ModelField(QWidget):
-    """Which model of a service to use: they differ in price, so nobody else chooses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(XL, 0, 0, 0)
-        column.setSpacing(XS)
-        self.field = QLineEdit()
-        self.field.setPlaceholderText("Model, as it is called there: maker/name")
-        self.field.setAccessibleName("Model of this service")
-        column.addWidget(self.field)
-        column.addWidget(secondary("Models differ in price. All of them, with prices: openrouter.ai/models"))
 
 
 class TestPage(FlowPage):
@@ -227,7 +173,7 @@ class TestPage(FlowPage):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(M)
-        self._title = heading("A first answer", 1.3)
+        self._title = heading(tr("A first answer"), 1.3)
         column.addWidget(self._title)
         self._question = secondary("")
         column.addWidget(self._question)
@@ -247,7 +193,7 @@ class TestPage(FlowPage):
         self._spinner = Spinner()
         self._outcome = plain("")
         self._outcome.setTextFormat(Qt.TextFormat.RichText)
-        self.again = QPushButton("Test again")
+        self.again = QPushButton(tr("Test again"))
         self.again.clicked.connect(self.again_requested)
         row.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._outcome, 1)
@@ -260,7 +206,7 @@ class TestPage(FlowPage):
         self._question.setText(f"“{question}”")
         self._answer.clear()
         self._origin.clear()
-        self._outcome.setText(f"Asking {who}…")
+        self._outcome.setText(tr("Asking {who}…", who=who))
         self._spinner.show()
         self.again.hide()
 
@@ -293,11 +239,11 @@ class DonePage(FlowPage):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(M)
         column.addStretch(1)
-        column.addWidget(heading("Ready", 1.6))
+        column.addWidget(heading(tr("Ready"), 1.6))
         self._words = plain("")
         column.addWidget(self._words)
         column.addWidget(
-            secondary("You can change this at any time in the tray menu, under Backend and Setup.")
+            secondary(tr("You can change this at any time in the tray menu, under Backend and Setup."))
         )
         column.addStretch(2)
 
@@ -307,10 +253,17 @@ class DonePage(FlowPage):
         if choice is None:
             return
         if choice.backend == "guide":
-            self._words.setText("For now only the guide answers: a tiny demo model that only knows this app.")
+            self._words.setText(
+                tr("For now only the guide answers: a tiny demo model that only knows this app.")
+            )
             return
         name = IDENTITIES[choice.backend].name
-        who = f"{choice.model} on {name}" if choice.model else name
-        here = choice.reach is Reach.THIS_MACHINE
-        place = "stays on this computer" if here else f"goes to the {choice.reach.words}"
-        self._words.setText(f"{who} answers from now on. What you write {place}.")
+        who = tr("{model} on {name}", model=choice.model, name=name) if choice.model else name
+        answers = tr("{who} answers from now on.", who=who)
+        if not reach_of(state).allows(choice.reach):
+            stays = tr("It asks before anything that you write leaves this computer.")
+        elif choice.reach is Reach.THIS_MACHINE:
+            stays = tr("What you write to it stays on this computer.")
+        else:
+            stays = tr("What you write to it goes to the cloud.")
+        self._words.setText(f"{answers} {stays}")

@@ -1,0 +1,1 @@
+"""Quick ask: a small window that is there at once, for one question and those that follow from it."""

@@ -1,0 +1,1 @@
+"""Keys that reach the app from everywhere: one module a system, and the text that names the keys."""

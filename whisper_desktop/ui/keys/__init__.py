@@ -1,0 +1,1 @@
+"""The page on which keys of services are added, replaced and removed."""
