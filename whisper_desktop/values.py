@@ -10,6 +10,8 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from whisper_desktop.language import tr
+
 GIB = 2**30
 GB = 10**9
 
@@ -31,7 +33,13 @@ class Reach(StrEnum):
     @property
     def words(self) -> str:
         """What a person reads: "this computer", "my network", "cloud"."""
-        return {"this_machine": "this computer", "my_network": "my network", "cloud": "cloud"}[self.value]
+        match self:
+            case Reach.THIS_MACHINE:
+                return tr("this computer")
+            case Reach.MY_NETWORK:
+                return tr("my network")
+            case Reach.CLOUD:
+                return tr("cloud")
 
 
 _DISTANCE = {reach: place for place, reach in enumerate(Reach)}

@@ -107,10 +107,9 @@ class Portal:
 def main() -> None:
     """Serve until the bus ends."""
     connection = open_dbus_connection("SESSION")
-    connection.send_and_get_reply(message_bus.RequestName(NAME))
+    connection.send(message_bus.RequestName(NAME))  # the first call may come before the reply to it
     portal = Portal(connection, sys.argv[1])
     threading.Thread(target=portal.obey, daemon=True).start()
-    print('"ready"', flush=True)
     while True:
         try:
             call = connection.receive()
@@ -118,6 +117,8 @@ def main() -> None:
             return
         if call.header.message_type is MessageType.method_call:
             portal.take(call)
+        elif call.header.message_type is MessageType.method_return:
+            print('"ready"', flush=True)
 
 
 if __name__ == "__main__":

@@ -279,12 +279,6 @@ async def test_a_portal_that_is_started_anew_is_asked_again(portal: Portals) -> 
         assert await next_of(news) == Pressed("token-5")
 
 
-_ON_DEMAND = """<busconfig>
-  <type>session</type>
-  <listen>unix:tmpdir=/tmp</listen>
-  <servicedir>{folder}</servicedir>
-  <policy context="default"><allow send_destination="*"/><allow own="*"/></policy>
-</busconfig>"""
 _SERVICE = """[D-BUS Service]
 Name=org.freedesktop.portal.Desktop
 Exec={python} -m tests.ui.portal_service allow
@@ -292,26 +286,26 @@ Exec={python} -m tests.ui.portal_service allow
 
 
 @needs_bus
-async def test_a_portal_that_only_starts_when_it_is_asked_gives_the_keys(
+def test_a_portal_that_only_starts_when_it_is_asked_gives_the_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "portal.service").write_text(_SERVICE.format(python=sys.executable))
-    (tmp_path / "bus.conf").write_text(_ON_DEMAND.format(folder=tmp_path))
-    bus = subprocess.Popen(
-        ["dbus-daemon", f"--config-file={tmp_path / 'bus.conf'}", "--nofork", "--print-address"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    usual = (ROOT / "packaging" / "dev_bus.conf").read_text()
+    config = tmp_path / "bus.conf"
+    config.write_text(usual.replace("<policy", f"<servicedir>{tmp_path}</servicedir><policy"))
+    command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as bus:
         assert bus.stdout is not None
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.stdout.readline().strip())
-        async with aclosing(keys()) as news:
-            assert await next_of(news) == Bound("Press Ctrl+Alt+Space")
-    finally:
-        bus.terminate()
-        bus.wait(_DEADLINE)
-        bus.stdout.close()
+        try:
+            assert asyncio.run(first_news()) == Bound("Press Ctrl+Alt+Space")
+        finally:
+            bus.terminate()
+
+
+async def first_news() -> Bound | Pressed:
+    async with aclosing(keys()) as news:
+        return await next_of(news)
 
 
 @needs_bus

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from tests.ui.conftest import WAIT, Shown, World
-from tests.ui.test_accessibility import clipped
+from tests.ui.walk import clipped
 from whisper_desktop.advice.flow import Page
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.logs.window import LogsWindow

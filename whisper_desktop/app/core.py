@@ -16,7 +16,8 @@ from whisper_desktop.app import repairs
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices, standing
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.errors import EngineError, SettingsError
-from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged
+from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged, SettingsChanged
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     ConnectionReport,
     Deadlines,
@@ -311,7 +312,7 @@ class App:
 
     async def reload(self) -> None:
         """Read the settings again, and look for keys, after somebody wrote them."""
-        before = self._llm
+        before, known = self._llm, self.loaded.settings
         self._loaded = await asyncio.to_thread(self._load)
         if self._http is not None:
             self._http.allow_network = self._llm.allow_network
@@ -322,11 +323,13 @@ class App:
         if self._llm != before:
             await _started(self._talking).renew()
         await _started(self._keys).refresh()
+        if self._loaded.settings != known:
+            self.bus.publish(SettingsChanged())
 
     def state(self) -> AppState:
         """The one glance for the tray. Readable at any time, also before `start` has ended."""
         if self._loaded is None or self._places is None or self._talking is None:
-            return AppState("starting", "Starting…", None, None, False)
+            return AppState("starting", tr("Starting…"), None, None, False)
         chain = self._talking.plan()
         first = chain[0] if chain else None
         setup_done = self._loaded.settings.ui.setup_done
@@ -336,7 +339,7 @@ class App:
             activity, headline = "needs_attention", self._attention
         elif first is None and not answering:
             activity = "needs_attention" if scanned else "starting"
-            headline = "No model found yet: open Setup" if scanned else "Looking for servers…"
+            headline = tr("No model found yet: open Setup") if scanned else tr("Looking for servers…")
         else:
             own = self.engine_status() if first is not None and first.id == "builtin" else None
             activity, headline = standing(_who(first), own, answering=answering)
@@ -440,7 +443,7 @@ class App:
     def _engine_changed(self, status: EngineStatus) -> None:
         if status.warning and status.warning != self._warned_of:
             self._warned_of = status.warning
-            self.bus.publish(Notice("The engine runs, but not as planned.", status.warning))
+            self.bus.publish(Notice(tr("The engine runs, but not as planned."), status.warning))
         if status.state is EngineState.READY and self._http is not None:
             self.models.engine_ready()
         self.bus.publish(EngineChanged(status))
@@ -461,7 +464,7 @@ class App:
 
     async def free_memory(self) -> bool:
         """Put our idle engines to sleep now; False when there was none."""
-        return await self.host.rest("It sleeps: its memory was asked for.")
+        return await self.host.rest(tr("It sleeps: its memory was asked for."))
 
     async def repair_engine(self, repair: str) -> None:
         """Accept one of the repairs that an engine of ours offers; from its next start on it holds.
@@ -502,9 +505,9 @@ class App:
             return self.host.guide(self._llm)
         if not self._llm.enable_direct:
             raise EngineError(
-                "The built-in engine is switched off.",
-                "The setting llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no.",
-                "Switch it on, or choose another backend.",
+                tr("The built-in engine is switched off."),
+                tr("The setting llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no."),
+                tr("Switch it on, or choose another backend."),
                 cause="switched_off",
             )
         return await self.host.builtin(self._builtin_model(), self._llm)
@@ -554,5 +557,5 @@ def _started(part: T | None) -> T:
 
 def _who(step: "BackendConfig | None") -> str:
     if step is None:
-        return "nothing yet"
-    return f"{step.model} on {step.name}" if step.model else step.name
+        return tr("nothing yet")
+    return tr("{model} on {step_name}", model=step.model, step_name=step.name) if step.model else step.name

@@ -23,6 +23,7 @@ from whisper_desktop.errors import (
     WhisperError,
 )
 from whisper_desktop.events import AnswerState, Bus, Notice
+from whisper_desktop.language import tr
 from whisper_desktop.values import (
     AnswerFinished,
     Attempt,
@@ -417,24 +418,28 @@ def check_direct(llm: "LLMSettings", model: Path | None) -> None:
     """
     from whisper_desktop.engines.builds.found import find_binary
 
-    why = "The mode “direct” (llm.mode, WHISPER_LLM_MODE) uses only the app's own engine"
-    other = "or use servers too: `whisper-desktop config set llm.mode auto`."
+    why = tr("The mode “direct” (llm.mode, WHISPER_LLM_MODE) uses only the app's own engine")
+    other = tr("or use servers too: `whisper-desktop config set llm.mode auto`.")
     if not llm.enable_direct:
         raise FeatureNotEnabledError(
-            "The app's own engine is switched off.",
-            f"{why}, and llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no.",
-            f"Switch it on, {other}",
+            tr("The app's own engine is switched off."),
+            tr("{why}, and llm.enable_direct (WHISPER_ENABLE_DIRECT_LLM) says no.", why=why),
+            tr("Switch it on, {other}", other=other),
         )
     if importlib.util.find_spec("xllamacpp") is None and find_binary(llm.llamacpp.server_path) is None:
         raise DependencyError(
-            "The app's own engine is not installed.",
-            f"{why}, and its package xllamacpp is not there, nor a llama-server program.",
-            f"Install it (`pip install xllamacpp`), {other}",
+            tr("The app's own engine is not installed."),
+            tr("{why}, and its package xllamacpp is not there, nor a llama-server program.", why=why),
+            tr("Install it (`pip install xllamacpp`), {other}", other=other),
         )
     if model is None or not model.is_file():
-        missing = "no model file is set" if model is None else f"its model file is not there: {model}"
+        missing = (
+            tr("no model file is set")
+            if model is None
+            else tr("its model file is not there: {model}", model=model)
+        )
         raise DependencyError(
-            "The app's own engine has no model.",
-            f"{why}, and {missing}.",
-            f"Set one (`whisper-desktop config set llm.gguf_model_path FILE`), {other}",
+            tr("The app's own engine has no model."),
+            tr("{why}, and {missing}.", why=why, missing=missing),
+            tr("Set one (`whisper-desktop config set llm.gguf_model_path FILE`), {other}", other=other),
         )

@@ -1,10 +1,12 @@
 """The personas and prompts: a list, and a form for the one that is chosen."""
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import (
     QDialog,
     QHBoxLayout,
@@ -49,7 +51,8 @@ class PersonasDialog(QDialog):
         self._app = app
         self._shown: Entry | None = None
         self._waiting: Entry | None = None
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._work: set[asyncio.Task[None]] = set()
+        self._ended = False
         self.setWindowTitle(tr("Personas and prompts"))
         self.list = QListWidget()
         self.list.setAccessibleName(tr("Personas and prompts"))
@@ -96,9 +99,8 @@ class PersonasDialog(QDialog):
             right.addWidget(field, 1 if field is self.text else 0)
         about = secondary(
             tr(
-                "{{{{name}}}} in the text is asked for when it is used; {{{{date}}}}, {{{{time}}}} and "
-                "{{{{language}}}} are filled in by themselves.",
-                _=None,
+                "{{name}} in the text is asked for when it is used; {{date}}, {{time}} and {{language}} are "
+                "filled in by themselves."
             )
         )
         right.addWidget(about)
@@ -244,7 +246,24 @@ class PersonasDialog(QDialog):
         await self._read()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._bridge.spawn(work)
+        """What was begun is finished, also where the window is closed meanwhile; only then is it deleted."""
+        task = self._bridge.spawn(work)
+        self._work.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        self._delete_when_idle()
+
+    def _delete_when_idle(self) -> None:
+        if self._ended and not self._work:
+            self.deleteLater()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self._ended = True
+            self._delete_when_idle()
 
 
 async def _remove(app: "App", entry: Entry) -> None:

@@ -4,6 +4,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
+from whisper_desktop.language import tr
 from whisper_desktop.ui.code_spans import commands_in, copy_links, with_code, without_marks
 from whisper_desktop.ui.theme import L, M, S, colors
 
@@ -120,7 +121,7 @@ class Spinner(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(80)
         self._timer.timeout.connect(self._turn)
-        self.setAccessibleName("Working")
+        self.setAccessibleName(tr("Working"))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         side = self.fontMetrics().height()

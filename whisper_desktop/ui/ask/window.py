@@ -292,9 +292,9 @@ class QuickAskWindow(AppWindow):
         from whisper_desktop.ui.chat.conversation import Conversation
 
         conversation = Conversation(self.bridge, self.spawn, session, self._transcript())
-        conversation.busy_changed.connect(lambda _busy: self._on_busy_changed(conversation))
-        conversation.answer_ended.connect(lambda words: self._on_ended(conversation, words))
-        conversation.given_back.connect(lambda text, _attachments: self.begin(text))
+        conversation.busy_changed.connect(self._on_busy_changed)
+        conversation.answer_ended.connect(self._on_ended)
+        conversation.given_back.connect(lambda _conversation, text, _attachments: self.begin(text))
         conversation.show()
         self._conversation = conversation
         return conversation
@@ -327,7 +327,7 @@ class QuickAskWindow(AppWindow):
             self.view.show()
             self._fit()
 
-    def _on_busy_changed(self, conversation: "Conversation") -> None:
+    def _on_busy_changed(self, conversation: "Conversation", _busy: bool) -> None:
         if conversation is self._conversation:
             self._used = self._clock()
             self._show_busy(self.busy)

@@ -84,8 +84,8 @@ class Composer(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(XS)
-        for widget in (self.attachments, self._editor):
-            inside.addWidget(widget)
+        inside.addWidget(self.attachments)
+        inside.addWidget(self._editor)
         inside.addLayout(foot)
         for widget in (self.prompts.form_place, self._words, box):
             column.addWidget(widget)

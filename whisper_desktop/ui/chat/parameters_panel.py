@@ -1,7 +1,7 @@
 """What one conversation asks of every answer: a persona, its system prompt, and the parameters."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 from whisper_desktop.chat import Session
 from whisper_desktop.chat.personas import Persona, filled, variables
 from whisper_desktop.chat.records import ChatWishes, Parameters
-from whisper_desktop.errors import WhisperError
 from whisper_desktop.language import tr
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import conversation_work as work
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from whisper_desktop.app.chats import ChatHost
     from whisper_desktop.chat.personas import PersonaFile
 
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
 _PAUSE = 400  # ms without a key before the system prompt is used
 _LINES = 6  # of the system prompt
 _MOST_TOKENS = 131_072
@@ -43,11 +44,15 @@ _MOST_CONTEXT = 1_048_576
 
 
 class ParametersPanel(QScrollArea):
-    """Follows one conversation; what is changed here holds from its next message on."""
+    """Follows one conversation; what is changed here holds from its next message on.
 
-    def __init__(self, bridge: Bridge, app: "App") -> None:
+    `spawn` runs its work for as long as the window lives.
+    """
+
+    def __init__(self, bridge: Bridge, app: "App", spawn: Spawn | None = None) -> None:
         super().__init__()
         self._bridge = bridge
+        self._spawn = spawn or bridge.spawn
         self._app = app
         self._session: Session | None = None
         self._personas: tuple[Persona, ...] = ()
@@ -66,7 +71,9 @@ class ParametersPanel(QScrollArea):
         self.about = secondary("")
         self.system = QPlainTextEdit()
         self.system.setAccessibleName(tr("System prompt"))
-        self.system.setPlaceholderText(tr("How answers are to be: who answers, in which tone, what to leave out."))
+        self.system.setPlaceholderText(
+            tr("How answers are to be: who answers, in which tone, what to leave out.")
+        )
         self.system.setTabChangesFocus(True)
         self.system.setFixedHeight(_LINES * self.fontMetrics().lineSpacing() + S)
         self.save = QPushButton(tr("Save as persona…"))
@@ -159,7 +166,9 @@ class ParametersPanel(QScrollArea):
         chosen = next((each for each in self._personas if each.name == wishes.persona), None)
         words = chosen.description if chosen is not None else ""
         if wishes.persona and chosen is None and self._personas:
-            words = tr("“{name}” is not among the personas any more; its text is kept here.", name=wishes.persona)
+            words = tr(
+                "“{name}” is not among the personas any more; its text is kept here.", name=wishes.persona
+            )
         self.about.setText(words)
         self.about.setVisible(bool(words))
         self.save.setEnabled(bool(wishes.system.strip()))
@@ -190,7 +199,7 @@ class ParametersPanel(QScrollArea):
         self._put(replace(before, parameters=parameters, system=system, persona=persona))
 
     def _put(self, wishes: ChatWishes) -> None:
-        if self._session is not None and wishes != self._session.wishes:
+        if self._session is not None:
             self._spawn(self._put_on_core(self._session, wishes))
 
     async def _put_on_core(self, session: Session, wishes: ChatWishes) -> None:
@@ -276,14 +285,9 @@ class ParametersPanel(QScrollArea):
         if new is not None:
             dialog.begin(new)
 
-    # --- work -----------------------------------------------------------------------------------------------
-
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         super().hideEvent(event)
         self._keep()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._bridge.spawn(work)
 
 
 def _made_fields() -> dict[str, Field]:
@@ -320,8 +324,10 @@ def _made_fields() -> dict[str, Field]:
         "stop": Stops(tr("Stop at"), tr("An answer ends before any of these texts.")),
         "context_length": Amount(
             tr("Context, in tokens"),
-            tr("How much the model reads at a time. Ollama takes it with a question; elsewhere it is chosen "
-               "when the model is loaded. More needs more memory."),
+            tr(
+                "How much the model reads at a time. Ollama takes it with a question; elsewhere it is chosen "
+                "when the model is loaded. More needs more memory."
+            ),
             512,
             _MOST_CONTEXT,
             16_384,

@@ -188,7 +188,7 @@ class Seed(Field):
 
     def given(self) -> int:
         """The number."""
-        return self.number.value()
+        return int(self.number.value())
 
     def take(self, value: object) -> None:
         assert isinstance(value, int)

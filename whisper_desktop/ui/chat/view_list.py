@@ -168,7 +168,8 @@ class VirtualList(QListView):
                 self.viewport().scroll(0, by)
             if changed is not None:
                 top = self._heights.top(changed) - value + self.unchanged_above(changed)
-                self.viewport().update(0, top, self.viewport().width(), height - top)
+                if top < height:
+                    self.viewport().update(0, top, self.viewport().width(), height - top)
         self._keep_anchor()
         self._painted = self.anchor
         self.updateEditorGeometries()

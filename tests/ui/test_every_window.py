@@ -1,5 +1,6 @@
-"""Every window: what takes the focus has a name, and nothing is clipped at a font twice as large."""
+"""Every window, as somebody meets it who cannot see it, sees little, or reads another language."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -11,22 +12,28 @@ from pytestqt.qtbot import QtBot
 
 from tests.ui.conftest import Shown
 from tests.ui.test_entries import CHOICES, READY
+from tests.ui.walk import PseudoLanguage, Words, clipped, unclear, words_of
 from whisper_desktop.app import App
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import use_catalogue
+from whisper_desktop.ui.ask.window import QuickAskWindow
 from whisper_desktop.ui.bridge import Bridge
+from whisper_desktop.ui.chat.empty import GUIDE_STARTERS  # the guide only knows English
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.fatal import FatalWindow
 from whisper_desktop.ui.logs.window import LogsWindow
 from whisper_desktop.ui.models.window import ModelsWindow
 from whisper_desktop.ui.settings.window import SettingsWindow
+from whisper_desktop.ui.theme import plain_palette
 from whisper_desktop.ui.window import AppWindow
 from whisper_desktop.ui.wizard.window import SetupWindow
 
 Make = Callable[[Bridge, App], AppWindow]
 
 WINDOWS: dict[str, Make] = {
-    "chat": lambda bridge, app: ChatWindow(bridge, app.open_session()),
-    "guide": lambda bridge, app: ChatWindow(bridge, app.open_session(guide=True)),
+    "chat": ChatWindow,
+    "guide": lambda bridge, app: ChatWindow(bridge, app, guide=True),
+    "ask": QuickAskWindow,
     "models": ModelsWindow,
     "setup": SetupWindow,
     "settings": SettingsWindow,
@@ -69,14 +76,6 @@ def test_the_whole_window_can_be_walked_by_tab(window: AppWindow, qtbot: QtBot) 
     assert wanted <= reached
 
 
-def clipped(window: AppWindow) -> list[str]:
-    """The words that have less room than they need."""
-    buttons = [each for each in window.findChildren(QPushButton) if each.isVisible()]
-    labels = [each for each in window.findChildren(QLabel) if each.isVisible() and not each.wordWrap()]
-    narrow = [button.text() for button in buttons if button.width() < button.minimumSizeHint().width()]
-    return narrow + [label.text() for label in labels if label.width() < label.sizeHint().width()]
-
-
 def test_no_word_is_clipped_when_the_font_is_twice_as_large(
     bridge: Bridge, app: App, shown: Shown, qapp: QApplication, qtbot: QtBot
 ) -> None:
@@ -95,3 +94,68 @@ def test_no_word_is_clipped_when_the_font_is_twice_as_large(
 
 def _fits(window: AppWindow) -> None:
     assert clipped(window) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_word_can_be_read_against_what_is_behind_it(
+    dark: bool, bridge: Bridge, app: App, shown: Shown, qapp: QApplication
+) -> None:
+    usual = qapp.palette()
+    qapp.setPalette(plain_palette(dark=dark))
+    try:
+        found = {}
+        for name, make in WINDOWS.items():
+            window = shown(make(bridge, app))
+            window.show_state(READY, CHOICES)
+            found[name] = unclear(window)
+        assert found == {name: [] for name in WINDOWS}
+    finally:
+        qapp.setPalette(usual)
+
+
+SAME_EVERYWHERE = re.compile(
+    r"Whisper Desktop|LM Studio|Ollama|OpenRouter|OpenAI|Anthropic|Google Gemini|llama\.cpp|llama-server|GGUF"
+    r"|Ctrl|Alt|Shift|Space|Esc|Tab|Enter|F\d|Qwen[^ ]*|English|Deutsch|Español|Français|config\.yaml"
+    r"|Markdown|JSON|HTML|PDF|GB|MB|kB|tok/s|KV|https?:[^ ]*|whisper-desktop[^`]*"
+    r"|/[^ ]*|~[^ ]*|v?\d[^ ]*|[a-z_]+\.[a-z_.]+"
+)
+"""Names, keys, units, addresses and figures."""
+
+
+def test_every_word_is_said_in_the_language_in_use(
+    bridge: Bridge, app: App, shown: Shown, qtbot: QtBot
+) -> None:
+    use_catalogue("xx", PseudoLanguage())
+    try:
+        bare: dict[str, list[Words]] = {}
+        for name, make in WINDOWS.items():
+            if name == "fatal":  # shows an error, which somebody else has said
+                continue
+            window = shown(make(bridge, app))
+            said = [each for each in words_of(window) if each.text not in GUIDE_STARTERS]
+            bare[name] = [each for each in said if is_untranslated(each.text)]
+        assert bare == {name: [] for name in bare}
+    finally:
+        use_catalogue("en", None)
+
+
+def is_untranslated(text: str) -> bool:
+    """Whether words are left when everything in brackets, and what is the same everywhere, is taken away."""
+    left = re.sub(r"⟦[^⟦⟧]*⟧", "", text)
+    while left != text:
+        text, left = left, re.sub(r"⟦[^⟦⟧]*⟧", "", left)
+    return any(len(word) > 1 for word in re.findall(r"[^\W\d_]+", SAME_EVERYWHERE.sub("", left)))
+
+
+def test_every_window_can_be_read_from_right_to_left(
+    bridge: Bridge, app: App, shown: Shown, qapp: QApplication, qtbot: QtBot
+) -> None:
+    qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    try:
+        for make in WINDOWS.values():
+            window = shown(make(bridge, app))
+            window.show_state(READY, CHOICES)
+            qtbot.waitUntil(partial(_fits, window))
+            window.grab()
+    finally:
+        qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
