@@ -11,7 +11,7 @@ from whisper_desktop.app import App
 from whisper_desktop.control import Front, LocalCore
 from whisper_desktop.events import Notice, WindowRequested
 
-STUB = {"WHISPER_LLM_STUB": "1"}
+STUB = {"WHISPER_LLM_STUB": "1", "QT_QPA_PLATFORM": "xcb"}  # no display, whatever else runs here
 
 
 @asynccontextmanager

@@ -301,10 +301,11 @@ def test_a_file_that_is_read_when_another_chat_is_shown_waits_in_its_own_draft(
     file = tmp_path / "notes.txt"
     file.write_text("some notes")
     first: Session = wait(bridge.run(app.chats.new()))
+    second: Session = wait(bridge.run(app.chats.new()))
     desk = ComposerDesk(bridge, app, window.spawn, composer)
     desk.follow(first)
     composer.attach([file])
-    desk.follow(wait(bridge.run(app.chats.new())))
+    desk.follow(second)
     composer.set_draft(Draft("another chat"))
     qtbot.waitUntil(lambda: bool(first.conversation.draft.attachments), timeout=WAIT)
     assert composer.draft == Draft("another chat")

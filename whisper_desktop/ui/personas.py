@@ -24,7 +24,7 @@ from whisper_desktop.chat.personas import Persona, PersonaFile, Prompt
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.language import tr
 from whisper_desktop.ui.bridge import Bridge
-from whisper_desktop.ui.theme import XS, L, M, S
+from whisper_desktop.ui.theme import XS, L, M, S, colors
 from whisper_desktop.ui.widgets import heading, secondary, toned
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ class PersonasDialog(QDialog):
         font = item.font()
         font.setBold(True)
         item.setFont(font)
+        item.setForeground(colors(self.palette()).secondary)
         self.list.addItem(item)
 
     def _add(self, entries: Sequence[Entry]) -> None:

@@ -193,8 +193,8 @@ class QuickAskWindow(AppWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         if self._opening is not None:
             self._opening.cancel()
-        if self._conversation is not None and self._conversation.busy:
-            self._conversation.stop()
+        if not self._leaving and self._conversation is not None and self._conversation.busy:
+            self._conversation.stop()  # where it leaves for good, its work is ended anyway
         super().closeEvent(event)
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802

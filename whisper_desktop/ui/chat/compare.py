@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Both = AsyncGenerator[tuple[int, StreamEvent | WhisperError], None]
 
-_NARROW = 90  # characters: below this width one stands above the other
+_NARROW = 96  # characters: below this width one stands above the other
 
 
 class CompareView(QWidget):
@@ -57,6 +57,7 @@ class CompareView(QWidget):
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
         self._answers: tuple[str, str] | None = None
+        self._run_number = 0
         self.columns = (CompareColumn(bridge, app, spawn), CompareColumn(bridge, app, spawn))
         self.again_button = QPushButton(tr("Ask both again"))
         self.again_button.clicked.connect(self.again)
@@ -71,7 +72,7 @@ class CompareView(QWidget):
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
-        head.setContentsMargins(L, 0, L, S)
+        head.setContentsMargins(L, S, L, M)
         head.setSpacing(S)
         about = secondary(
             tr("Both answer what you ask, each goes on from its own answers. Go on with one when you like.")
@@ -99,6 +100,10 @@ class CompareView(QWidget):
         direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
         self._both.setDirection(direction)
 
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """That of one column: where there is room for no more, the other one stands below it."""
+        return QSize(self.columns[0].minimumSizeHint().width(), super().minimumSizeHint().height())
+
     # --- which conversation ---------------------------------------------------------------------------------
 
     @property
@@ -125,6 +130,7 @@ class CompareView(QWidget):
         """Show nothing any more; what is being written goes on by itself."""
         if self._session is not None:
             self._session = self._task = self._answers = None
+            self._run_number += 1
             for column in self.columns:
                 column.clear()
 
@@ -160,6 +166,7 @@ class CompareView(QWidget):
             self._task.cancel()
 
     def _run(self, session: Session, both: Both) -> None:
+        self._run_number += 1
         self._task = task = self._spawn(self._answer(session, both))
         task.add_done_callback(self._on_ended)
         self._show_what_can_be_done()
@@ -167,10 +174,10 @@ class CompareView(QWidget):
 
     async def _answer(self, session: Session, both: Both) -> None:
         """Show what comes. While something else is shown, it is only seen to its end."""
-        me, known = asyncio.current_task(), frozenset(session.nodes)
+        run, known = self._run_number, frozenset(session.nodes)
         async with aclosing(self._bridge.stream(both)) as batches:
             async for batch in batches:
-                if self._task is not me:
+                if self._run_number != run:
                     continue
                 self._answers = self._answers_since(session, known)
                 for number, column in enumerate(self.columns):
@@ -211,9 +218,10 @@ class CompareView(QWidget):
 
     async def _end(self, session: Session, answer: str, choice: Choice | None) -> None:
         if self._task is not None:
-            task = self._task
-            task.cancel()
-            await asyncio.wait({task})
+            over = self._bridge.loop.create_future()
+            self._task.add_done_callback(over.set_result)
+            self._task.cancel()
+            await over
         if choice is not None:
             wishes = replace(session.wishes, backend=choice.backend, model=choice.model)
             await self._bridge.run(work.use(session, wishes))

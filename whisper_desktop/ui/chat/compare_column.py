@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from whisper_desktop.chat.records import Attachment, Choice
@@ -67,6 +67,7 @@ class CompareColumn(QWidget):
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self.view)
         self._empty.setContentsMargins(L, S, L, S)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         head = QHBoxLayout()
         head.setContentsMargins(L, 0, L, 0)
         head.setSpacing(S)
@@ -114,7 +115,7 @@ class CompareColumn(QWidget):
     def _show(self) -> None:
         name = self._name()
         width = self.fontMetrics().averageCharWidth() * _LONGEST_NAME
-        shown = self.fontMetrics().elidedText(name, self.view.textElideMode().ElideMiddle, width)
+        shown = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width)
         self.who.setText(shown.replace("&", "&&"))
         self.who.setAccessibleName(tr("Who is asked: {who}", who=name))
         self.pick.setAccessibleName(tr("Go on with {who}", who=name))

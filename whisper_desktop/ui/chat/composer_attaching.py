@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt
 from PySide6.QtGui import QImage
 
+from whisper_desktop.chat.images import image_facts
 from whisper_desktop.chat.records import Attachment
 from whisper_desktop.language import tr
 from whisper_desktop.ui.chat.window_attachment import read_image
@@ -48,10 +49,10 @@ async def thumbnail_of(chats: "ChatHost", attachment_id: str) -> QImage:
 
 def _smaller(data: bytes, media_type: str) -> tuple[bytes, QImage]:
     """The bytes of a smaller picture, b"" where it is small enough or cannot be decoded; a small picture."""
-    image = read_image(data, LONGEST_SIDE + 1)  # one pixel more than is kept: it was larger
-    large = max(image.width(), image.height()) > LONGEST_SIDE
+    facts, image = image_facts(data), read_image(data, LONGEST_SIDE)
+    large = facts is not None and max(facts.width or 0, facts.height or 0) > LONGEST_SIDE
     photograph = media_type == "image/jpeg" and not image.hasAlphaChannel()
-    smaller = _encoded(image, "JPEG" if photograph else "PNG") if large else b""
+    smaller = _encoded(image, "JPEG" if photograph else "PNG") if large and not image.isNull() else b""
     return smaller, _within(image, THUMBNAIL)
 
 

@@ -18,7 +18,7 @@ from whisper_desktop.ui.chat.math_source import MATH, add_math
 LONGEST_CODE = 2_000  # characters of code in one block; laying that out takes about a millisecond
 LONGEST_PARAGRAPH = 2_000
 LONGEST_TABLE = 2_000
-MOST_ROWS = 26  # of one table; Qt takes long to lay out many
+MOST_ROWS = 20  # of one table; Qt takes long to lay out many
 LONGEST_BLOCK = 4_000  # of a quotation, an item of a list
 _WINDOW = 12_000  # characters that are parsed at once, more than any block has
 

@@ -55,6 +55,8 @@ class ParametersPanel(QScrollArea):
         self._spawn = spawn or bridge.spawn
         self._app = app
         self._session: Session | None = None
+        self._wishes = ChatWishes()  # what the person wants here; the session has it a moment later
+        self._putting = 0
         self._personas: tuple[Persona, ...] = ()
         self._form: VariablesForm | None = None
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -123,15 +125,18 @@ class ParametersPanel(QScrollArea):
         self._keep()
         self._session = session
         self._close_form()
-        self.look()
+        self._show_wishes()
         self._spawn(self._read())
 
     def look(self) -> None:
-        """Show it again: it may have been changed elsewhere."""
-        if self._session is None:
-            return
-        wishes = self._session.wishes
-        if wishes.system != self.system.toPlainText() and not self._pause.isActive():
+        """Show it again: it may have been changed elsewhere. What the person is changing here stays."""
+        if self._session is not None and not self._pause.isActive() and not self._putting:
+            self._show_wishes()
+
+    def _show_wishes(self) -> None:
+        assert self._session is not None
+        self._wishes = wishes = self._session.wishes
+        if wishes.system != self.system.toPlainText():
             blocked = QSignalBlocker(self.system)
             self.system.setPlainText(wishes.system)
             blocked.unblock()
@@ -152,13 +157,12 @@ class ParametersPanel(QScrollArea):
         for each in self._personas:
             self.persona.addItem(each.name, each.name)
         blocked.unblock()
-        if window is not None and session is not None and session.wishes.parameters.context_length is None:
+        if window is not None and self._wishes.parameters.context_length is None:
             self.fields["context_length"].show_default(tr("{count} tokens", count=f"{window:,}"))
         self._show_persona()
 
     def _show_persona(self) -> None:
-        assert self._session is not None
-        wishes = self._session.wishes
+        wishes = self._wishes
         blocked = QSignalBlocker(self.persona)
         at = self.persona.findData(wishes.persona)
         self.persona.setCurrentIndex(at if wishes.persona else 0)
@@ -174,8 +178,7 @@ class ParametersPanel(QScrollArea):
         self.save.setEnabled(bool(wishes.system.strip()))
 
     def _show_reset(self) -> None:
-        assert self._session is not None
-        self.reset.setEnabled(self._session.wishes.parameters != Parameters())
+        self.reset.setEnabled(self._wishes.parameters != Parameters())
 
     # --- what is changed ------------------------------------------------------------------------------------
 
@@ -192,7 +195,7 @@ class ParametersPanel(QScrollArea):
         self._pause.stop()
         if self._session is None:
             return
-        before = self._session.wishes
+        before = self._wishes
         parameters = Parameters(**{name: field.value for name, field in self.fields.items()})  # type: ignore[arg-type]  # of its own type each
         system = self.system.toPlainText()
         persona = before.persona if system.strip() else ""
@@ -200,22 +203,26 @@ class ParametersPanel(QScrollArea):
 
     def _put(self, wishes: ChatWishes) -> None:
         if self._session is not None:
-            self._spawn(self._put_on_core(self._session, wishes))
+            self._wishes = wishes
+            self._show_persona()
+            self._show_reset()
+            self._putting += 1
+            task = self._spawn(self._put_on_core(self._session, wishes))
+            task.add_done_callback(self._on_put)
+
+    def _on_put(self, _task: object) -> None:
+        self._putting -= 1
 
     async def _put_on_core(self, session: Session, wishes: ChatWishes) -> None:
         """Backend, model and reach are chosen elsewhere, perhaps just now: those stay as they are then."""
         ours = {"persona": wishes.persona, "system": wishes.system, "parameters": wishes.parameters}
         await self._bridge.run(_use(session, ours))
-        if session is self._session:
-            self._show_persona()
-            self._show_reset()
 
     def _reset(self) -> None:
         if self._session is not None:
             for name, field in self.fields.items():
                 field.show_value(getattr(Parameters(), name))
             self._use()
-            self._show_reset()
 
     # --- personas -------------------------------------------------------------------------------------------
 
@@ -240,7 +247,7 @@ class ParametersPanel(QScrollArea):
         if self._session is None:
             return
         self._pause.stop()
-        before = self._session.wishes
+        before = self._wishes
         wanted = {
             field.name: value
             for field in fields(Parameters)
@@ -273,8 +280,8 @@ class ParametersPanel(QScrollArea):
 
     def _save_as(self) -> None:
         self._keep()
-        parameters = self._session.wishes.parameters if self._session is not None else Parameters()
-        self._open_personas(Persona("", self.system.toPlainText(), parameters=parameters, own=True))
+        new = Persona("", self.system.toPlainText(), parameters=self._wishes.parameters, own=True)
+        self._open_personas(new)
 
     def _open_personas(self, new: Persona | None = None) -> None:
         from whisper_desktop.ui.personas import PersonasDialog

@@ -20,8 +20,8 @@ from whisper_desktop.ui.widgets import secondary
 
 _SOON = 200  # ms: changes within this time are shown together
 _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-_ASIDE = 0.4  # of the width: who and when, at most
-_ASIDE_CHARACTERS = 22
+_ASIDE = 0.35  # of the width: who or when, at most
+_ASIDE_CHARACTERS = 14
 
 
 class _Tree(QTreeView):

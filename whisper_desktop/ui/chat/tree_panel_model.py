@@ -23,6 +23,7 @@ from whisper_desktop.values import Role
 
 _LONGEST = 160  # characters of a line
 _ROOT = -1
+_MARKS = str.maketrans("", "", "*`#>")  # of markdown
 _Index = QModelIndex | QPersistentModelIndex
 
 
@@ -71,7 +72,7 @@ def _put(items: list[Item], top: list[int], node: str, under: int) -> int:
 
 def beginning(node: Node) -> str:
     """The first words of a message, or what stands for them."""
-    words = " ".join(node.text[: 4 * _LONGEST].split())[:_LONGEST]
+    words = " ".join(node.text[: 4 * _LONGEST].translate(_MARKS).split())[:_LONGEST]
     if words:
         return words
     if node.attachments:
@@ -97,7 +98,7 @@ def when(created: float, now: float) -> str:
 
 
 class BranchModel(QAbstractItemModel):
-    """Two columns: the beginning of a message, and who and when."""
+    """Two columns: the beginning of a message, and when it was asked or who answered."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -194,8 +195,7 @@ class BranchModel(QAbstractItemModel):
         return f"{mark} {beginning(node)}"
 
     def _aside(self, node: Node) -> str:
-        at = when(node.created, self._now)
-        return at if node.role is Role.USER else tr("{model} · {time}", model=who(node), time=at)
+        return when(node.created, self._now) if node.role is Role.USER else who(node)
 
     def _spoken(self, node: Node, beside: int, *, shown: bool) -> str:
         parts = [who(node), when(node.created, self._now), beginning(node)]
