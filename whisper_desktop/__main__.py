@@ -8,6 +8,7 @@ import sys
 ENGINE_CHILD = "--engine-child"
 MACHINE_CHILD = "--machine-child"
 PDF_CHILD = "--pdf-child"
+MATH_CHILD = "--math-child"
 KEYRING_CHILD = "--keyring-child"
 PROGRAM_GUARD = "--program-guard"
 BACKGROUND = "--background"
@@ -32,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         from whisper_desktop.chat.pdf_child import main as take_text
 
         return take_text(arguments[1:])
+    if arguments[:1] == [MATH_CHILD]:
+        from whisper_desktop.ui.chat.math_child import main as typeset
+
+        return typeset()
     if arguments[:1] == [KEYRING_CHILD]:
         from whisper_desktop.settings.keyring_child import main as ask_keyring
 
@@ -75,8 +80,7 @@ def _desktop(*, background: bool, link: str) -> int | None:
 
         print(tr("No window can be opened, so this is the terminal: {why}.", why=error), file=sys.stderr)
         return None
-    given = {"link": link} if link else {}  # ASK: until `run_desktop` takes it
-    return run_desktop(background=background, **given)  # type: ignore[arg-type]
+    return run_desktop(background=background, link=link)
 
 
 def _link_in(arguments: list[str]) -> str:

@@ -8,7 +8,8 @@ import pytest
 from tests.engines.test_plan import header_of
 from tests.models.sparse_gguf import Shape
 from whisper_desktop.engines import EngineSpec
-from whisper_desktop.engines.offer import builtin_server, engine_for, planned_for
+from whisper_desktop.engines.offer import engine_for, planned_for
+from whisper_desktop.engines.own_server import builtin_server
 from whisper_desktop.models.gguf import read_header
 from whisper_desktop.settings.schema import LLMSettings
 from whisper_desktop.values import (

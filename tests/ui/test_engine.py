@@ -26,6 +26,7 @@ from whisper_desktop.app import App
 from whisper_desktop.settings import remember_all
 from whisper_desktop.settings.paths import CHOICES_FILE, config_dir
 from whisper_desktop.ui.chat.rows import Kind
+from whisper_desktop.ui.chat.conversation import Conversation
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
 from whisper_desktop.ui.logs.window import LogsWindow
@@ -60,9 +61,17 @@ class Life:
         """The newest one."""
         return [each for each in self.desktop.windows if isinstance(each, ChatWindow)][-1]
 
+    @property
+    def conversation(self) -> Conversation:
+        """What the chat shows, once the store has opened."""
+        self.qtbot.waitUntil(lambda: self.chat.conversation is not None, timeout=WAIT)
+        assert self.chat.conversation is not None
+        return self.chat.conversation
+
     def ask(self, question: str) -> None:
+        conversation = self.conversation
         self.chat.ask(question)
-        self.qtbot.waitUntil(lambda: not self.chat.conversation.busy, timeout=WAIT)
+        self.qtbot.waitUntil(lambda: not conversation.busy, timeout=WAIT)
 
     def status(self) -> EngineStatus:
         status = self.app.engine_status()
@@ -133,7 +142,7 @@ def test_one_click_repairs_an_engine_that_cannot_start_and_asks_again(
 
     QTest.mouseClick(buttons[0], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: life.chat.model.row(1).kind is Kind.ANSWER, timeout=WAIT)
-    qtbot.waitUntil(lambda: not life.chat.conversation.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not life.conversation.busy, timeout=WAIT)
     assert life.chat.model.rowCount() == 2
     assert life.chat.model.row(1).provenance is not None
     kept = yaml.safe_load((config_dir() / CHOICES_FILE).read_text("utf-8"))["llm"]["llamacpp"]["repairs"]
@@ -147,12 +156,13 @@ def test_an_engine_that_is_killed_while_it_answers_says_so_and_is_there_again_by
     life: Life, qtbot: QtBot
 ) -> None:
     life.set("llm.llamacpp.n_ctx", LONG)
+    assert life.conversation
     life.chat.ask("Hello?")
     qtbot.waitUntil(lambda: len(life.chat.model.row(1).text) > 100, timeout=WAIT)
     pid = life.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: not life.chat.conversation.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not life.conversation.busy, timeout=WAIT)
     row = life.chat.model.row(1)
     assert len(row.text) > 100  # what came stays
     assert "The built-in engine was ended from outside." in row.seam
@@ -188,14 +198,15 @@ def test_memory_in_use_is_not_freed_and_the_person_is_told(
     told: list[str] = []
     monkeypatch.setattr(life.tray, "notify", lambda title, detail: told.append(f"{title} {detail}"))
     life.set("llm.llamacpp.n_ctx", LONG)
+    assert life.conversation
     life.chat.ask("Hello?")
     qtbot.waitUntil(lambda: bool(life.chat.model.row(1).text), timeout=WAIT)
     life.entry(FREE).trigger()
     qtbot.waitUntil(lambda: bool(told), timeout=WAIT)
     assert told == ["Nothing was freed. The engine is answering. Try again when it has finished."]
-    assert life.chat.conversation.busy
-    life.chat.conversation.stop()
-    qtbot.waitUntil(lambda: not life.chat.conversation.busy, timeout=WAIT)
+    assert life.conversation.busy
+    life.conversation.stop()
+    qtbot.waitUntil(lambda: not life.conversation.busy, timeout=WAIT)
 
 
 def test_the_logs_window_says_what_the_engine_is_doing(life: Life, shown: Shown, qtbot: QtBot) -> None:

@@ -3,7 +3,6 @@
 Data flow: settings + servers seen + keys -> `plan_chain` -> backends -> `LLMClient` -> events.
 """
 
-from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app.chain_plan import ChainWishes, plan_chain
 from whisper_desktop.app.choices import AppState, BackendChoice
 from whisper_desktop.app.core import App
@@ -13,6 +12,5 @@ __all__ = [
     "AppState",
     "BackendChoice",
     "ChainWishes",
-    "SetupResult",
     "plan_chain",
 ]

@@ -11,7 +11,6 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from whisper_desktop.advice.flow import SetupResult
 from whisper_desktop.app import repairs
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices, standing
 from whisper_desktop.app.engine_words import in_gigabytes
@@ -34,6 +33,7 @@ from whisper_desktop.values import (
 )
 
 if TYPE_CHECKING:
+    from whisper_desktop.advice.flow import SetupResult
     from whisper_desktop.app.chats import ChatHost
     from whisper_desktop.app.engine_host import EngineHost
     from whisper_desktop.app.keys import Keys
@@ -83,24 +83,17 @@ class App:
         self._sleep_watch: asyncio.Task[None] | None = None
         self._attention = ""
         self._warned_of = ""
+        self._ending = False
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Load the settings, look for keys, end what a crashed run left behind. Sends nothing."""
-        from whisper_desktop.app.engine_host import EngineHost
         from whisper_desktop.engines.orphans import end_orphans
         from whisper_desktop.wire.http import Http
 
         self._loaded = await asyncio.to_thread(self._load)
         self._http = Http(self.deadlines, allow_network=self._llm.allow_network)
-        self._host = EngineHost(
-            http=self._http,
-            deadlines=self.deadlines,
-            detect=self._detect_resources,
-            on_change=self._engine_changed,
-            warn=lambda sentence: self.bus.publish(Notice(sentence)),
-        )
         self._furnish(self._http)
         with suppress(SettingsError):  # without a run folder nothing was left behind in it
             await asyncio.to_thread(end_orphans)
@@ -160,6 +153,7 @@ class App:
 
     async def stop(self) -> None:
         """End what we started: answers, scans, engines, connections. Safe to call twice."""
+        self._ending = True
         if self._sleep_watch is not None:
             self._sleep_watch.cancel()
             await asyncio.gather(self._sleep_watch, return_exceptions=True)
@@ -224,7 +218,7 @@ class App:
                 resources=self.resources,
                 scan=self.scan,
                 remember=self.remember,
-                engines=self.host.statuses,
+                engines=self._engine_statuses,
             )
         return self._models
 
@@ -353,8 +347,8 @@ class App:
         )
 
     def _to_free(self) -> str:
-        statuses = self._host.statuses().values() if self._host is not None else ()
-        size = sum(each.memory_bytes or 0 for each in statuses if each.state is EngineState.READY)
+        ready = [each for each in self._engine_statuses().values() if each.state is EngineState.READY]
+        size = sum(each.memory_bytes or 0 for each in ready)
         return in_gigabytes(size) if size else ""
 
     def _answered(self, provenance: Provenance) -> None:
@@ -418,7 +412,7 @@ class App:
                     return event
         raise AssertionError("a test ends with its report")
 
-    async def finish_setup(self, result: SetupResult) -> None:
+    async def finish_setup(self, result: "SetupResult") -> None:
         """What the wizard decided is written now, once."""
         decided: dict[str, object] = {
             "llm.backend": result.backend,
@@ -452,6 +446,9 @@ class App:
         """The built-in engine, or the guide's where only that runs; None when neither was started."""
         return self._host.status() if self._host is not None else None
 
+    def _engine_statuses(self) -> dict[Path, EngineStatus]:
+        return self._host.statuses() if self._host is not None else {}
+
     async def start_engine(self) -> EngineStatus:
         """Start the built-in engine (with the guide's model where none is set) and wait until it answers."""
         engine = await self._engine("builtin" if self._builtin_model() else "guide")
@@ -460,18 +457,19 @@ class App:
 
     async def stop_engine(self) -> None:
         """Stop every engine of ours; the next request starts what it needs."""
-        await self.host.stop()
+        if self._host is not None:
+            await self._host.stop()
 
     async def free_memory(self) -> bool:
         """Put our idle engines to sleep now; False when there was none."""
-        return await self.host.rest(tr("It sleeps: its memory was asked for."))
+        return self._host is not None and await self._host.rest(tr("It sleeps: its memory was asked for."))
 
     async def repair_engine(self, repair: str) -> None:
         """Accept one of the repairs that an engine of ours offers; from its next start on it holds.
 
         Raises `EngineError` for one that is not offered, `SettingsError` where it cannot be kept.
         """
-        found = repairs.offered(self.host.statuses(), repair)
+        found = repairs.offered(self._engine_statuses(), repair)
         await self.remember({repairs.REPAIRS: repairs.with_changes(self._llm.llamacpp.repairs, found)})
 
     def accepted_repairs(self) -> tuple[str, ...]:
@@ -491,13 +489,27 @@ class App:
 
     def engine_log(self, lines: int = 200) -> list[str]:
         """The newest lines of the engines' log, from this run's memory or, before a start, from the file."""
-        return self.host.log(lines)
+        if self._host is not None:
+            return self._host.log(lines)
+        from whisper_desktop.engines import read_log
+
+        return read_log(lines)
 
     @property
     def host(self) -> "EngineHost":
-        """The engines."""
+        """The engines. Made with the first one: who asks servers only needs none of what they need."""
         if self._host is None:
-            raise RuntimeError("The app is not running.")
+            if self._http is None or self._ending:
+                raise RuntimeError("The app is not running.")
+            from whisper_desktop.app.engine_host import EngineHost
+
+            self._host = EngineHost(
+                http=self._http,
+                deadlines=self.deadlines,
+                detect=self._detect_resources,
+                on_change=self._engine_changed,
+                warn=lambda sentence: self.bus.publish(Notice(sentence)),
+            )
         return self._host
 
     async def _engine(self, kind: str) -> "Engine":

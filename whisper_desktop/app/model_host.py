@@ -414,10 +414,11 @@ class ModelHost:
 
     async def begun(self) -> "tuple[Job, ...]":
         """The downloads that have not ended well yet, also where another program of this app has them."""
+        jobs, journal = self._downloads.jobs() if self._downloads is not None else (), self._room.journal()
+        if not jobs and not journal.exists():
+            return ()  # as for most people most of the time: then nothing of downloads is imported
         from whisper_desktop.models.download_journal import read_jobs
 
-        jobs = self._downloads.jobs() if self._downloads is not None else ()
-        journal = self._room.journal()
         jobs = jobs or await self._in_thread(lambda: read_jobs(journal))
         return tuple(job for job in jobs if job.is_open)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from whisper_desktop.discovery.answers import count, fields
+from whisper_desktop.engines.programs.lm_studio_home import lm_studio_home
 
 _OLLAMA_PORT = 11434
 _LARGEST_FILE = 100_000
@@ -45,8 +46,6 @@ def _host_and_port(authority: str, default: int) -> tuple[str, int]:
 
 def lm_studio_port(home: Path) -> int | None:
     """The port that LM Studio's server used last, from its own file; None where there is none."""
-    from whisper_desktop.engines.programs.lms import lm_studio_home  # every start of the app imports us
-
     try:
         told = json.loads(_read(lm_studio_home(home) / ".internal" / "http-server-config.json") or "null")
     except (ValueError, RecursionError):

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from whisper_desktop.engines.builds.found import find_binary
     from whisper_desktop.engines.command import own_program
     from whisper_desktop.engines.log import read_log
-    from whisper_desktop.engines.offer import builtin_server, engine_for
+    from whisper_desktop.engines.offer import engine_for
     from whisper_desktop.engines.orphans import end_orphans
+    from whisper_desktop.engines.own_server import builtin_server
     from whisper_desktop.engines.spec import EngineAddress, EngineSpec, default_threads, guide_spec
     from whisper_desktop.engines.supervisor import Engine, make_engine
 
@@ -19,7 +20,7 @@ _HOMES = {
     "own_program": "command",
     "find_binary": "builds.found",
     "read_log": "log",
-    "builtin_server": "offer",
+    "builtin_server": "own_server",
     "engine_for": "offer",
     "end_orphans": "orphans",
     "EngineAddress": "spec",

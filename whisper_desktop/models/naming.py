@@ -5,7 +5,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.models.facts import facts_of
 
 _DIGEST = re.compile(r"(?:sha256[-:])?[0-9a-f]{64}")
 
@@ -26,4 +25,6 @@ def name_of(path: Path) -> str:
 @lru_cache(64)
 def _title(blob: Path) -> str:
     # What is named by its content keeps its title. Errors are not kept: the file may come back.
+    from whisper_desktop.models.facts import facts_of
+
     return facts_of(blob).title

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.control import Front
     from whisper_desktop.settings.schema import UISettings
-    from whisper_desktop.ui.hotkey.hotkey import Hotkey
+    from whisper_desktop.ui.ask.opener import QuickAsk
     from whisper_desktop.ui.tray.downloads import TrayDownloads
     from whisper_desktop.ui.tray.stand_in import StandIn
     from whisper_desktop.ui.window import AppWindow
@@ -44,7 +44,7 @@ _KEEP_PLACES = 1000  # ms: windows that are moved together are written down once
 class Desktop(QObject):
     """Owns the tray, the bridge and the windows. `run` is the whole life of the app.
 
-    `make_app` builds the core object (tests hand in one with shorter deadlines).
+    `make_app` builds the core object (tests hand in one with shorter deadlines); `link` is to be opened.
 
     Signals:
         ending: the app is about to end, whoever wanted it.
@@ -59,11 +59,14 @@ class Desktop(QObject):
         *,
         make_app: "Callable[[], App] | None" = None,
         background: bool = False,
+        link: str = "",
     ) -> None:
         super().__init__()
         self._tray = tray
         self._make_app = make_app
         self._wanted: tuple[str, str] | None = None if background else ("chat", "")
+        self._link = link
+        self._problem = ""
         self.bridge = Bridge(loop, self.report)
         self._app: App | None = None
         self._front: Front | None = None
@@ -76,7 +79,7 @@ class Desktop(QObject):
         self.notifier = Notifier(self.bridge, tray)
         self._awake = KeepAwake(self.bridge)
         self._actions: Actions | None = None
-        self._keys: Hotkey | None = None
+        self._quick_ask: QuickAsk | None = None
         self._quit: asyncio.Future[None] = loop.create_future()
         self._refresh_soon = QTimer(self, singleShot=True, interval=_REFRESH)
         self._keep_soon = QTimer(self, singleShot=True, interval=_KEEP_PLACES)
@@ -129,24 +132,28 @@ class Desktop(QObject):
     async def _start_core(self) -> "App | None":
         """On the core loop: become the owner, or ask the desktop that is it to show itself (None)."""
         from whisper_desktop.app import App
+        from whisper_desktop.app.links import Opening, opening_of
         from whisper_desktop.control import Front
 
         app = self._make_app() if self._make_app is not None else App()
         self.bridge.listen(app.bus)
         self._front = Front(lambda: app, desktop=True)
-        core = await self._front.core()
-        if core.is_owner:
-            return app
-        await core.show("chat")
-        return None
+        opening = None
+        if self._wanted is not None:
+            opening = opening_of(self._link) if self._link else Opening(*self._wanted)
+            self._wanted, self._problem = (opening.window, opening.value), opening.problem
+        return app if await self._front.own_or_show(opening) else None
 
     def _on_started(self, app: "App") -> None:
         settings = app.loaded.settings
         self._places.texts.update(settings.ui.geometry)
         self._actions = Actions(self.bridge, app, self._windows, self.notifier)
         self._actions.changed.connect(self.refresh)
+        self._quick_ask = self._opener(app)
         self._use(settings.ui)
         self.bridge.spawn(self._look_around(app))
+        if self._problem:
+            self.notifier.tell(Told(self._problem, ""))
         wanted = ("setup", "") if app.state().first_run else self._wanted
         if wanted is not None:
             self.bridge.loop.call_soon(self.show_window, *wanted)
@@ -171,26 +178,16 @@ class Desktop(QObject):
         if before is None or before.theme != ui.theme:
             theme.follow(ui.theme)
         self.notifier.level = ui.notifications
-        if before is None or before.quick_ask_shortcut != ui.quick_ask_shortcut:
-            self._take_keys(ui.quick_ask_shortcut)
+        if self._quick_ask is not None:
+            self._quick_ask.use(ui.quick_ask_shortcut)
 
-    def _take_keys(self, shortcut: str | None) -> None:
-        from whisper_desktop.ui.hotkey.hotkey import Hotkey
+    def _opener(self, app: "App") -> "QuickAsk":
+        from whisper_desktop.ui.ask.opener import QuickAsk
 
-        if self._keys is None:
-            self._keys = Hotkey(self.bridge, tr("Ask a question from anywhere"))
-            self._keys.pressed.connect(self._on_keys)
-            self._keys.changed.connect(self._refresh_soon.start)
-        if shortcut is None:
-            self._keys.stop()
-        else:
-            self._keys.start(shortcut)
-
-    def _on_keys(self) -> None:
-        self.show_window("ask")
-        window = self._windows.find("ask")
-        if self._keys is not None and window is not None:
-            self._keys.bring_to_front(window)
+        opener = QuickAsk(self.bridge, app, lambda: self._windows.show(app, "ask"))
+        opener.changed.connect(self._refresh_soon.start)
+        self._windows.opened.connect(opener.attend)
+        return opener
 
     def quit(self) -> None:
         """End the app, in stages, after the current event has been handled."""
@@ -201,8 +198,8 @@ class Desktop(QObject):
         """Windows, then the core with its answers, engines and files, then its thread; each in its time."""
         self.ending.emit()
         self._tray.hide()
-        if self._keys is not None:
-            self._keys.stop()
+        if self._quick_ask is not None:
+            self._quick_ask.stop()
         for window in self._windows.visible:
             window.put_away.emit()
         self._windows.leave()
@@ -287,7 +284,7 @@ class Desktop(QObject):
             startable=actions.startable if actions is not None else (),
             recent=tuple(Recent(each.id, each.title) for each in app.chats.recent()),
             local_only=settings.llm.reach is Reach.THIS_MACHINE,
-            shortcut=self._keys.keys if self._keys is not None else "",
+            shortcut=self._quick_ask.keys if self._quick_ask is not None else "",
         )
 
     def _tell_state(self, window: "AppWindow") -> None:
@@ -369,6 +366,10 @@ class Desktop(QObject):
 
     def _on_window_requested(self, name: str, value: str) -> None:
         """A second start wants to see us: what is open comes to the front, else a chat opens."""
+        from whisper_desktop.ui.hotkey.activation import use_token
+
+        if self._front is not None:  # on Wayland only who was handed the token may come to the front
+            use_token(self._front.activation_token())
         if name == "chat" and not value and (visible := self._windows.visible):
             self._windows.raise_(visible[-1])
         else:

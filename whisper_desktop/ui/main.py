@@ -41,10 +41,13 @@ class Application(QApplication):
         return super().event(event)
 
 
-def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None" = None) -> int:
+def run_desktop(
+    *, background: bool = False, link: str = "", make_app: "Callable[[], App] | None" = None
+) -> int:
     """Run the desktop app until the person quits, and return the exit code.
 
-    `background` opens no window (start with the computer). A second start raises the first and returns 0.
+    `background` opens no window (start with the computer). `link` is a `whisper://` link to open. A second
+    start raises the first, which opens the link, and returns 0.
     """
     leave_sources_unread()
     for number in _SIGNALS:
@@ -58,7 +61,7 @@ def run_desktop(*, background: bool = False, make_app: "Callable[[], App] | None
 
     tray = Tray()
     _one_turn()
-    return _run(application, tray, background=background, make_app=make_app)
+    return _run(application, tray, background=background, link=link, make_app=make_app)
 
 
 def _one_turn() -> None:
@@ -69,7 +72,12 @@ def _one_turn() -> None:
 
 
 def _run(
-    application: Application, tray: object, *, background: bool, make_app: "Callable[[], App] | None"
+    application: Application,
+    tray: object,
+    *,
+    background: bool,
+    link: str,
+    make_app: "Callable[[], App] | None",
 ) -> int:
     import qasync
 
@@ -79,7 +87,7 @@ def _run(
 
     assert isinstance(tray, Tray)
     loop = qasync.QEventLoop(application)
-    desktop = Desktop(tray, loop, make_app=make_app, background=background)
+    desktop = Desktop(tray, loop, make_app=make_app, background=background, link=link)
     start_logbook(desktop.report)
     desktop.ending.connect(_end_in_any_case)
     application.quit_wanted.connect(desktop.quit)

@@ -55,7 +55,8 @@ class Windows(QObject):
     def show(self, app: "App", name: str, value: str = "") -> AppWindow:
         """Open a window, or bring it to the front.
 
-        `value` is a conversation's id for "chat", the text to begin with for "ask", a key for "settings".
+        `value` is a conversation's id for "chat", the text to begin with for "ask", a key for "settings", what
+        to look for in "models". It may come from a link, so from anybody: nothing is sent or changed by it.
         """
         window = self.find(name) or self._made(app, name)
         if value:
@@ -80,6 +81,11 @@ class Windows(QObject):
 
                 assert isinstance(window, SettingsWindow)
                 window.show_setting(value)
+            case "models":
+                from whisper_desktop.ui.models.window import ModelsWindow
+
+                assert isinstance(window, ModelsWindow)
+                window.look_for(value)
 
     def raise_(self, window: AppWindow) -> None:
         """To the front, also where it is hidden or minimised."""

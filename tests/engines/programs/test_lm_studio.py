@@ -16,7 +16,8 @@ from tests.servers.fixtures import ServerFactory
 from tests.servers.programs import Home
 from whisper_desktop.engines.programs import started
 from whisper_desktop.engines.programs.lm_studio import LMStudio
-from whisper_desktop.engines.programs.lms import find_lms, lm_studio_home
+from whisper_desktop.engines.programs.lm_studio_home import lm_studio_home
+from whisper_desktop.engines.programs.lms import find_lms
 from whisper_desktop.errors import EngineError
 
 MODEL, THINKER = "qwen/qwen3-4b-2507", "qwen/qwen3-4b-thinking"

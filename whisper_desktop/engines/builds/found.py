@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from whisper_desktop.engines.builds.keep import current
+from whisper_desktop.engines.programs.lm_studio_home import lm_studio_home
 from whisper_desktop.language import mark, tr
 
 Source = Literal["settings", "installed", "path", "homebrew", "winget", "lm_studio", "ollama"]
@@ -137,8 +138,6 @@ def _winget(around: Surroundings) -> Iterator[Path]:
 
 def _lm_studio(around: Surroundings) -> Iterator[Path]:
     """`<home>/extensions/backends/llama.cpp-linux-x86_64-vulkan-avx2-2.27.1/llama-server`, newest first."""
-    from whisper_desktop.engines.programs.lms import lm_studio_home  # every start of the app imports us
-
     backends = lm_studio_home(around.home) / "extensions" / "backends"
     found = _there(backends.glob(f"llama.cpp-*/{around.program}"))
     yield from sorted(found, key=_version_in_folder, reverse=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from whisper_desktop.engines.programs import appimage, guarded, started
 from whisper_desktop.engines.programs.consent import Action, Consent
 from whisper_desktop.engines.programs.guarded import Guarded, Lifetime
-from whisper_desktop.engines.programs.lms import App, Lms, Model, find_lms, lm_studio_home, refused
+from whisper_desktop.engines.programs.lm_studio_home import lm_studio_home
+from whisper_desktop.engines.programs.lms import App, Lms, Model, find_lms, refused
 from whisper_desktop.engines.programs.started import Part
 from whisper_desktop.engines.programs.surroundings import Loaded, Running, Surroundings
 from whisper_desktop.errors import EngineError

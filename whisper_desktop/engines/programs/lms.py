@@ -5,21 +5,19 @@ It speaks to people on standard error and to programs (`--json`) on standard out
 where it does not run, so nothing else is called before somebody has agreed to that.
 """
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from whisper_desktop.engines.programs.lm_studio_home import lm_studio_home
 from whisper_desktop.engines.programs.tool import Said, ToolFailed, run_tool
 from whisper_desktop.errors import EngineError
 from whisper_desktop.language import mark, tr
 from whisper_desktop.values import Deadlines
 from whisper_desktop.wire import fields
 
-_MOST_BYTES = 10_000
 _LAST_PORT = 65535
 _BY_HAND = mark("Open LM Studio and do it there, then look again.")
 # commander.js, of a command or option that this version has not.
@@ -53,17 +51,6 @@ class Model:
     identifier: str
     context_length: int | None
     is_here: bool
-
-
-def lm_studio_home(home: Path) -> Path:
-    """LM Studio's own folder, which the person may have moved (src/lmstudioPaths.ts of lms)."""
-    with suppress(OSError, UnicodeDecodeError):
-        with (home / ".lmstudio-home-pointer").open("rb") as file:
-            named = file.read(_MOST_BYTES).decode().strip()
-        if os.path.isabs(named) and "\0" not in named:
-            return Path(named)
-    old = home / ".cache" / "lm-studio"
-    return old if old.is_dir() else home / ".lmstudio"
 
 
 def find_lms(home: Path, env: Mapping[str, str], *, platform: str) -> Path | None:

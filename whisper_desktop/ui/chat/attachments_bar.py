@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QFontMetrics, QImage, QKeyEvent, QPixmap
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QImage, QKeyEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -195,6 +195,11 @@ class AttachmentsBar(QScrollArea):
         self.setVisible(bool(self._chips))
         self.updateGeometry()
         self.changed.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Taller by the scroll bar where it is narrower than the chips."""
+        super().resizeEvent(event)
+        self.updateGeometry()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         inside = self._inside.sizeHint()

@@ -125,6 +125,8 @@ class ParametersPanel(QScrollArea):
         self._keep()
         self._session = session
         self._close_form()
+        for field in self.fields.values():
+            field.clear()
         self._show_wishes()
         self._spawn(self._read())
 
@@ -220,8 +222,8 @@ class ParametersPanel(QScrollArea):
 
     def _reset(self) -> None:
         if self._session is not None:
-            for name, field in self.fields.items():
-                field.show_value(getattr(Parameters(), name))
+            for field in self.fields.values():
+                field.clear()
             self._use()
 
     # --- personas -------------------------------------------------------------------------------------------

@@ -66,6 +66,12 @@ class Field(QWidget):
         """Let the controls say this; never None."""
         raise NotImplementedError
 
+    def clear(self) -> None:
+        """Show that the default holds. Nothing is told of it."""
+        blocked = QSignalBlocker(self)
+        self.tick.setChecked(False)
+        blocked.unblock()
+
     def show_value(self, value: object) -> None:
         """Show what holds now; None for the default. Nothing is told of it."""
         blocked = QSignalBlocker(self)

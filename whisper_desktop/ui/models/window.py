@@ -69,6 +69,11 @@ class ModelsWindow(AppWindow):
         row.addWidget(button(tr("Search"), self._find))
         return row
 
+    def look_for(self, text: str) -> None:
+        """Put words into the field. They may come from a link, so Enter stays the person's."""
+        self.search.setText(text)
+        self.search.setFocus()
+
     def _find(self) -> None:
         text = self.search.text().strip()
         if text:
@@ -94,7 +99,8 @@ class ModelsWindow(AppWindow):
             page.show_jobs(jobs)
         todo = sum(job.is_open for job in jobs)
         self.tabs.setTabText(
-            self.tabs.indexOf(self.downloads), tr("Downloads ({todo})", todo=todo) if todo else "Downloads"
+            self.tabs.indexOf(self.downloads),
+            tr("Downloads ({todo})", todo=todo) if todo else tr("Downloads"),
         )
         done = frozenset(job.id for job in jobs if not job.is_open)
         if done - self._done:
