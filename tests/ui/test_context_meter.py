@@ -62,6 +62,8 @@ def test_the_bar_is_there_where_the_window_is_known(qtbot: QtBot) -> None:
     assert meter.accessibleName() == "Context: 100 of 1k"
     meter.show_use(ContextUse(100))
     assert meter._bar.isHidden()
+    meter.show_use(ContextUse(0))
+    assert meter.isHidden()
 
 
 @pytest.mark.parametrize(("used", "tone"), [(10, "secondary"), (85, "warn"), (120, "bad")])

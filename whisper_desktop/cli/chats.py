@@ -1,6 +1,7 @@
 """`chats list|search|show|export|import|delete|restore`: the conversations that are kept on this computer."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,7 +10,8 @@ import click
 from whisper_desktop.app import App
 from whisper_desktop.cli import output
 from whisper_desktop.cli.running import json_option, run, with_app
-from whisper_desktop.errors import WhisperError
+from whisper_desktop.control.changes import tell_conversations_changed
+from whisper_desktop.errors import ControlError, WhisperError
 from whisper_desktop.language import tr, trn
 
 if TYPE_CHECKING:
@@ -178,7 +180,7 @@ def import_files(files: tuple[Path, ...], as_json: bool) -> None:
     async def work(host: "ChatHost") -> "list[ImportReport]":
         return [await host.import_file(file) for file in files]
 
-    reports = _with_chats(work, as_json=as_json, words=tr("Reading conversations…"))
+    reports = _with_chats(work, as_json=as_json, words=tr("Reading conversations…"), changes=True)
     if as_json:
         output.emit_json({"imports": [import_shape(report) for report in reports]})
         return
@@ -232,7 +234,7 @@ def delete(ids: tuple[str, ...], as_json: bool) -> None:
             await host.delete(each.id)
         return found
 
-    _say_each(_with_chats(work, as_json=as_json), "deleted", as_json=as_json)
+    _say_each(_with_chats(work, as_json=as_json, changes=True), "deleted", as_json=as_json)
 
 
 @chats.command()
@@ -247,7 +249,7 @@ def restore(ids: tuple[str, ...], as_json: bool) -> None:
             await host.restore(each.id)
         return found
 
-    _say_each(_with_chats(work, as_json=as_json), "restored", as_json=as_json)
+    _say_each(_with_chats(work, as_json=as_json, changes=True), "restored", as_json=as_json)
 
 
 def _say_each(done: "Sequence[Conversation]", what: str, *, as_json: bool) -> None:
@@ -311,11 +313,22 @@ async def _kept(host: "ChatHost", found: "Sequence[Conversation]") -> "tuple[Kep
     return tuple(gathered)
 
 
-def _with_chats(work: "Callable[[ChatHost], Awaitable[T]]", *, as_json: bool, words: str = "") -> T:
+def _with_chats(
+    work: "Callable[[ChatHost], Awaitable[T]]", *, as_json: bool, words: str = "", changes: bool = False
+) -> T:
+    """What `work` returns. After one that `changes` something a running desktop looks again."""
+
     async def of_app(app: App) -> T:
         return await work(app.chats)
 
-    return run(with_app(of_app), as_json=as_json, words=words)
+    async def whole() -> T:
+        done = await with_app(of_app)  # everything is on the disk now
+        if changes:
+            with suppress(ControlError):  # a desktop that is stuck sees it when it starts again
+                await tell_conversations_changed()
+        return done
+
+    return run(whole(), as_json=as_json, words=words)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------

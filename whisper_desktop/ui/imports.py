@@ -5,6 +5,7 @@ it may use PySide's switchable features (`from __feature__ import snake_case`), 
 those texts. Nobody here uses such features. Measured: 18 MB of 128, and much of the time of every import.
 """
 
+import linecache
 import sys
 
 
@@ -13,3 +14,4 @@ def leave_sources_unread() -> None:
     feature = sys.modules.get("shibokensupport.feature")
     if hasattr(feature, "_mod_uses_pyside"):
         feature._mod_uses_pyside = lambda _module: False  # type: ignore[union-attr]
+        linecache.clearcache()

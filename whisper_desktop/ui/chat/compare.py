@@ -167,14 +167,14 @@ class CompareView(QWidget):
 
     def _run(self, session: Session, both: Both) -> None:
         self._run_number += 1
-        self._task = task = self._spawn(self._answer(session, both))
+        self._task = task = self._spawn(self._answer(session, both, self._run_number))
         task.add_done_callback(self._on_ended)
         self._show_what_can_be_done()
         self.busy_changed.emit(True)
 
-    async def _answer(self, session: Session, both: Both) -> None:
+    async def _answer(self, session: Session, both: Both, run: int) -> None:
         """Show what comes. While something else is shown, it is only seen to its end."""
-        run, known = self._run_number, frozenset(session.nodes)
+        known = frozenset(session.nodes)
         async with aclosing(self._bridge.stream(both)) as batches:
             async for batch in batches:
                 if self._run_number != run:

@@ -56,8 +56,10 @@ def meter_explained(use: ContextUse, before: ContextUse | None) -> str:
 
 
 class ContextMeter(QWidget):
-    """The bar and its words. What is being written is a lighter end of the bar; it turns amber when the
-    window is nearly full, and red where the message does not fit, and says so.
+    """The bar and its words; out of sight while there is nothing to say.
+
+    What is being written is a lighter end of the bar. It turns amber when the window is nearly full, and red
+    where the message does not fit, and says so.
     """
 
     def __init__(self) -> None:
@@ -94,7 +96,7 @@ class ContextMeter(QWidget):
         self.setAccessibleDescription(explained)
         self._bar.setVisible(use.share is not None)
         self._paint()
-        self.show()
+        self.setVisible(use != ContextUse(0, None, use.exact))
 
     def _paint(self) -> None:
         if self._shown is None:

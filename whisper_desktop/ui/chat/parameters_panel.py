@@ -39,6 +39,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 _PAUSE = 400  # ms without a key before the system prompt is used
 _LINES = 6  # of the system prompt
+_NARROWEST = 40  # characters
 _MOST_TOKENS = 131_072
 _MOST_CONTEXT = 1_048_576
 
@@ -116,6 +117,9 @@ class ParametersPanel(QScrollArea):
         column.addWidget(self.reset, 0, Qt.AlignmentFlag.AlignLeading)
         column.addStretch(1)
         self.setWidget(inside)
+        bar = self.verticalScrollBar().sizeHint().width()
+        least = self.fontMetrics().averageCharWidth() * _NARROWEST
+        self.setMinimumWidth(max(inside.minimumSizeHint().width(), least) + bar)
         self.setFocusProxy(self.persona)
 
     # --- what it shows --------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ _SOON = 200  # ms: changes within this time are shown together
 _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _ASIDE = 0.35  # of the width: who or when, at most
 _ASIDE_CHARACTERS = 14
+_NARROWEST = 44  # characters
 
 
 class _Tree(QTreeView):
@@ -79,6 +80,7 @@ class TreePanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._stack)
         self.setFocusProxy(self.tree)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * _NARROWEST)
         self._soon = QTimer(self, singleShot=True, interval=_SOON)
         self._soon.timeout.connect(self._look_now)
 
