@@ -28,6 +28,8 @@ FOLDER = ROOT / "resources" / "translations"
 OURS: dict[str, tuple[int, ...] | None] = {"tr": None, "mark": None, "trn": (1, 2), "Expects": None}
 """Whose literals are shown; a tuple names its arguments. The titles of settings come to that."""
 
+_COUNT = {"count!:", "count!:,"}  # "one minute" need not repeat the number
+
 TRANSLATED = tuple(code for code in LANGUAGES if code != "en")
 Key = str | tuple[str, str]
 
@@ -117,10 +119,10 @@ def _problems(originals: tuple[str, ...] | list[str], text: str) -> Iterator[str
     except ValueError:
         yield f"its braces do not match, for {last!r}"
         return
-    if not given <= wanted or (_fields(last) - given and not (len(originals) > 1 and "count" in wanted)):
+    if not given <= wanted or (_fields(last) - given) - (_COUNT if len(originals) > 1 else set()):
         yield f"other names in braces than {last!r}"
     for edge in (slice(0, 1), slice(-1, None)):
-        if last[edge].isspace() != text[edge].isspace():
+        if last[edge].isspace() != text[edge].isspace() and text[-1:] not in "、，。":
             yield f"another space at an end than {last!r}"
     if sorted(re.findall(r"`[^`]*`", last)) != sorted(re.findall(r"`[^`]*`", text)):
         yield f"another command than in {last!r}"

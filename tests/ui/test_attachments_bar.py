@@ -51,6 +51,12 @@ def test_the_keyboard_removes_one_after_the_other_and_goes_back_to_the_text(
     assert bar.isHidden()
 
 
+def test_the_keyboard_stays_at_the_chips_where_the_last_one_is_removed(bar: AttachmentsBar) -> None:
+    bar.chips[1].setFocus()
+    QTest.keyClick(bar.chips[1], Qt.Key.Key_Delete)
+    assert bar.chips[0].hasFocus()
+
+
 def test_what_is_attached_already_stays_once(bar: AttachmentsBar) -> None:
     bar.add(NOTES)
     assert bar.shown == (NOTES, REPORT)

@@ -188,6 +188,7 @@ def test_a_narrow_window_puts_one_above_the_other(compared: Compared, qtbot: QtB
     qtbot.waitUntil(lambda: right.y() > left.y())
     assert right.x() == left.x()
     assert compared.view.width() == 420
+    assert compared.view.minimumSizeHint().width() < 420
 
 
 def test_closing_goes_back_to_the_path_of_the_first(compared: Compared, qtbot: QtBot) -> None:

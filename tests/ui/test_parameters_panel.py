@@ -144,12 +144,14 @@ def test_another_chat_shows_its_own(
     panel: ParametersPanel, session: Session, app: App, bridge: Bridge, wait: Waiter, qtbot: QtBot
 ) -> None:
     panel.fields["seed"].tick.click()
+    panel.fields["stop"].tick.click()
     wishes = ChatWishes(system="Be brief.", parameters=Parameters(temperature=1.5))
     other: Session = wait(bridge.run(app.chats.new(wishes=wishes)))
     panel.follow(other)
     assert panel.system.toPlainText() == "Be brief."
     assert amount(panel, "temperature").value == 1.5
     assert not panel.fields["seed"].tick.isChecked()
+    assert not panel.fields["stop"].tick.isChecked()
     panel.follow(session)
     assert panel.fields["seed"].value == 0
     holds(session, qtbot, seed=0)
@@ -234,11 +236,13 @@ def test_a_system_prompt_is_used_a_moment_after_the_last_key(
     qtbot.waitUntil(lambda: session.wishes.system == "Be brief.", timeout=WAIT)
 
 
-def test_a_system_prompt_is_used_also_where_the_panel_is_left_at_once(
+def test_a_system_prompt_is_used_at_once_where_the_person_goes_on_to_write(
     panel: ParametersPanel, session: Session, qtbot: QtBot
 ) -> None:
+    panel._pause.setInterval(10 * WAIT)
+    panel.system.setFocus()
     QTest.keyClicks(panel.system, "Be brief.")
-    panel.hide()
+    panel.persona.setFocus()
     qtbot.waitUntil(lambda: session.wishes.system == "Be brief.", timeout=WAIT)
 
 

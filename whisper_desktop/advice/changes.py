@@ -32,8 +32,10 @@ def what_would_change(judge: Judge, best: Way | None, models: Iterable[Catalogue
         for words, larger in steps:
             better = _best_above(at_least, judge.on(larger), promising)
             if better is not None:
-                gain = tr("be the better choice") if judge.fits(better) else "fit"
-                yield tr("{words}, {better_id} would {gain}.", words=words, better_id=better.id, gain=gain)
+                if judge.fits(better):
+                    yield tr("{words}, {model} would be the better choice.", words=words, model=better.id)
+                else:
+                    yield tr("{words}, {model} would fit.", words=words, model=better.id)
                 break
 
 

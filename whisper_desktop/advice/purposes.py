@@ -22,8 +22,8 @@ class Purpose(StrEnum):
 
 
 _WORDS = {
-    Purpose.CHAT: "chat",
-    Purpose.CODE: "coding",
+    Purpose.CHAT: mark("chat"),
+    Purpose.CODE: mark("coding"),
     Purpose.LONG: mark("long documents"),
     Purpose.VISION: mark("questions about pictures"),
     Purpose.SMALL: mark("the least memory"),

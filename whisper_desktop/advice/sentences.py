@@ -27,15 +27,16 @@ def program_name(backend: str) -> str:
 
 def fit_sentence(model: CatalogueModel, fit: Fit, *, present: bool) -> str:
     """Where the model goes, what is left, how much it remembers, and what has to be fetched, if anything."""
-    about = "about " if model.file_bytes_source == "approximate" else ""
+    size = gigabytes(model.file_bytes)
+    if model.file_bytes_source == "approximate":
+        size = tr("about {size}", size=size)
     fetched = (
         ""
         if present
         else tr(
-            ": {quant}, {about}{gigabytes} to download",
+            ": {quant}, {size} to download",
             quant=model.quant,
-            about=about,
-            gigabytes=gigabytes(model.file_bytes),
+            size=size,
         )
     )
     return tr(
@@ -78,7 +79,7 @@ def speed_sentence(speed: Speed, waiting: Waiting) -> str:
             before=before,
             takes=takes,
         )
-    how = tr("predicted from what was measured here") if speed.source == "calibrated" else "predicted"
+    how = tr("predicted from what was measured here") if speed.source == "calibrated" else tr("predicted")
     if not speed.known:
         how = tr("a guess")
     return tr(

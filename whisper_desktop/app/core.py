@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from whisper_desktop.app import repairs
 from whisper_desktop.app.choices import AppState, BackendChoice, backend_choices, standing
-from whisper_desktop.app.engine_words import in_gigabytes
+from whisper_desktop.app.engine_words import OURS, in_gigabytes
 from whisper_desktop.errors import EngineError, SettingsError
 from whisper_desktop.events import BackendChosen, Bus, EngineChanged, Notice, ServersChanged, SettingsChanged
 from whisper_desktop.language import tr
@@ -352,7 +352,9 @@ class App:
         return in_gigabytes(size) if size else ""
 
     def _answered(self, provenance: Provenance) -> None:
-        """An answer is complete: what our own engine's say about its speed is kept."""
+        """An answer is complete: what our own engines' say about their speed is kept."""
+        if provenance.backend not in OURS:
+            return
         if self._speeds is None:
             from whisper_desktop.app.speeds import Speeds
             from whisper_desktop.models.measured import FILE, MeasuredStore

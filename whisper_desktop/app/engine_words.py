@@ -6,6 +6,9 @@ from whisper_desktop.errors import EngineError
 from whisper_desktop.language import tr
 from whisper_desktop.values import GB, EngineState, EngineStatus
 
+OURS = ("builtin", "guide")
+"""The ids of the engines that this app starts."""
+
 _LEAST = 50_000_000  # bytes: what would be rounded to 0.0 GB
 
 
@@ -21,18 +24,18 @@ def state_words(status: EngineStatus | None) -> str:
     match status.state:
         case EngineState.STARTING:
             return (
-                "loading"
+                tr("loading")
                 if status.progress is None
                 else tr("loading, {progress:.0f} %", progress=status.progress * 100)
             )
         case EngineState.BACKING_OFF:
             return tr("starts again {soon}", soon=_soon(status.restart_in))
         case EngineState.SLEEPING:
-            return "asleep"
+            return tr("asleep")
         case EngineState.FAILED:
             return tr("cannot run")
         case _:
-            return str(status.state.value)
+            return tr("ready") if status.state is EngineState.READY else tr("stopping")
 
 
 def _soon(seconds: float | None) -> str:
@@ -44,8 +47,10 @@ def status_lines(status: EngineStatus | None) -> tuple[str, ...]:
     if status is None or status.state is EngineState.STOPPED:
         return (tr("The engine is not running."),)
     words = state_words(status)
-    is_ = "" if status.state in (EngineState.BACKING_OFF, EngineState.FAILED) else "is "
-    facts = [tr("The engine {is_}{words}", is_=is_, words=words)]
+    verb_in_words = status.state in (EngineState.BACKING_OFF, EngineState.FAILED)
+    facts = [
+        tr("The engine {words}", words=words) if verb_in_words else tr("The engine is {words}", words=words)
+    ]
     if status.model:
         facts.append(tr("model {model}", model=status.model))
     if status.memory_bytes:
@@ -58,7 +63,8 @@ def status_lines(status: EngineStatus | None) -> tuple[str, ...]:
         facts.append(
             tr("{tokens_per_second:.1f} tokens a second", tokens_per_second=status.tokens_per_second)
         )
-    why = status.detail if " " in status.detail else ""  # "Ready." is said by the state
+    told_by_state = status.detail in (tr("Ready."), tr("Not started."))
+    why = "" if told_by_state else status.detail
     return tuple(line for line in (f"{', '.join(facts)}.", why, status.warning) if line)
 
 

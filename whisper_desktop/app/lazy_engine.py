@@ -1,39 +1,44 @@
 """An engine that is only planned when somebody needs it.
 
 A chain names its steps before it tries them: a model file that is missing must fail the attempt at the
-built-in engine, with its sentence, and not the whole chain.
+built-in engine, with its sentence, and not the whole chain. Nor is what engines need imported before.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from whisper_desktop.engines.leases import Lease
-from whisper_desktop.engines.spec import EngineAddress
-from whisper_desktop.engines.supervisor import Engine
 from whisper_desktop.errors import EngineError, ModelFileError
 from whisper_desktop.language import tr
 from whisper_desktop.values import EngineState, EngineStatus
+
+if TYPE_CHECKING:
+    from whisper_desktop.engines.leases import Lease
+    from whisper_desktop.engines.spec import EngineAddress
+    from whisper_desktop.engines.supervisor import Engine
 
 
 class LazyEngine:
     """Stands for the engine of one kind until somebody needs it."""
 
-    def __init__(self, kind: str, make: Callable[[], Awaitable[Engine]]) -> None:
+    def __init__(self, kind: str, make: "Callable[[], Awaitable[Engine]]") -> None:
         self._kind = kind
         self._make = make
         self._engine: Engine | None = None
 
-    async def ensure_ready(self) -> EngineAddress:
+    async def ensure_ready(self) -> "EngineAddress":
         """The address of the running engine. Raises `EngineError`."""
         return await (await self._made()).ensure_ready()
 
-    def lease(self) -> Lease:
+    def lease(self) -> "Lease":
         """The address of the running engine, which is in use until the end of the block."""
+        from whisper_desktop.engines.leases import Lease
+
         return Lease(self._grant)
 
-    async def _grant(self, lease: Lease) -> EngineAddress:
+    async def _grant(self, lease: "Lease") -> "EngineAddress":
         return await (await self._made()).grant(lease)
 
-    async def _made(self) -> Engine:
+    async def _made(self) -> "Engine":
         try:
             self._engine = await self._make()
         except ModelFileError as error:

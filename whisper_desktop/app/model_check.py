@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.language import tr
+from whisper_desktop.language import listed, tr
 from whisper_desktop.models.catalogue import Catalogue
 from whisper_desktop.models.checksums import sha256_of
 from whisper_desktop.models.download_jobs import Job
@@ -86,7 +86,7 @@ class Verdict:
             return tr(
                 "{self_name} is intact: its checksum is that which {items} tells.",
                 self_name=self.name,
-                items=" and ".join(whose),
+                items=listed(whose),
             )
         return tr(
             "{self_name} is whole as far as its structure tells. No checksum is known to compare it with.",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from whisper_desktop.language import tr
 from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.models.fit import (
     CONTEXTS,
@@ -85,7 +84,7 @@ class Estimate:
         """The options that place it like this in llama-server."""
         placement, options = self.placement, [f"-c {self.placement.n_ctx}"]
         if self.budget.gpus:
-            options.append(tr("-ngl {layers_on_gpus}", layers_on_gpus=placement.layers_on_gpus))
+            options.append(f"-ngl {placement.layers_on_gpus}")
         if placement.experts_on_host and placement.layers_on_gpus:
             options.append(f"--n-cpu-moe {placement.experts_on_host}")
         if sum(map(bool, placement.gpu_layers)) > 1:

@@ -52,7 +52,7 @@ def sentences(told: Estimate) -> tuple[str, ...]:
 def certainty(told: Estimate) -> str:
     """Where the figures come from, and how much of them is known."""
     shape = told.subject.shape
-    said = tr("The figures are {known}.", known=_KNOWN[told.subject.known_from])
+    said = tr("The figures are {known}.", known=tr(_KNOWN[told.subject.known_from]))
     if told.asked:
         said += tr(
             " The memory was checked with {part}, which loaded nothing.",
@@ -84,12 +84,10 @@ def _missing(told: Estimate) -> str:
     short = told.shortfall
     if short is None:
         return tr("not enough would be left for the system")
-    where = tr("on the graphics card") if short.where == "gpu" else "memory"
-    return tr(
-        "{missing_bytes} more {where} would be needed",
-        missing_bytes=in_gigabytes(short.missing_bytes),
-        where=where,
-    )
+    size = in_gigabytes(short.missing_bytes)
+    if short.where == "gpu":
+        return tr("{size} more on the graphics card would be needed", size=size)
+    return tr("{size} more memory would be needed", size=size)
 
 
 def _speed_sentence(speed: Speed | None) -> str:
@@ -102,11 +100,10 @@ def _speed_sentence(speed: Speed | None) -> str:
         speed.source
     ]
     if not speed.known:
-        measures = "`whisper-desktop bench machine` measures it"
         return tr(
-            "It writes {words}: part of this computer is in no table, and {measures}.",
+            "It writes {words}: part of this computer is in no table, and `whisper-desktop bench machine` "
+            "measures it.",
             words=speed.words,
-            measures=measures,
         )
     return tr("It writes {words} ({low} to {high}, {how}).", words=speed.words, low=low, high=high, how=how)
 

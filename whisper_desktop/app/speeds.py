@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from whisper_desktop.app.engine_words import OURS
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.models.fit import Mode
 from whisper_desktop.models.gguf import read_header
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from whisper_desktop.engines.outcome import Outcome
     from whisper_desktop.engines.spec import EngineSpec
     from whisper_desktop.engines.supervisor import Engine
-
-_OURS = ("builtin", "guide")
 
 _ANSWER_TOKENS = 64
 """An answer of so many tokens counts: the processor speeds up, and the engine reads its clock, at the scale
@@ -86,7 +85,7 @@ class Speeds:
     def answered(self, provenance: Provenance) -> None:
         """An answer is complete. Those of other programs, and short ones, are passed over."""
         said = spoken(provenance.usage)
-        if provenance.backend not in _OURS or (said.prompt is None and said.answer is None):
+        if provenance.backend not in OURS or (said.prompt is None and said.answer is None):
             return
         task = asyncio.create_task(self._keep(provenance.backend, said))
         self._keeping.add(task)

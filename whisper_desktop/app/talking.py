@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whisper_desktop.app.chain_plan import ChainWishes, plan_chain
+from whisper_desktop.app.engine_words import OURS
 from whisper_desktop.app.keys import Keys, openrouter_url, ports
 from whisper_desktop.app.places import Places
 from whisper_desktop.app.setup import question_for, report_of
@@ -238,7 +239,7 @@ class Talking:
 
         house = self._house
         try:
-            if config.id in ("builtin", "guide"):
+            if config.id in OURS:
                 engine = LazyEngine(config.id, lambda: house.engine(config.id))
                 return create_backend(config, http=house.http, engine=engine, deadlines=house.deadlines)
             key = self._keys.source_for(config.url)

@@ -86,7 +86,7 @@ def _what_and_why(error: BackendError, asked: Asked) -> tuple[str, str]:
     whole = f"{error.title} {error.detail}".strip()
     here = asked.site not in (Site.MY_NETWORK, Site.CLOUD)
     match error.kind:
-        case ErrorKind.CONNECT_REFUSED if here and error.detail == NO_PROGRAM:
+        case ErrorKind.CONNECT_REFUSED if here and error.detail == tr(NO_PROGRAM):
             return tr("{name} is not running.", name=name), error.title
         case ErrorKind.CONNECT_REFUSED | ErrorKind.NAME_NOT_FOUND | ErrorKind.OFFLINE | ErrorKind.TLS:
             return tr("{name} cannot be reached.", name=name), whole
@@ -112,7 +112,11 @@ def _what_and_why(error: BackendError, asked: Asked) -> tuple[str, str]:
         case ErrorKind.MALFORMED:
             return tr("{name} sent an answer that cannot be read.", name=name), whole
         case ErrorKind.LOADING:
-            return tr("{name} is still loading {part}.", name=name, part=model or "its model"), ""
+            return (
+                tr("{name} is still loading {model}.", name=name, model=model)
+                if model
+                else tr("{name} is still loading its model.", name=name)
+            ), ""
         case ErrorKind.OVERLOADED:
             return tr("{name} is busy{status}.", name=name, status=status), error.detail
         case ErrorKind.RATE_LIMITED:
@@ -142,7 +146,7 @@ def _what_and_why(error: BackendError, asked: Asked) -> tuple[str, str]:
         case ErrorKind.CONTEXT_OVERFLOW:
             return tr(
                 "The conversation is too long for {part} on {within}.",
-                part=model or "the model",
+                part=model or tr("the model"),
                 within=asked.within,
             ), error.detail
         case ErrorKind.CONTENT_FILTER:

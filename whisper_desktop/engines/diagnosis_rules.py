@@ -179,14 +179,14 @@ _MODEL = (
     ),
     _rule(
         "not_a_model",
-        mark("CLIP cannot be used as main model"),
+        "CLIP cannot be used as main model",
         mark("{model} is only the part of a model that sees pictures."),
         mark("It belongs beside the model itself."),
         mark("Choose the larger file; this one goes into llm.llamacpp.extra_args, after --mmproj."),
     ),
     _rule(
         "model_corrupt",
-        mark("failed to read magic"),
+        "failed to read magic",
         mark("The model file {model} is empty or cut off."),
         mark("Not even its first letters are there; a download was probably interrupted."),
         _GET_ANOTHER,

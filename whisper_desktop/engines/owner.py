@@ -106,7 +106,7 @@ class Owner:
             self._leave_ready(explain("stopped", self.spec))
             self.launch = self._address = self._starting = None
             self.status = replace(
-                self.status, state=_S.FAILED, url=None, pid=None, detail="Its supervision ended."
+                self.status, state=_S.FAILED, url=None, pid=None, detail=tr("Its supervision ended.")
             )
             self.users.refuse_all(error)
             self.users.tell_end(error)
@@ -286,7 +286,7 @@ class Owner:
         detail = (
             tr("Ready again. Before: {title} {detail}", title=before.title, detail=before.detail).strip()
             if before
-            else "Ready."
+            else tr("Ready.")
         )
         self._move(Happening.PROVED, detail, before)
         self._watching = self._help(self.watch.run(self.send))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from whisper_desktop.engines.room import Room, room_of
 from whisper_desktop.engines.spec import Expected, default_threads
-from whisper_desktop.language import tr
+from whisper_desktop.language import listed, tr
 from whisper_desktop.models.fit import CONTEXTS, Search, ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Part, Placement
@@ -219,7 +219,7 @@ def _reasons(
             )
         )
     if len(room.budget.gpus) > 1 and start.layers_on_gpus:
-        each = " and ".join(map(str, start.gpu_layers))
+        each = listed([str(layers) for layers in start.gpu_layers])
         yield tr(
             "Graphics cards: {each} layers, in the order of the cards, by what each can hold.", each=each
         )

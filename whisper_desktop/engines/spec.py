@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from whisper_desktop.language import tr
 from whisper_desktop.models.memory import CacheType, LoadMode
 from whisper_desktop.settings.paths import resource
 from whisper_desktop.values import ResourceInfo
@@ -83,7 +82,7 @@ class EngineAddress:
     model: str
 
     def __repr__(self) -> str:
-        return tr("EngineAddress(url={url!r}, model={model!r})", url=self.url, model=self.model)
+        return f"EngineAddress(url={self.url!r}, model={self.model!r})"
 
 
 def default_threads(resources: ResourceInfo) -> int:

@@ -122,7 +122,7 @@ def cannot(backend: Backend, needs: frozenset[str]) -> BackendError:
         "vision": tr("see images"),
         "json_schema": tr("answer in a given shape"),
     }
-    what = " or ".join(words.get(need, need) for need in sorted(needs))
+    what = tr(" or ").join(words.get(need, need) for need in sorted(needs))
     return BackendError(
         ErrorKind.UNSUPPORTED,
         tr("{backend_name} was not asked: it cannot {what}.", backend_name=backend.name, what=what),
@@ -168,7 +168,7 @@ def needs_consent(backend: Backend, reach: Reach | None) -> ConsentRequired:
         tr("Nothing was sent."),
         tr(
             "Allow {part} for this conversation, or use a model on this computer.",
-            part="the cloud" if reach is Reach.CLOUD else reach.words,
+            part=tr("the cloud") if reach is Reach.CLOUD else reach.words,
         ),
         needed=reach,
     )

@@ -158,7 +158,7 @@ class Ledger:
         )
         key = (self._day(), _name(backend), _name(model))
         if len(self._known) + len(self._pending) >= MOST_ROWS and key not in self._known:
-            key = (key[0], key[1], tr("other models"))
+            key = (key[0], key[1], "other models")
         _add(self._pending, key, count)
         self._start()
 
@@ -325,15 +325,14 @@ def _price_unknown() -> BackendError:
 
 
 def _over(word: str, cap: int, spent: int, reserved: int, worst: int) -> BackendError:
-    period = "today" if word == "daily" else tr("this month")
+    daily = word == "daily"
+    period = tr("today") if daily else tr("this month")
     held = tr(", {dollars} is held for answers on their way", dollars=_dollars(reserved)) if reserved else ""
     return BackendError(
         ErrorKind.BUDGET,
-        tr(
-            "The {word} limit of {dollars} leaves too little for this answer.",
-            word=word,
-            dollars=_dollars(cap),
-        ),
+        tr("The daily limit of {dollars} leaves too little for this answer.", dollars=_dollars(cap))
+        if daily
+        else tr("The monthly limit of {dollars} leaves too little for this answer.", dollars=_dollars(cap)),
         tr(
             "{dollars} was spent {period}{held}, and this one may cost up to {dollars2}. Nothing was sent.",
             dollars=_dollars(spent),

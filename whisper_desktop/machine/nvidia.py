@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from whisper_desktop.language import tr
+from whisper_desktop.language import listed, tr
 from whisper_desktop.machine import linux_gpus
 from whisper_desktop.machine.child import own_child
 from whisper_desktop.machine.findings import Gpus, ProbeFailed
@@ -43,7 +43,7 @@ def read_gpus(host: Host, timeout: float) -> Gpus:
         return answer
     if not answer:
         return _without_driver(host, on_bus)
-    reasons = " and ".join(answer)
+    reasons = listed(answer)
     cards = tuple(_silent_card(host, card) for card in on_bus)
     warning = tr(
         "NVIDIA's driver could not be asked: {reasons}. If this computer has an NVIDIA "

@@ -82,9 +82,13 @@ def merged(ours: Catalogue, path: Path) -> Catalogue:
     except FileNotFoundError:
         return ours
     except (OSError, UnicodeDecodeError):
-        return replace(ours, problems=(f"{path.name} is not used, because it cannot be read.",))
+        return replace(
+            ours, problems=(tr("{path_name} is not used, because it cannot be read.", path_name=path.name),)
+        )
     except _Unreadable as reason:
-        return replace(ours, problems=(f"{path.name} is not used, because {reason}.",))
+        return replace(
+            ours, problems=(tr("{path_name} is not used: {reason}.", path_name=path.name, reason=reason),)
+        )
     entries = document.get("models", document) if isinstance(document, Mapping) else document
     if not isinstance(entries, list):
         problem = tr(

@@ -133,13 +133,20 @@ def _words(size: int, where: str, reserve: Reserve | None) -> str:
     words = tr("{gb} that may be used {where}", gb=_gb(size), where=where)
     if reserve is None or reserve.total <= size:
         return words
-    free = " free" if reserve.free_now else ""
+    total, less = _gb(reserve.total), _gb(reserve.total - size)
+    if reserve.free_now:
+        return tr(
+            "{words} ({total} free less {less} for {purpose})",
+            words=words,
+            total=total,
+            less=less,
+            purpose=reserve.purpose,
+        )
     return tr(
-        "{words} ({gb}{free} less {gb2} for {purpose})",
+        "{words} ({total} less {less} for {purpose})",
         words=words,
-        gb=_gb(reserve.total),
-        free=free,
-        gb2=_gb(reserve.total - size),
+        total=total,
+        less=less,
         purpose=reserve.purpose,
     )
 

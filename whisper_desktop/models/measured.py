@@ -40,7 +40,7 @@ def machine_key(resources: ResourceInfo) -> str:
     size = 2 ** (round(2 * math.log2(memory)) / 2)  # classes a factor of 1.4 apart
     parts = (
         resources.cpu_name,
-        tr("{cores_physical} cores", cores_physical=resources.cores_physical),
+        f"{resources.cores_physical} cores",
         f"{size:.1f} GiB",
     )
     return "; ".join((*parts, *(gpu.name for gpu in resources.gpus)))[:_LONGEST_KEY]

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from whisper_desktop.errors import ModelFileError
-from whisper_desktop.language import tr
+from whisper_desktop.language import listed, tr, trn
 from whisper_desktop.models.facts import FileFacts
 from whisper_desktop.models.file_names import (
     is_projector,
@@ -213,15 +213,16 @@ class _Scan:
         groups = _groups(found for found in files if found not in projectors)
         for stem, parts, missing in groups:
             if missing:
-                verb = "is" if len(missing) == 1 else "are"
                 self._problems.append(
-                    tr(
-                        "{printable} is not whole: {named} {verb} not in {printable2}. Download the model "
-                        "again; what is there is kept.",
-                        printable=printable(stem),
-                        named=_named(missing),
-                        verb=verb,
-                        printable2=printable(folder),
+                    trn(
+                        "{name} is not whole: {parts} is not in {folder}. Download the model again; what is "
+                        "there is kept.",
+                        "{name} is not whole: {parts} are not in {folder}. Download the model again; what is "
+                        "there is kept.",
+                        len(missing),
+                        name=printable(stem),
+                        parts=_named(missing),
+                        folder=printable(folder),
                     )
                 )
                 continue
@@ -302,14 +303,8 @@ def _groups(files: Iterable[_Found]) -> list[tuple[str, list[_Found], list[int]]
 
 def _named(parts: Sequence[int]) -> str:
     """A few of these parts of a model, as words."""
-    words = [tr("part {number}", number=number) for number in parts[:_MOST_NAMED]] + ["more"] * (
-        len(parts) > _MOST_NAMED
-    )
-    return (
-        words[0]
-        if len(words) == 1
-        else tr("{items} and {words}", items=", ".join(words[:-1]), words=words[-1])
-    )
+    words = [tr("part {number}", number=number) for number in parts[:_MOST_NAMED]]
+    return listed([*words, tr("more")] if len(parts) > _MOST_NAMED else words)
 
 
 def _called(stem: str, folder: str, place: Place) -> str:

@@ -77,7 +77,7 @@ class Source:
         return self.name + (f"/{self.file}" if self.file else f":{self.quant}" if self.quant else "")
 
     def __repr__(self) -> str:
-        return tr("Source({kind!r}, {self!r})", kind=self.kind, self=str(self))
+        return f"Source({self.kind!r}, {str(self)!r})"
 
 
 class InCatalogue(Protocol):
@@ -247,7 +247,7 @@ def _host_of(endpoint: str) -> str:
 
 def _wrong(typed: str, why: str, example: str = EXAMPLES) -> TransferError:
     short = typed if len(typed) <= 100 else typed[:97] + "…"
-    what = "This" if not typed or holds_a_key(typed) else f"“{short}”"
+    what = tr("This") if not typed or holds_a_key(typed) else f"“{short}”"
     return TransferError(
         tr("{what} names no model that can be downloaded.", what=what),
         why,

@@ -56,10 +56,6 @@ from whisper_desktop.wire.typed import Reader, reader
 
 KeyPath = tuple[str, ...]
 
-MAX_AUTO_CONTEXT = 32768
-"""The most tokens that `n_ctx: auto` takes."""
-
-
 _UNDECLARED = object()
 
 
@@ -119,7 +115,7 @@ class LlamaCppSettings(_BackendSection):
     n_ctx: Context = _setting(
         "auto",
         "Context window",
-        f"How many tokens a conversation can hold. auto takes what fits, {MAX_AUTO_CONTEXT} at most; "
+        "How many tokens a conversation can hold. auto takes what fits, 32768 at most; "
         "a number is obeyed even where it will not fit.",
     )
     cache_type: CacheType = _setting(

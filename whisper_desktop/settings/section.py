@@ -1,7 +1,6 @@
 """What every section of the settings is: a frozen tree of values that are checked when it is made."""
 
 from collections.abc import Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -42,7 +41,7 @@ class Section:
             if name in given:
                 values[name] = read(given[name])
             else:
-                values[name] = copy(declared.default) if isinstance(declared, Declared) else declared
+                values[name] = declared.default if isinstance(declared, Declared) else declared
         values["_given"] = frozenset(given)
         values["_further"] = {name: value for name, value in given.items() if name not in self.types}
 

@@ -90,9 +90,11 @@ class Body:
 
 
 def _silent(address: Address, patience: float, arrived: int = 0) -> Failure:
-    what = tr("next to nothing") if arrived else "nothing"
+    where = address.netloc
     return Failure(
-        tr("{netloc} sent {what} for {patience:g} s.", netloc=address.netloc, what=what, patience=patience),
+        tr("{where} sent next to nothing for {patience:g} s.", where=where, patience=patience)
+        if arrived
+        else tr("{where} sent nothing for {patience:g} s.", where=where, patience=patience),
         check_network(),
         passing=True,
     )

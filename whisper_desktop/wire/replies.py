@@ -79,16 +79,15 @@ def parse_json(body: bytes, content_type: str = "") -> object:
         pass
     if "json" in content_type.lower():
         raise BackendError(ErrorKind.MALFORMED, tr("The server's answer is broken: it is not valid JSON."))
-    what = (
-        tr("a web page")
-        if body.lstrip()[:1] == b"<"
-        else "nothing"
-        if not body.strip()
-        else tr("something else")
-    )
+    if body.lstrip()[:1] == b"<":
+        title = tr("This is not a model server: it sent a web page where JSON was expected.")
+    elif not body.strip():
+        title = tr("This is not a model server: it sent nothing where JSON was expected.")
+    else:
+        title = tr("This is not a model server: it sent something else where JSON was expected.")
     raise BackendError(
         ErrorKind.NOT_AN_LLM,
-        tr("This is not a model server: it sent {what} where JSON was expected.", what=what),
+        title,
         "",
         tr("Check the address and the port."),
     )

@@ -2,20 +2,34 @@
 
 `python -m tests.ui.desktop.probe` runs `run_desktop` as it is; a test's hands are xdotool, its eyes are
 `windows` (kind, title, draft and rows of a chat, texts), `menu` (what an open menu says), `entries` (what the
-tray's menu has, open or not), `tray` (the icon's place) and `button TEXT` (the middle of one).
+tray's menu has, open or not), `focus` (the name of what has the keyboard), and the places of things on the
+screen: `tray`, `button TEXT`, `entry TEXT` (of an open menu), `field NAME`, `item TEXT` (a line of a list),
+`message NUMBER` and `spot NUMBER ACTION` (what can be clicked in a message of the chat in front).
 """
 
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from PySide6.QtCore import QObject, QPoint, Qt, Signal, Slot
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMenu, QPlainTextEdit, QWidget
+from PySide6.QtCore import QModelIndex, QObject, QPoint, QPointF, QRect, Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QApplication,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QWidget,
+)
 
 from whisper_desktop.ui.main import run_desktop
 from whisper_desktop.ui.tray.menu import LiveMenu
+
+_Widget = TypeVar("_Widget", bound=QWidget)
 
 
 class Probe(QObject):
@@ -46,6 +60,12 @@ class Probe(QObject):
             "entries": entries,
             "tray": tray,
             "button": lambda: button(rest),
+            "entry": lambda: entry(rest),
+            "field": lambda: field(rest),
+            "item": lambda: item(rest),
+            "message": lambda: message(int(rest)),
+            "spot": lambda: spot(*rest.split(" ", 1)),
+            "focus": focus,
         }
         answer = answers[name]()
         print(json.dumps(answer), flush=True)
@@ -91,11 +111,15 @@ def described(widget: QWidget) -> dict[str, object]:
         "frame": rectangle(widget),
         "draft": composer.editor.toPlainText() if composer is not None else "",
         "fields": [each.toPlainText() for each in widget.findChildren(QPlainTextEdit) if each.isVisible()],
+        "current": view.currentIndex().row() if (view := getattr(widget, "view", None)) is not None else -1,
         "rows": [
             {
                 "kind": row.kind.value,
                 "text": row.text,
                 "active": row.active,
+                "seam": row.seam,
+                "set_aside": [each.text for each in row.set_aside],
+                "branch": list(row.branch),
                 "by": row.provenance.server_name if row.provenance else None,
             }
             for row in rows
@@ -122,12 +146,88 @@ def tray() -> list[int] | None:
 
 def button(text: str) -> list[int] | None:
     """The middle of the visible button with this text."""
-    for window in QApplication.topLevelWidgets():
-        for each in window.findChildren(QAbstractButton):
-            if each.text() == text and each.isVisible():
-                place = each.mapToGlobal(each.rect().center())
-                return [place.x(), place.y()]
+    return _found(QAbstractButton, lambda each: each.text() == text)
+
+
+def field(name: str) -> list[int] | None:
+    """The middle of the visible field with this name."""
+    kinds = (QLineEdit, QPlainTextEdit)
+    found = (_found(kind, lambda each: each.accessibleName() == name) for kind in kinds)
+    return next((place for place in found if place is not None), None)
+
+
+def entry(text: str) -> list[int] | None:
+    """The middle of the entry that begins with this text, in a menu that is open."""
+    for menu in QApplication.topLevelWidgets():
+        if isinstance(menu, QMenu) and menu.isVisible():
+            for action in menu.actions():
+                if action.text().startswith(text):
+                    return _place(menu, menu.actionGeometry(action))
     return None
+
+
+def item(text: str) -> list[int] | None:
+    """The middle of the first visible line with this text, in any list."""
+    for window in QApplication.topLevelWidgets():
+        for each in window.findChildren(QAbstractItemView):
+            if each.isVisible() and each is not getattr(window, "view", None):
+                for index in _lines(each, QModelIndex()):
+                    if text in str(index.data()) and not each.visualRect(index).isEmpty():
+                        return _place(each.viewport(), each.visualRect(index))
+    return None
+
+
+def _lines(shown_in: QAbstractItemView, parent: QModelIndex) -> Iterator[QModelIndex]:
+    model = shown_in.model()
+    for number in range(model.rowCount(parent)):
+        index = model.index(number, 0, parent)
+        yield index
+        yield from _lines(shown_in, index)
+
+
+def message(number: int) -> list[int] | None:
+    """The upper part of a message of the chat in front, where its text begins."""
+    view = getattr(QApplication.activeWindow(), "view", None)
+    if view is None or number >= view.rows.rowCount():
+        return None
+    rect = view.visualRect(view.rows.index(number)).intersected(view.viewport().rect())
+    left, width = view.delegate.style().column
+    at = QPoint(int(left + width / 2), rect.top() + min(12, rect.height() // 2))
+    return None if rect.isEmpty() else _place(view.viewport(), QRect(at, at))
+
+
+def spot(number: str, action: str) -> list[int] | None:
+    """What does this in a message of the chat in front."""
+    view = getattr(QApplication.activeWindow(), "view", None)
+    if view is None or int(number) >= view.rows.rowCount():
+        return None
+    row = view.rows.row(int(number))
+    corner = QPointF(view.visualRect(view.rows.index(int(number))).topLeft())
+    corner += QPointF(view.delegate.style().column[0], 0)
+    spots = view.delegate.layout_of(int(number), row).spots
+    found = next((each for each in spots if each.action == action), None)
+    return _place(view.viewport(), found.rect.translated(corner).toRect()) if found is not None else None
+
+
+def focus() -> str:
+    """The name of what has the keyboard, or the text on it; "" without either."""
+    widget = QApplication.focusWidget()
+    if isinstance(widget, QAbstractButton):
+        return widget.text()
+    return widget.accessibleName() if widget is not None else ""
+
+
+def _found(kind: type[_Widget], is_meant: Callable[[_Widget], bool]) -> list[int] | None:
+    for window in QApplication.topLevelWidgets():
+        for each in window.findChildren(kind):
+            if each.isVisible() and is_meant(each):
+                return _place(each, each.rect())
+    return None
+
+
+def _place(within: QWidget, rect: QRect) -> list[int]:
+    place = within.mapToGlobal(rect.center())
+    return [place.x(), place.y()]
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def speaker(node: Node) -> str:
         return tr("System prompt")
     if node.provenance is None:
         return tr("Tool") if node.role is Role.TOOL else tr("Answer")
-    return GUIDE_LABEL if node.provenance.backend == "guide" else node.provenance.model or tr("Answer")
+    return tr(GUIDE_LABEL) if node.provenance.backend == "guide" else node.provenance.model or tr("Answer")
 
 
 def text_of(node: Node) -> str:

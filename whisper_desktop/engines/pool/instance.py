@@ -88,8 +88,11 @@ class Instance:
 
     async def give_up(self, over: Over, seconds: float) -> None:
         """It has had its time."""
-        words = tr("It made no progress for") if over is Over.STALL else tr("It was not ready after")
-        self.failure = explain("start_timeout", self.engine.spec, detail=f"{words} {seconds:g} s.")
+        if over is Over.STALL:
+            detail = tr("It made no progress for {seconds:g} s.", seconds=seconds)
+        else:
+            detail = tr("It was not ready after {seconds:g} s.", seconds=seconds)
+        self.failure = explain("start_timeout", self.engine.spec, detail=detail)
         await self.end()
 
     async def end(self) -> EngineError | None:

@@ -139,9 +139,9 @@ def _check(appimage: Path, around: Surroundings, *, virtual: bool) -> None:
             tr("Allow it: chmod u+x '{appimage}'", appimage=appimage),
         )
     if virtual and _xvfb(around) is None:
-        raise why_it_ended(appimage, [tr("whisper: no virtual display: there is no Xvfb on PATH")])
+        raise why_it_ended(appimage, ["whisper: no virtual display: there is no Xvfb on PATH"])
     if not virtual and not (around.env.get("DISPLAY") or around.env.get("WAYLAND_DISPLAY")):
-        raise why_it_ended(appimage, [tr("Missing X server")])
+        raise why_it_ended(appimage, ["Missing X server"])
 
 
 def _xvfb(around: Surroundings) -> Path | None:

@@ -245,7 +245,7 @@ class LMStudio:
         if identifier not in names:
             raise EngineError(
                 tr("{name} has no model {identifier} loaded.", name=_NAME, identifier=identifier),
-                _listed("Loaded", names),
+                _listed(tr("Loaded"), names),
                 cause="not_loaded",
             )
         said = await lms.unload(identifier)

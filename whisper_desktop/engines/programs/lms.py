@@ -110,7 +110,7 @@ class Lms:
         """End LM Studio where it runs without a window."""
         said = await self._run(("daemon", "down"), self._deadlines.engine_ask)
         if said.code != 0:
-            raise refused("end", said)
+            raise refused(tr("end"), said)
 
     async def models(self) -> tuple[Model, ...]:
         """What is on the disk."""

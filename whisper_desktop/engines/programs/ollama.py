@@ -313,7 +313,7 @@ def installed(root: Path, home: Path, env: Mapping[str, str], *, platform: str) 
     """How Ollama is installed, by the files of a computer whose system is linux, darwin or win32."""
     if platform == "win32":
         folder = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "Programs" / "Ollama"
-        app, program = folder / tr("ollama app.exe"), folder / "ollama.exe"
+        app, program = folder / "ollama app.exe", folder / "ollama.exe"
         found = program if program.is_file() else _on_path(env)
         return Installed(found, (str(app), "--hide", "--fast-startup") if app.is_file() else ())
     places = (root / place for place in _PLACES[platform])

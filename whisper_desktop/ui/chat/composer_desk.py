@@ -13,6 +13,7 @@ from whisper_desktop.chat import Session
 from whisper_desktop.chat.context import ContextUse
 from whisper_desktop.chat.records import Attachment, Draft
 from whisper_desktop.errors import WhisperError
+from whisper_desktop.language import mark, tr
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import conversation_work as work
 from whisper_desktop.ui.chat.composer import Composer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
+_OUR_FAULT = mark("The app made a mistake while it read this file. The technical details are in the log.")
 _MEASURE = 150  # ms: changes within this time are measured together
 
 
@@ -82,17 +84,22 @@ class ComposerDesk(QObject):
         """One after the other: reading PDFs takes a process each."""
         from whisper_desktop.ui.chat.composer_attaching import attach
 
+        mistake: Exception | None = None
         for each in wanted:
             try:
                 attachment, image = await self._bridge.run(attach(self._app.chats, each))
-            except WhisperError as error:
-                if session is self._session:
-                    self._composer.refuse(str(error))
+            except Exception as error:
+                if not isinstance(error, WhisperError):
+                    mistake = error
+                if session is self._session:  # or the composer would wait for it for ever
+                    self._composer.refuse(str(error) if mistake is not error else tr(_OUR_FAULT))
                 continue
             if session is self._session:
                 self._composer.add_attachment(attachment, image)
             elif session is not None:  # another conversation is shown meanwhile: it waits in the draft
                 await self._bridge.run(_add_to_draft(session, attachment))
+        if mistake is not None:
+            raise mistake  # to the log
 
     async def _show_image(self, attachment_id: str) -> None:
         from whisper_desktop.ui.chat.composer_attaching import thumbnail_of

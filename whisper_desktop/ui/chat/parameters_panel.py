@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer
-from PySide6.QtGui import QHideEvent, QPalette
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -89,6 +89,7 @@ class ParametersPanel(QScrollArea):
         self._pause = QTimer(self, singleShot=True, interval=_PAUSE)
         self._pause.timeout.connect(self._use)
         self.system.textChanged.connect(self._on_system)
+        self.system.installEventFilter(self)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -298,9 +299,11 @@ class ParametersPanel(QScrollArea):
         if new is not None:
             dialog.begin(new)
 
-    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        super().hideEvent(event)
-        self._keep()
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Who goes on to write a message has said how it is to be answered."""
+        if watched is self.system and event.type() == QEvent.Type.FocusOut:
+            self._keep()
+        return super().eventFilter(watched, event)
 
 
 def _made_fields() -> dict[str, Field]:

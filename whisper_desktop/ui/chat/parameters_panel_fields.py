@@ -171,7 +171,7 @@ class Amount(Field):
 
 def _rounded(value: int) -> int:
     """A number with two digits that count, in binary: 1024, 1536, 2048 …"""
-    unit = max(2 ** (value.bit_length() - 2), 1)
+    unit = 1 << max(value.bit_length() - 2, 0)
     return round(value / unit) * unit
 
 
@@ -194,7 +194,7 @@ class Seed(Field):
 
     def given(self) -> int:
         """The number."""
-        return int(self.number.value())
+        return self.number.value()
 
     def take(self, value: object) -> None:
         assert isinstance(value, int)

@@ -1,6 +1,7 @@
 """Prompts in the composer: "/" at its beginning offers them, and what one leaves open is asked for."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
@@ -9,8 +10,10 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 from whisper_desktop.chat.personas import Prompt, filled, variables
 from whisper_desktop.language import tr
 from whisper_desktop.ui.chat.composer_editor import Editor
-from whisper_desktop.ui.chat.prompts_form import VariablesForm
 from whisper_desktop.ui.theme import XS
+
+if TYPE_CHECKING:
+    from whisper_desktop.ui.chat.prompts_form import VariablesForm
 
 _LONGEST_QUERY = 60  # characters
 _MOST_LINES = 8
@@ -183,6 +186,8 @@ class PromptPicker(QObject):
             self._editor.replace_all(filled(prompt.text))
             self._editor.setFocus()
             return
+        from whisper_desktop.ui.chat.prompts_form import VariablesForm
+
         self._editor.replace_all("")
         self.form = form = VariablesForm(prompt.name, prompt.text, tr("Insert"))
         form.filled.connect(self._insert)
