@@ -373,16 +373,44 @@ class Session:
                 yield event
 
     async def compare(
-        self, text: str, attachments: Sequence[Attachment], first: Choice, second: Choice
+        self,
+        text: str,
+        attachments: Sequence[Attachment],
+        first: Choice,
+        second: Choice,
+        after: tuple[str, str] | None = None,
     ) -> AsyncGenerator[tuple[int, StreamEvent | WhisperError], None]:
-        """Ask two side by side: (0 or 1, what came). Two sibling answers; the first one is on the path.
+        """Ask two side by side: (0 or 1, what came). Two answers; the first one is on the path.
 
-        One that fails ends with its error in place of an event, and the other goes on. Closing the generator
-        stops both, `stop(answer_id)` one.
+        `after` are the two answers below which the question stands, each of them goes on from its own (None:
+        both from the leaf, and the answers are siblings). One that fails ends with its error in place of an
+        event, and the other goes on. Closing the generator stops both, `stop(answer_id)` one.
         """
         self._check_free()
-        asked = self._add_question(text, attachments, self._head.leaf)
-        answers = [self._begin(asked), self._begin(asked)]
+        below, beside = after or (self._head.leaf, self._head.leaf)
+        asked = self._add_question(text, attachments, below)
+        other = asked if beside == below else self._add_question(text, attachments, beside)
+        async with aclosing(self._both((asked, other), (first, second))) as events:
+            async for event in events:
+                yield event
+
+    async def compare_again(
+        self, answers: tuple[str, str], first: Choice, second: Choice
+    ) -> AsyncGenerator[tuple[int, StreamEvent | WhisperError], None]:
+        """Ask two once more for what these two answered, as `compare` does: siblings of theirs.
+
+        Raises `KeyError`, and `ValueError` where there is no question.
+        """
+        self._check_free()
+        asked = (self._question_of(answers[0]), self._question_of(answers[1]))
+        async with aclosing(self._both(asked, (first, second))) as events:
+            async for event in events:
+                yield event
+
+    async def _both(
+        self, questions: tuple[str, str], choices: tuple[Choice, Choice]
+    ) -> AsyncGenerator[tuple[int, StreamEvent | WhisperError], None]:
+        answers = [self._begin(each) for each in questions]
         self._change(leaf=answers[0])
         self._last = answers[0]
         arrived: asyncio.Queue[tuple[int, StreamEvent | WhisperError] | Exception | None]
@@ -400,7 +428,7 @@ class Session:
                 mistake = error
             await arrived.put(mistake)
 
-        tasks = [asyncio.create_task(write(*each)) for each in enumerate((first, second))]
+        tasks = [asyncio.create_task(write(*each)) for each in enumerate(choices)]
         running = len(tasks)
         try:
             while running:

@@ -32,6 +32,7 @@ from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat import conversation_work as work
 from whisper_desktop.ui.chat.composer import Composer
 from whisper_desktop.ui.chat.composer_desk import ComposerDesk
+from whisper_desktop.ui.chat.composer_panels import SidePanels
 from whisper_desktop.ui.chat.conversation import Conversation
 from whisper_desktop.ui.chat.empty import EmptyState
 from whisper_desktop.ui.chat.header import Header
@@ -56,6 +57,7 @@ from whisper_desktop.ui.window import AppWindow
 if TYPE_CHECKING:
     from whisper_desktop.app import App
     from whisper_desktop.app.choices import AppState, BackendChoice
+    from whisper_desktop.ui.chat.compare import CompareView
 
 _PAGES = (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 _LONGEST_TITLE = 48  # characters of the window's title
@@ -87,6 +89,7 @@ class ChatWindow(AppWindow):
         self._edited: str | None = None
         self._added: dict[str, Callable[[], object]] = {}
         self.conversation: Conversation | None = None
+        self.compare: CompareView | None = None
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.model = TranscriptModel(self)
@@ -107,6 +110,7 @@ class ChatWindow(AppWindow):
         self._connect()
         self._add_shortcuts()
         self._show_title()
+        self.side = None if guide else SidePanels(self, bridge, app)
         self.spawn(self._open_new())
 
     # --- how it is built ------------------------------------------------------------------------------------
@@ -177,6 +181,10 @@ class ChatWindow(AppWindow):
             self.sidebar.export_wanted.connect(self._export)
             self.sidebar.loaded.connect(self._on_loaded)
 
+    def _toggle_side(self, name: str) -> None:
+        if self.side is not None:
+            self.side.toggle(name)
+
     def _add_shortcuts(self) -> None:
         done: dict[str, Callable[[], object]] = {
             "new_chat": self.new_chat,
@@ -187,6 +195,9 @@ class ChatWindow(AppWindow):
             "next_pane": partial(self._next_pane, 1),
             "pane_before": partial(self._next_pane, -1),
             "rename": self._rename_here,
+            "parameters": partial(self._toggle_side, "parameters"),
+            "branches": partial(self._toggle_side, "tree"),
+            "compare": partial(self._toggle_side, "compare"),
             "close": self.close,
             "shortcuts": lambda: ShortcutsSheet(self).show(),
         }
@@ -202,6 +213,8 @@ class ChatWindow(AppWindow):
     def show_state(self, state: "AppState", choices: "Sequence[BackendChoice]") -> None:
         """Who would answer the next message."""
         self.messages.choices = choices
+        if self.compare is not None:
+            self.compare.show_choices(choices)
         if not self._guide:
             self.header.show_choices(choices)
             self.empty.show_state(state)
@@ -326,6 +339,8 @@ class ChatWindow(AppWindow):
         """Keep what belongs to the conversation that is shown, and let go of it unless it is busy."""
         if self.conversation is None:
             return
+        if self.compare is not None:
+            self.compare.leave()
         self._cancel_editing()
         self.find_bar.leave()
         self.drafts.keep()
@@ -378,6 +393,10 @@ class ChatWindow(AppWindow):
         self.composer.setFocus()
 
     def _on_sent(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
+        if self.compare is not None and self.compare.active:
+            self.compare.ask(text, attachments)
+            self.drafts.keep()
+            return
         edited, self._edited = self._edited, None
         if edited is not None and self.conversation is not None:
             self.editing_bar.hide()
@@ -387,7 +406,44 @@ class ChatWindow(AppWindow):
             self.ask(text, attachments)
             self.drafts.keep()
 
+    def begin_compare(self) -> None:
+        """Ask two side by side, from the next question on."""
+        if self.conversation is None or self.conversation.busy:
+            return
+        if self.compare is None:
+            from whisper_desktop.ui.chat.compare import CompareView
+
+            self.compare = CompareView(self.bridge, self._app, self.spawn)
+            self.compare.busy_changed.connect(self.composer.set_busy)
+            self.compare.ended.connect(self._end_compare)
+            self.compare.text_wanted.connect(self._take_text)
+            self.compare.requested.connect(self._on_request)
+            self._stack.addWidget(self.compare)
+        self._cancel_editing()
+        self.compare.begin(self.conversation.session, self.messages.choices)
+        self._show_page()
+        self.composer.setFocus()
+
+    def _end_compare(self, node: str) -> None:
+        """Go on from this message; "" where nothing was asked."""
+        self.composer.set_busy(False)
+        if self.conversation is not None and node:
+            self.spawn(self.conversation.go_to_branch(node))
+        self._show_wishes()
+        self._show_page()
+        self.composer.setFocus()
+
+    def _take_text(self, text: str, quoted: bool) -> None:  # noqa: FBT001 - a slot
+        if quoted:
+            self.composer.quote(text)
+        else:
+            self.composer.put_before(text)
+        self.composer.setFocus()
+
     def _stop(self) -> None:
+        if self.compare is not None and self.compare.active:
+            self.compare.stop()
+            return
         if self.conversation is not None:
             self.conversation.stop()
 
@@ -491,6 +547,9 @@ class ChatWindow(AppWindow):
     # --- what is shown --------------------------------------------------------------------------------------
 
     def _show_page(self) -> None:
+        if self.compare is not None and self.compare.active:
+            self._stack.setCurrentWidget(self.compare)
+            return
         asked = self.model.rowCount() > 0
         self._stack.setCurrentWidget(self.view if asked else self.empty)
         self.header.show_messages(asked)

@@ -35,6 +35,11 @@ SHORTCUTS = (
     Shortcut(("Esc",), mark("Stop the answer")),
     Shortcut(("PgUp", "PgDown"), mark("Scroll the conversation")),
     Shortcut(("F2",), mark("Rename this chat"), "rename", for_guide=False),
+    Shortcut(("Ctrl+Shift+P",), mark("Settings of this chat"), "parameters", for_guide=False),
+    Shortcut(("Ctrl+T",), mark("Branches of this chat"), "branches", for_guide=False),
+    Shortcut(("Ctrl+Shift+D",), mark("Ask two side by side"), "compare", for_guide=False),
+    Shortcut(("Up",), mark("Word the last question otherwise, while nothing is written")),
+    Shortcut(("/",), mark("Insert a prompt, at the beginning of a message")),
     Shortcut(("Ctrl+W",), mark("Close the window"), "close"),
     Shortcut(("Ctrl+/",), mark("Keyboard shortcuts"), "shortcuts"),
 )
