@@ -1,24 +1,30 @@
-"""Take the README's screenshots into `resources/screenshots/`: the real app on a virtual screen with a tray.
+"""Take the screenshots into `resources/screenshots/`: the real app on a virtual screen with a tray.
 
-    .venv/bin/python packaging/screenshots.py [NAME ...]
+    .venv/bin/python packaging/screenshots.py [NAME ...] [--language de] [--theme dark]
+
+Without a theme every picture is taken light and dark ("chat.png", "chat-dark.png"); without a language all of
+them are taken in English, and the light ones in German ("chat-de.png").
 
 Needs Xvfb, openbox, trayer, xdotool and ImageMagick. The servers seen in the pictures are the test servers;
 what the guide says comes from the guide. Look at every picture afterwards: that is what they are made for.
 """
 
+import argparse
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "packaging")]
+
+import screenshots_chats as chats  # noqa: E402 - after the line that makes it importable
 
 from tests.engines.tiny_model import write_tiny_model  # noqa: E402 - after the line that makes it importable
 from tests.integration.worlds import closed_port  # noqa: E402
@@ -30,46 +36,36 @@ from tests.models.sparse_gguf import (  # noqa: E402
     write_sparse,
 )
 from tests.servers.launch import start  # noqa: E402
-from tests.ui.desktop.screen import Program, Screen, wait_for  # noqa: E402
+from tests.ui.desktop.screen import SIZE, Program, Screen, wait_for  # noqa: E402
+from whisper_desktop import language  # noqa: E402
+from whisper_desktop.language import tr  # noqa: E402
+from whisper_desktop.values import IDENTITIES  # noqa: E402
 
 FOLDER = ROOT / "resources" / "screenshots"
 MODEL = {"id": "qwen3.5-4b", "loaded": True, "context_length": 16384, "size_bytes": 2_740_000_000}
-ANSWER = """Take the **morning train** from Lisbon: quick, cheap, and the view along the river is worth it.
-
-1. *Sintra*: palaces in the hills, forty minutes away
-2. *Évora*: Roman temple, white houses, slow lunch
-3. *Porto*: three hours north, best with a night there
-
-A small helper for the budget:
-
-```python
-def budget(days: int, a_day: float = 60) -> float:
-    \"\"\"What the trip costs, trains included.\"\"\"
-    return days * a_day + 45
-```
-
-| Train | Leaves | Price |
-|-------|--------|-------|
-| Alfa Pendular | 8:09 | 25 € |
-| Intercidades | 9:39 | 19 € |
-
-Three days come to about 225 €."""
-
+OTHER_MODEL = {"id": "gemma3:4b", "loaded": True, "context_length": 8192, "size_bytes": 3_300_000_000}
+THEMES = ("light", "dark")
+LANGUAGES = {"en": chats.ENGLISH, "de": chats.GERMAN}
+SHORTCUT = "ctrl+alt+space"
 _TOO_LITTLE = 1_300_000_000  # bytes of memory, for an engine that needs 1.6 GB
 
 
 class Studio:
-    """One screen with the app on it, and a camera."""
+    """One screen with the app on it, and a camera. `words` is what people and models say in the pictures."""
 
-    def __init__(self, screen: Screen, home: Path, **env: str) -> None:
+    def __init__(self, screen: Screen, home: Path, code: str, themes: Sequence[str]) -> None:
         self.screen = screen
         self.home = home
+        self.words = LANGUAGES[code]
+        self._code = code
+        self._themes = themes
         self.env = {
             "WHISPER_LLM__LMSTUDIO__PORT": str(closed_port()),
             "WHISPER_LLM__LLAMACPP__PORT": str(closed_port()),
             "OLLAMA_HOST": f"127.0.0.1:{closed_port()}",
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
-            **env,
+            "WHISPER_UI__LANGUAGE": code,
+            "WHISPER_UI__THEME": themes[0],
         }
 
     def app(self, *args: str) -> Program:
@@ -81,22 +77,47 @@ class Studio:
         (self.home / "config").mkdir(parents=True)
         (self.home / "config" / "choices.yaml").write_text("ui:\n  setup_done: true\n", encoding="utf-8")
 
+    def has_chats(self) -> None:
+        """As if the app had been used for some weeks."""
+        self.setup_is_done()
+        chats.fill(self.home, self.words)
+
+    def has(self, name: str, *args: str, model: object = MODEL) -> AbstractContextManager[object]:
+        """A server that runs while this context lasts."""
+        server = start(name, *args, models=[model])
+        if name == "ollama":
+            self.env["OLLAMA_HOST"] = f"127.0.0.1:{server.port}"
+        else:
+            self.env["WHISPER_LLM__LMSTUDIO__PORT"] = str(server.port)
+        return server
+
+    def lm_studio(self, answer: str) -> AbstractContextManager[object]:
+        """LM Studio, at the pace of a good computer."""
+        return self.has("lm_studio", "--answer", answer, "--token-delay", "0.03")
+
     def window(self, program: Program, kind: str, name: str) -> None:
         """A picture of one window with its frame."""
-        self.picture(program.window(kind)["frame"], name)
+        self.picture(program, program.window(kind)["frame"], name)
 
-    def picture(self, place: list[int], name: str) -> None:
-        """A picture of a part of the screen: left, top, width, height."""
+    def picture(self, program: Program, place: list[int], name: str) -> None:
+        """A picture of a part of the screen (left, top, width, height), in every theme."""
         self.screen.xdotool("mousemove", 4, 4)
-        time.sleep(0.3)  # the pointer's hover and the last repaint; a picture can wait
+        for theme in self._themes:
+            if len(self._themes) > 1:
+                program.ask(f"theme {theme}")
+            time.sleep(0.4)  # the pointer's hover and the last repaint; a picture can wait
+            self._take(place, name + ("-dark" if theme == "dark" else ""))
+        program.ask(f"theme {self._themes[0]}")
+
+    def _take(self, place: list[int], name: str) -> None:
         x, y, width, height = place
         FOLDER.mkdir(parents=True, exist_ok=True)
-        target = FOLDER / f"{name}.png"
+        target = FOLDER / f"{name}{'' if self._code == 'en' else f'-{self._code}'}.png"
         command = ["import", "-window", "root", "-crop", f"{width}x{height}+{x}+{y}", "+repage", "-strip"]
         subprocess.run(
             [*command, "+dither", "-colors", "255", f"png8:{target}"], env=self.screen.env, check=True
         )
-        print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB")
+        print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def ask(studio: Studio, program: Program, kind: str, question: str) -> None:
@@ -123,94 +144,240 @@ def buttons(program: Program, kind: str) -> list[str]:
     return found
 
 
+def texts(program: Program, kind: str) -> list[str]:
+    """The words of a window."""
+    found: list[str] = program.window(kind)["texts"]
+    return found
+
+
 def answered(program: Program, kind: str, count: int) -> None:
     """Wait until so many rows are there and the last one is whole."""
     wait_for("answer", lambda: len(rows(program, kind)) >= count and not rows(program, kind)[-1]["active"])
 
 
+def press(program: Program, button: str, kind: str, wanted: str) -> None:
+    """Press a button until there is another one in this window."""
+    program.click(f"button {button}", wanted, lambda: wanted in buttons(program, kind))
+
+
+def from_tray(program: Program, entry: str, kind: str) -> None:
+    """Open a window by the tray's menu."""
+    program.click("tray", "menu", lambda: program.ask("menu"), button=3)
+    program.click(f"entry {entry}", kind, lambda: kind in kinds(program))
+    wait_for("active window", lambda: program.window(kind)["active"])
+
+
+def open_chat(program: Program, title: str) -> None:
+    """Open a conversation of the list."""
+    wait_for("chat", lambda: "chat" in kinds(program))
+    program.click(f"item {title}", title, lambda: rows(program, "chat"))
+
+
+def from_chat_menu(program: Program, entry: str) -> None:
+    """Choose from what else a conversation offers."""
+    program.click("button ⋯", "menu", lambda: program.ask(f"entry {entry}"))
+    program.click(f"entry {entry}", entry, lambda: program.ask("menu") is None)
+
+
+# --- the pictures ------------------------------------------------------------------------------------------
+
+
+def look_around(program: Program, wanted: str) -> None:
+    """From the welcome to what was found."""
+    wait_for("active window", lambda: program.window("setup")["active"])
+    press(program, tr("Look around"), "setup", wanted)
+    wait_for("facts", lambda: tr("looking…") not in texts(program, "setup"))
+
+
 def wizard(studio: Studio) -> None:
-    """The wizard on a computer where nothing is set up, up to the first answer of the guide."""
+    """The wizard on a computer where nothing is set up."""
     with studio.app() as program:
-        wait_for("recommendation", lambda: "Set it up" in buttons(program, "setup"))
-        wait_for("facts", lambda: "looking…" not in program.window("setup")["texts"])
+        wait_for("active window", lambda: program.window("setup")["active"])
+        studio.window(program, "setup", "wizard-welcome")
+        look_around(program, tr("Set it up"))
         studio.window(program, "setup", "wizard-found")
-        program.click("button Set it up", "steps", lambda: "Download Ollama ↗" in buttons(program, "setup"))
+        program.click(
+            f"button {tr('Set it up')}",
+            "steps",
+            lambda: any(text.endswith("↗") for text in buttons(program, "setup")),
+        )
         studio.window(program, "setup", "wizard-do")
 
 
 def wizard_download(studio: Studio) -> None:
     """The wizard where a model is fetched and run without any other program."""
     with studio.app() as program:
-        found = wait_for(
-            "choices", lambda: [text for text in buttons(program, "setup") if "Built-in" in text]
-        )
-        wait_for("facts", lambda: "looking…" not in program.window("setup")["texts"])
+        look_around(program, tr("Set it up"))
+        name = IDENTITIES["builtin"].name
+        found = wait_for("choices", lambda: [text for text in buttons(program, "setup") if name in text])
         program.click(f"button {found[0]}", "choice", lambda: True)
-        program.click("button Set it up", "page", lambda: "Download" in buttons(program, "setup"))
-        wait_for("size", lambda: any(" GB, from" in text for text in texts(program, "setup")))
+        press(program, tr("Set it up"), "setup", tr("Download"))
+        wait_for("size", lambda: any(" GB)" in text for text in texts(program, "setup")))
         studio.window(program, "setup", "wizard-download")
 
 
 def wizard_test(studio: Studio) -> None:
-    """The wizard where LM Studio runs: a first answer, and the end."""
-    with studio.app() as program:
-        wait_for("server", lambda: "Test it" in buttons(program, "setup"))
-        program.click("button Test it", "test", lambda: "A first answer" in program.window("setup")["texts"])
-        wait_for("answer", lambda: any("answers with" in text for text in program.window("setup")["texts"]))
-        studio.window(program, "setup", "wizard-test")
-        program.click("button Next", "end", lambda: "Start" in buttons(program, "setup"))
-        studio.window(program, "setup", "wizard-done")
+    """The wizard where LM Studio runs: a first answer, and what follows."""
+    with studio.lm_studio(studio.words.first_answer), studio.app() as program:
+        look_around(program, tr("Test it"))
+        title = tr("A first answer")
+        program.click(f"button {tr('Test it')}", "test", lambda: title in texts(program, "setup"))
+        wait_for("answer", lambda: any(text.startswith("✓") for text in texts(program, "setup")))
+        for name in ("test", "privacy", "start", "done"):
+            studio.window(program, "setup", f"wizard-{name}")
+            if name != "done":
+                before = texts(program, "setup")
+                button = f"button {tr('Next')}"
+                program.click(button, "page", lambda before=before: texts(program, "setup") != before)
 
 
 def tray(studio: Studio) -> None:
-    """The tray menu with its backends."""
-    studio.setup_is_done()
-    with studio.app("--background") as program:
-        time.sleep(2)  # the first scan; nothing on the screen tells its end
-        program.choose("Down", "Down", "Right", "Down")
-        wait_for("submenu", lambda: any("Automatic" in text for text in program.ask("menu")))
-        studio.picture([640, 0, 640, 240], "tray-menu")
-        studio.screen.keys("Escape", "Escape")
+    """The tray menu with its backends, its models and the recent chats."""
+    studio.has_chats()
+    with (
+        studio.lm_studio(studio.words.answer),
+        studio.has("ollama", model=OTHER_MODEL),
+        studio.app("--background") as program,
+    ):
+        wait_for("scan", lambda: program.ask("entries") and MODEL["id"] in program.ask("entries")[0])
+        shown = (("Backend", tr("Backend")), ("Model", tr("Model")), ("Recent", tr("Recent chats")))
+        for name, entry in shown:
+            program.click("tray", "menu", lambda: program.ask("menu"), button=3)
+            before = len(program.ask("menus"))
+            program.click(f"entry {entry}", name, lambda before=before: len(program.ask("menus")) > before)
+            suffix = "" if name == "Backend" else f"-{name.lower()}"
+            studio.picture(program, around(program.ask("menus")), f"tray-menu{suffix}")
+            studio.screen.keys("Escape", "Escape")
+            wait_for("closed menu", lambda: program.ask("menu") is None)
+
+
+def around(places: list[list[int]]) -> list[int]:
+    """The part of the screen that holds all of these, with a little room, from the upper edge on."""
+    left = min(x for x, _y, _width, _height in places) - 16
+    right = max(x + width for x, _y, width, _height in places) + 16
+    bottom = max(y + height for _x, y, _width, height in places) + 16
+    return [max(left, 0), 0, min(right, SIZE[0]) - max(left, 0), bottom]
+
+
+def stand_in(studio: Studio) -> None:
+    """The window that has the tray's menu where there is no tray."""
+    studio.has_chats()
+    with studio.lm_studio(studio.words.answer), studio.app("--background") as program:
+        wait_for("icon", lambda: program.ask("tray"))
+        studio.screen.stop_tray()
+        wait_for("scan", lambda: any(MODEL["id"] in text for text in texts(program, "StandIn")))
+        wait_for("active window", lambda: program.window("StandIn")["active"])
+        studio.window(program, "StandIn", "stand-in")
 
 
 def chat(studio: Studio) -> None:
-    """A chat while the answer streams, and when it is whole."""
-    studio.setup_is_done()
-    with studio.app() as program:
-        ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
-        wait_for("half an answer", lambda: any("budget(" in row["text"] for row in rows(program, "chat")))
+    """A chat that is empty, while the answer streams, and when it is whole."""
+    studio.has_chats()
+    with studio.lm_studio(studio.words.answer), studio.app() as program:
+        wait_for("list", lambda: program.ask(f"item {studio.words.pinned}"))
+        wait_for("server", lambda: program.window("chat")["active"])
+        studio.window(program, "chat", "chat-empty")
+        ask(studio, program, "chat", studio.words.question)
+        wait_for("half an answer", lambda: "```python" in "".join(r["text"] for r in rows(program, "chat")))
         studio.window(program, "chat", "chat-streaming")
         answered(program, "chat", 2)
         studio.window(program, "chat", "chat")
 
 
+def library(studio: Studio) -> None:
+    """Conversations that were had before: formulas, attachments, branches, settings, and a search."""
+    studio.has_chats()
+    words = studio.words
+    with studio.lm_studio(words.answer), studio.app() as program:
+        open_chat(program, words.math[0])
+        time.sleep(2)  # formulas are drawn by another process; nothing on the screen tells when
+        studio.window(program, "chat", "chat-math")
+        program.click(f"item {words.files[0]}", "chat", lambda: words.files[1] == first(program))
+        studio.window(program, "chat", "chat-attachments")
+        program.click(f"item {words.branches[0]}", "chat", lambda: words.branches[1] == first(program))
+        from_chat_menu(program, tr("Branches"))
+        studio.window(program, "chat", "chat-branches")
+        from_chat_menu(program, tr("Settings of this chat"))
+        studio.window(program, "chat", "chat-parameters")
+        from_chat_menu(program, tr("Settings of this chat"))
+        program.click(f"field {tr('Search all chats')}", "search", lambda: True)
+        studio.screen.write(words.looked_for)
+        program.click(f"item {words.trip}", "place", lambda: words.question == first(program))
+        studio.window(program, "chat", "chat-search")
+        studio.screen.keys("Escape", "ctrl+slash")
+        wait_for("sheet", lambda: "ShortcutsSheet" in kinds(program))
+        studio.window(program, "ShortcutsSheet", "chat-shortcuts")
+
+
+def first(program: Program) -> str:
+    """The first message that is shown."""
+    shown = rows(program, "chat")
+    return str(shown[0]["text"]) if shown else ""
+
+
+def compare(studio: Studio) -> None:
+    """Two models side by side."""
+    studio.has_chats()
+    words = studio.words
+    with (
+        studio.lm_studio(words.answer),
+        studio.has("ollama", "--answer", words.short, "--token-delay", "0.03", model=OTHER_MODEL),
+        studio.app() as program,
+    ):
+        wait_for("list", lambda: program.ask(f"item {words.pinned}"))
+        from_chat_menu(program, tr("Ask two side by side"))
+        wait_for("two", lambda: tr("Two side by side") in texts(program, "chat"))
+        ask(studio, program, "chat", words.question)
+        both = tr("Ask both again")
+        wait_for("begin", lambda: both in buttons(program, "chat"))
+        time.sleep(8)  # both answers; nothing but their text tells their end
+        studio.window(program, "chat", "chat-compare")
+
+
+def quick_ask(studio: Studio) -> None:
+    """Quick ask with an answer."""
+    studio.has_chats()
+    with studio.lm_studio(studio.words.quick_answer), studio.app("--background") as program:
+        wait_for("scan", lambda: program.ask("entries") and MODEL["id"] in program.ask("entries")[0])
+
+        def opened() -> bool:
+            if "ask" not in kinds(program):
+                studio.screen.keys(SHORTCUT)
+            return "ask" in kinds(program) and bool(program.window("ask")["active"])
+
+        wait_for("Quick ask", opened)
+        studio.window(program, "ask", "quick-ask-empty")
+        ask(studio, program, "ask", studio.words.quick)
+        answered(program, "ask", 2)
+        studio.window(program, "ask", "quick-ask")
+
+
 def restart(studio: Studio) -> None:
     """An answer that broke off and was begun anew elsewhere, with what came first opened."""
     studio.setup_is_done()
-    short, _table, _rest = ANSWER.partition("\n\n| Train")
+    short = studio.words.answer.partition("\n\n|")[0]
     pace = ("--answer", short, "--token-delay", "0.03")
+    studio.env["WHISPER_LLM_FALLBACK_CHAIN"] = "ollama,lm_studio"
     with (
-        start("ollama", *pace, "--fault", "die_mid_stream:20", models=[MODEL]) as breaks,
-        start("lm_studio", *pace, models=[MODEL]) as goes_on,
+        studio.has("ollama", *pace, "--fault", "die_mid_stream:20"),
+        studio.has("lm_studio", *pace),
+        studio.app() as program,
     ):
-        studio.env["OLLAMA_HOST"] = f"127.0.0.1:{breaks.port}"
-        studio.env["WHISPER_LLM__LMSTUDIO__PORT"] = str(goes_on.port)
-        studio.env["WHISPER_LLM_FALLBACK_CHAIN"] = "ollama,lm_studio"
-        with studio.app() as program:
-            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
-            answered(program, "chat", 2)
-            studio.screen.keys("shift+Tab", "Down", "Return")  # to the answer; what it keeps folded opens
-            studio.window(program, "chat", "chat-restarted")
+        ask(studio, program, "chat", studio.words.question)
+        answered(program, "chat", 2)
+        studio.screen.keys("shift+F6", "Up", "Down", "space")  # to the answer; what it keeps folded opens
+        studio.window(program, "chat", "chat-restarted")
 
 
 def consent(studio: Studio) -> None:
     """A server that may pass prompts on: the question before it is asked."""
     studio.setup_is_done()
-    with start("localai", "--answer", "Lisbon, Évora, Porto.", models=[MODEL]) as server:
+    with start("localai", "--answer", studio.words.short, models=[MODEL]) as server:
         studio.env["WHISPER_LLM__LLAMACPP__PORT"] = str(server.port)
         with studio.app() as program:
-            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
-            wait_for("question", lambda: "Allow LocalAI" in buttons(program, "chat"))
+            ask(studio, program, "chat", studio.words.question)
+            allow = tr("Allow {server}", server="LocalAI")
+            wait_for("question", lambda: allow in buttons(program, "chat"))
             studio.window(program, "chat", "chat-consent")
 
 
@@ -223,8 +390,9 @@ def engine(studio: Studio) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_TOO_LITTLE, hard))  # the app and its engine inherit it
     try:
         with studio.app() as program:
-            ask(studio, program, "chat", "Three days around Lisbon, by train. Ideas?")
-            wait_for("repairs", lambda: "Use a shorter context" in buttons(program, "chat"))
+            ask(studio, program, "chat", studio.words.question)
+            mends = tr("Use a shorter context")
+            wait_for("repairs", lambda: mends in buttons(program, "chat"))
             studio.window(program, "chat", "chat-repair")
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
@@ -234,11 +402,12 @@ def guide(studio: Studio) -> None:
     """Nothing answers, so the guide does: the failure, then a conversation with the real demo model."""
     studio.setup_is_done()
     with studio.app() as program:
-        ask(studio, program, "chat", "What is a good name for a cat?")
-        wait_for("failure", lambda: "Ask the guide" in buttons(program, "chat"))
+        ask(studio, program, "chat", studio.words.other_questions[0])
+        offered = tr("Ask the guide")
+        wait_for("failure", lambda: offered in buttons(program, "chat"))
         studio.window(program, "chat", "chat-failure")
-        program.click("button Ask the guide", "guide", lambda: "guide" in kinds(program))
-        for number, question in enumerate(("How do I add Ollama?", "Does my data leave this computer?"), 1):
+        program.click(f"button {offered}", "guide", lambda: "guide" in kinds(program))
+        for number, question in enumerate(studio.words.guide, 1):
             ask(studio, program, "guide", question)
             answered(program, "guide", 2 * number)
         studio.window(program, "guide", "guide")
@@ -265,29 +434,28 @@ def models(studio: Studio) -> None:
         server.set_fault("slow", 6_000_000, on="cdn")
         studio.env["HF_ENDPOINT"] = server.url
         with studio.app("--background") as program:
-            program.choose("Down", "Down", "Down", "Return")
-            wait_for("models", lambda: any("to spare" in text for text in texts(program, "models")))
-            time.sleep(3)  # every row says how it runs; nothing in the window tells that all do
+            from_tray(program, tr("Models…"), "models")
+            wait_for("models", lambda: any("Llama-3.2-3B" in text for text in texts(program, "models")))
+            time.sleep(4)  # every row says how it runs; nothing in the window tells that all do
             studio.window(program, "models", "models-here")
-            wait_for("active window", lambda: program.window("models")["active"])
             studio.screen.keys("Tab", "Tab", "Right")
-            wait_for("choices", lambda: "Why this one" in buttons(program, "models"))
+            wait_for("choices", lambda: tr("Why this one") in buttons(program, "models"))
             studio.window(program, "models", "models-recommended")
             studio.screen.keys("shift+Tab", "shift+Tab")
             studio.screen.write("SmolLM2")
             studio.screen.keys("Return")
-            look = "See whether it fits"
+            look, fetch = tr("See whether it fits"), tr("Download")
             wait_for("results", lambda: look in buttons(program, "models"))
-            program.click(f"button {look}", "forms", lambda: "Download" in buttons(program, "models"))
-            wait_for("fit", lambda: any("Fits" in text for text in texts(program, "models")))
+            press(program, look, "models", fetch)
+            time.sleep(2)  # how each form fits
             studio.window(program, "models", "models-search")
             program.click(
-                "button Download", "download", lambda: any("%" in text for text in buttons(program, "models"))
+                f"button {fetch}", "download", lambda: any("%" in text for text in buttons(program, "models"))
             )
-            close = "Close results"
+            close = tr("Close results")
             program.click(f"button {close}", "tabs", lambda: close not in buttons(program, "models"))
             studio.screen.keys("Tab", "Tab", "Right")
-            wait_for("rate", lambda: any(" left" in text for text in texts(program, "models")))
+            time.sleep(4)  # until the rate is known
             studio.window(program, "models", "models-downloads")
 
 
@@ -297,44 +465,38 @@ def on_disk(file: Path) -> None:
         os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
-def texts(program: Program, kind: str) -> list[str]:
-    """The words of a window."""
-    found: list[str] = program.window(kind)["texts"]
-    return found
-
-
-def is_active(program: Program, kind: str) -> bool:
-    """Whether the window of this kind stands where it will stay, with the keyboard."""
-    return bool(program.window(kind)["active"])
-
-
 def windows(studio: Studio) -> None:
-    """Settings and logs."""
-    studio.setup_is_done()
-    with studio.app("--background") as program:
-        for kind, steps in (("settings", 5), ("logs", 6)):
-            program.choose(*["Down"] * steps, "Return")
-            wait_for("active window", partial(is_active, program, kind))
-            studio.window(program, kind, kind)
-
-
-def with_server(shots: Callable[[Studio], None], answer: str) -> Callable[[Studio], None]:
-    """The same pictures with a running LM Studio: the test server, at the pace of a good computer."""
-
-    def run(studio: Studio) -> None:
-        with start("lm_studio", "--answer", answer, "--token-delay", "0.03", models=[MODEL]) as server:
-            studio.env["WHISPER_LLM__LMSTUDIO__PORT"] = str(server.port)
-            shots(studio)
-
-    return run
+    """Settings with two of its sections and the keys, the logs and the diagnosis."""
+    studio.has_chats()
+    with studio.lm_studio(studio.words.short), studio.app("--background") as program:
+        from_tray(program, tr("Settings…"), "settings")
+        studio.window(program, "settings", "settings")
+        for name, section in (("privacy", tr("Privacy and costs")), ("keys", tr("Keys"))):
+            before = texts(program, "settings")
+            place = f"item {section}"
+            program.click(place, section, lambda before=before: texts(program, "settings") != before)
+            time.sleep(1)  # keys are asked of the keyring
+            studio.window(program, "settings", "keys" if name == "keys" else f"settings-{name}")
+        studio.screen.keys("alt+F4")
+        from_tray(program, tr("Logs…"), "logs")
+        studio.window(program, "logs", "logs")
+        studio.screen.keys("ctrl+shift+Tab")
+        copy = tr("Look again")
+        wait_for("diagnosis", lambda: copy in buttons(program, "logs"))
+        time.sleep(5)  # the checks; each one ends when it does
+        studio.window(program, "logs", "diagnosis")
 
 
 SHOTS: dict[str, Callable[[Studio], None]] = {
     "wizard": wizard,
     "wizard-download": wizard_download,
-    "wizard-test": with_server(wizard_test, "Hello! I am ready to help."),
-    "tray": with_server(tray, ANSWER),
-    "chat": with_server(chat, ANSWER),
+    "wizard-test": wizard_test,
+    "tray": tray,
+    "stand-in": stand_in,
+    "chat": chat,
+    "library": library,
+    "compare": compare,
+    "quick-ask": quick_ask,
     "restart": restart,
     "consent": consent,
     "engine": engine,
@@ -344,18 +506,24 @@ SHOTS: dict[str, Callable[[Studio], None]] = {
 }
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """Take the pictures of these names, or all."""
+    parser = argparse.ArgumentParser(description="Take the screenshots of every window.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(SHOTS)}")
+    parser.add_argument("--language", choices=LANGUAGES, help="only in this one")
+    parser.add_argument("--theme", choices=THEMES, help="only this one")
+    wanted = parser.parse_args()
+    if unknown := set(wanted.names) - set(SHOTS):
+        parser.error(f"There is no {', '.join(sorted(unknown))}. There are: {', '.join(SHOTS)}.")
     os.chdir(ROOT)
-    unknown = set(names) - set(SHOTS)
-    if unknown:
-        print(f"There is no {', '.join(unknown)}. Known are: {', '.join(SHOTS)}.")
-        return 2
-    for name in names or SHOTS:
-        with tempfile.TemporaryDirectory() as folder, Screen() as screen:
-            SHOTS[name](Studio(screen, Path(folder) / "home"))
+    for code in (wanted.language,) if wanted.language else LANGUAGES:
+        language.use(code, ROOT / "resources" / "translations")
+        themes = (wanted.theme,) if wanted.theme else THEMES if code == "en" else THEMES[:1]
+        for name in wanted.names or SHOTS:
+            with tempfile.TemporaryDirectory() as folder, Screen() as screen:
+                SHOTS[name](Studio(screen, Path(folder) / "home", code, themes))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

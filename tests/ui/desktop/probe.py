@@ -2,9 +2,10 @@
 
 `python -m tests.ui.desktop.probe` runs `run_desktop` as it is; a test's hands are xdotool, its eyes are
 `windows` (kind, title, draft and rows of a chat, texts), `menu` (what an open menu says), `entries` (what the
-tray's menu has, open or not), `focus` (the name of what has the keyboard), and the places of things on the
-screen: `tray`, `button TEXT`, `entry TEXT` (of an open menu), `field NAME`, `item TEXT` (a line of a list),
-`message NUMBER` and `spot NUMBER ACTION` (what can be clicked in a message of the chat in front).
+tray's menu has, open or not) and `focus` (the name of what has the keyboard). These are the places of things
+on the screen: `tray`, `menus` (all that are open), `button TEXT`, `entry TEXT` (of an open menu),
+`field NAME`, `item TEXT` (a line of a list), `message NUMBER` and `spot NUMBER ACTION` (what can be clicked
+in a message of the chat in front). `theme NAME` has the windows look light or dark from then on.
 """
 
 import json
@@ -26,6 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from whisper_desktop.ui import theme
 from whisper_desktop.ui.main import run_desktop
 from whisper_desktop.ui.tray.menu import LiveMenu
 
@@ -66,6 +68,8 @@ class Probe(QObject):
             "message": lambda: message(int(rest)),
             "spot": lambda: spot(*rest.split(" ", 1)),
             "focus": focus,
+            "menus": menus,
+            "theme": lambda: theme.follow(rest),
         }
         answer = answers[name]()
         print(json.dumps(answer), flush=True)
@@ -84,6 +88,15 @@ def menu() -> list[str] | None:
     if not isinstance(popup, QMenu):
         return None
     return [(">" if each is popup.activeAction() else "") + each.text() for each in popup.actions()]
+
+
+def menus() -> list[list[int]]:
+    """Where the open menus are: left, top, width and height of each."""
+    return [
+        rectangle(each)
+        for each in QApplication.topLevelWidgets()
+        if isinstance(each, QMenu) and each.isVisible()
+    ]
 
 
 def entries() -> list[str]:
