@@ -8,6 +8,7 @@ The terminal speaks English, so `cli/` is left out. A `.mo` lies beside its `.po
 one, and neither a checkout nor a wheel has a build step; a test compares them.
 """
 
+import ast
 import json
 import re
 import string
@@ -17,7 +18,6 @@ from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -25,8 +25,14 @@ from whisper_desktop.language import DOMAIN, LANGUAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "resources" / "translations"
-OURS: dict[str, tuple[int, ...] | None] = {"tr": None, "mark": None, "trn": (1, 2), "Expects": None}
-"""Whose literals are shown; a tuple names its arguments. The titles of settings come to that."""
+SHOWN = {
+    "tr": slice(0, 1),
+    "mark": slice(0, 1),
+    "trn": slice(0, 2),
+    "Expects": slice(0, 1),
+    "_setting": slice(1, 3),
+}
+"""Whose literals are shown, and which of their arguments; those of `trn` are one sentence in two forms."""
 
 _COUNT = {"count!:", "count!:,"}  # "one minute" need not repeat the number
 
@@ -37,15 +43,28 @@ Key = str | tuple[str, str]
 def source() -> Catalog:
     """Every sentence that the program may show, with the files it stands in."""
     catalog = Catalog(domain=DOMAIN, project="Whisper Desktop", charset="utf-8")
-    methods = [("cli/**", "ignore"), ("**.py", "python")]
-    folder = str(ROOT / "whisper_desktop")
-    found = list(extract_from_dir(folder, methods, keywords=OURS))
-    for place in (2, 3):  # title and description, each a sentence of its own
-        found += extract_from_dir(folder, [("settings/schema.py", "python")], keywords={"_setting": (place,)})
-    for name, _line, message, _comments, _context in sorted(found, key=lambda each: (each[0], each[1])):
-        if message:
-            catalog.add(message, locations=[(name, 0)])
+    package = ROOT / "whisper_desktop"
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if not name.startswith("cli/"):
+            for message in sentences(path.read_text("utf-8")):
+                catalog.add(message, locations=[(name, 0)])
     return catalog
+
+
+def sentences(code: str) -> Iterator[Key]:
+    """The literals that are shown, also those inside f-strings, in the order of the code."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
+        name = getattr(call.func, "id", "")
+        if name not in SHOWN:
+            continue
+        given = [node.value for node in call.args[SHOWN[name]] if isinstance(node, ast.Constant)]
+        texts = [text for text in given if isinstance(text, str) and text]
+        if name == "trn" and len(texts) == 2:
+            yield (texts[0], texts[1])
+        else:
+            yield from texts
 
 
 def po_file(code: str) -> Path:

@@ -331,6 +331,76 @@ async def test_a_copy_has_all_branches_and_a_life_of_its_own(servers: ServerFact
         assert len(session.nodes) == 3
 
 
+async def test_two_changes_at_the_same_time_are_both_kept(servers: ServerFactory) -> None:
+    async with world() as app:
+        (identity,) = await filled(app, "a")
+    async with world() as app:  # nobody has it open here
+        folder = await app.chats.new_folder("Work")
+        await asyncio.gather(app.chats.pin(identity, True), app.chats.move(identity, folder.id))
+        (head,) = await app.chats.list()
+        assert (head.pinned, head.folder) == (True, folder.id)
+
+
+async def test_what_is_purged_while_it_is_being_opened_does_not_come_back(servers: ServerFactory) -> None:
+    async with world() as app:
+        (identity,) = await filled(app, "a")
+    async with world() as app:
+        opened, _ = await asyncio.gather(app.chats.open(identity), app.chats.purge(identity))
+        opened.keep_draft(Draft("again"))
+        assert await app.chats.list() == ()
+
+
+# --- two programs -----------------------------------------------------------------------------------------
+
+
+async def test_what_another_program_deleted_is_not_brought_back_by_who_has_it_open(
+    servers: ServerFactory,
+) -> None:
+    async with world() as app, world() as terminal:
+        binned, purged = await filled(app, "a", "b")
+        opened = [await app.chats.open(each) for each in (binned, purged)]
+        await app.chats.flush()
+        await terminal.chats.delete(binned)
+        await terminal.chats.purge(purged)
+        await terminal.chats.flush()
+        await app.chats.look_again([])
+        for session in opened:
+            session.keep_draft(Draft("again"))
+        assert await app.chats.list() == ()
+        assert [head.id for head in await app.chats.deleted()] == [binned]
+
+
+async def test_messages_that_another_program_brought_are_there_where_it_is_open(
+    servers: ServerFactory, tmp_path: Path
+) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url, chat__titles_by_model=False) as app, world() as terminal:
+        session = await app.chats.new()
+        await ask(session, "One?")
+        await ask(session, "Two?")
+        await app.chats.export([session.id], "json", tmp_path / "a.json")
+        asked_last = session.path[2].id
+        session.remove(asked_last)
+        await app.chats.flush()
+        await terminal.chats.import_file(tmp_path / "a.json")
+        await terminal.chats.flush()
+        assert len(session.path) == 2
+        await app.chats.look_again([session.id])
+        assert [node.text for node in session.path][2] == "Two?"
+
+
+async def test_a_file_brings_no_wider_reach_than_the_settings_have(
+    servers: ServerFactory, tmp_path: Path
+) -> None:
+    async with world() as app:
+        session = await app.chats.new(wishes=ChatWishes(reach=Reach.CLOUD))
+        session.keep_draft(Draft("a"))
+        await app.chats.export([session.id], "json", tmp_path / "a.json")
+        await app.chats.purge(session.id)
+        await app.chats.import_file(tmp_path / "a.json")
+        assert (await app.chats.open(session.id)).wishes.reach is None
+
+
 # --- attachments, files, personas -------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """How long from the click on the tray icon until the chat window is painted and what is typed lands in it.
 
 The whole desktop on Xvfb with openbox and trayer, clicked by xdotool. Counted from the click as it reaches
-the app until the window is active, has been painted, and its composer has the keyboard. First the cold one, then warm ones.
+the app until the window is active, has been painted, and its composer has the keyboard; first the cold one.
 `python3 packaging/dev.py bench open_chat`; the warm median must be below 150 ms, the aim is 50.
 """
 
@@ -59,13 +59,14 @@ async def openings(desktop: Desktop, tray: Tray, screen: Screen) -> list[float]:
         if (window := chat(desktop)) is not None:
             window.composer.editor.viewport().installEventFilter(painted)
         x, y = place() or (0, 0)
-        await asyncio.to_thread(screen.xdotool, "mousemove", x, y, "click", 1)
+        clicking = asyncio.ensure_future(asyncio.to_thread(screen.xdotool, "mousemove", x, y, "click", 1))
         await until(lambda seen=painted: is_ready(desktop, seen))  # type: ignore[misc]
         taken.append((time.perf_counter() - clicks[-1]) * 1000)
+        await clicking
         window = chat(desktop)
         assert window is not None
         window.close()
-        await asyncio.sleep(0.3)  # the window manager has forgotten it
+        await asyncio.sleep(0.7)  # two clicks are no double click
     desktop.quit()
     await running
     return taken
@@ -118,8 +119,8 @@ def main() -> int:
         loop.close()
     median = statistics.median(warm)
     print(
-        f"tray click to a chat that is ready to type: warm median {median:.0f} ms, most {max(warm):.0f} ms "
-        f"of {ROUNDS}; cold {cold:.0f} ms; must {MUST_MS:.0f}, aim {AIM_MS:.0f}; load {os.getloadavg()[0]:.1f}"
+        f"tray click to a chat that is ready to type: warm median {median:.0f} ms, most {max(warm):.0f} ms of "
+        f"{ROUNDS}; cold {cold:.0f} ms; must {MUST_MS:.0f}, aim {AIM_MS:.0f}; load {os.getloadavg()[0]:.1f}"
     )
     return 0 if median <= MUST_MS else 1
 

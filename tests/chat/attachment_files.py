@@ -89,3 +89,17 @@ def docx(body: str, *, before: str = "", name: str = "word/document.xml") -> byt
         archive.writestr("[Content_Types].xml", "<Types/>")
         archive.writestr(name, xml)
     return out.getvalue()
+
+
+def unpacked(document: bytes) -> bytes:
+    """The XML of a Word document."""
+    with zipfile.ZipFile(io.BytesIO(document)) as archive:
+        return archive.read("word/document.xml")
+
+
+def packed_docx(xml: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A Word document of this XML, packed by this method."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("word/document.xml", xml)
+    return out.getvalue()

@@ -304,7 +304,7 @@ async def test_pages_without_end_are_no_recursion(tmp_path: Path) -> None:
 
 def test_the_frozen_program_is_its_own_reader_of_pdfs() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "whisper_desktop", "--pdf-child", "1000000000", "1000"],
+        [sys.executable, "-m", "whisper_desktop", "--pdf-child", "1000000000", "1000", "30"],
         input=files.pdf("Hello"),
         capture_output=True,
         cwd=ROOT,
@@ -317,7 +317,7 @@ def test_where_the_system_does_not_hold_memory_a_thread_does() -> None:
     script = (
         "import sys; sys.path.insert(0, '.'); import importlib.util as u;"
         "s = u.spec_from_file_location('c', 'whisper_desktop/chat/pdf_child.py'); c = u.module_from_spec(s);"
-        "s.loader.exec_module(c); c.bound(1, watched=True);"
+        "s.loader.exec_module(c); c.bound(1, 60, watched=True);"
         "import time; time.sleep(30)"
     )
     started = time.monotonic()
@@ -328,6 +328,18 @@ def test_where_the_system_does_not_hold_memory_a_thread_does() -> None:
 
 def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_reader_of_pdfs_that_nobody_ends_ends_by_itself() -> None:
+    script = (
+        "import importlib.util as u;"
+        "s = u.spec_from_file_location('c', 'whisper_desktop/chat/pdf_child.py'); c = u.module_from_spec(s);"
+        "s.loader.exec_module(c); c.bound(10**9, 1, watched=False);"
+        "exec('while True: pass')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60)
+    assert done.returncode < 0
 
 
 # --- Word -------------------------------------------------------------------------------------------------
@@ -344,6 +356,29 @@ def test_a_word_document_that_unfolds_is_not_read() -> None:
     lol = '<!DOCTYPE l [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     assert docx_text(files.docx("<w:p><w:t>&b;</w:t></w:p>", before=lol), 1000) == ""
     assert docx_text(files.docx("<w:p><w:r><w:t>x</w:t></w:r></w:p>" + " " * 61_000_000), 1000) == ""
+
+
+def test_a_word_document_that_unfolds_in_another_encoding_is_not_read() -> None:
+    xml = files.unpacked(files.docx("<w:p><w:t>&b;</w:t></w:p>", before='<!DOCTYPE l [<!ENTITY b "lol">]>'))
+    said = xml.decode().replace("UTF-8", "UTF-16")
+    assert docx_text(files.packed_docx(said.encode("utf-16")), 1000) == ""
+
+
+def test_a_word_document_of_a_million_empty_parts_takes_no_memory() -> None:
+    data = files.docx("<w:x/>" * 1_000_000)
+    tracemalloc.start()
+    try:
+        assert docx_text(data, 1000) == ""
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 30_000_000  # the XML itself is 6 MB
+
+
+def test_a_damaged_word_document_that_was_packed_otherwise_is_not_read() -> None:
+    whole = files.packed_docx(files.unpacked(files.docx("<w:p/>" * 50)), zipfile.ZIP_LZMA)
+    place = whole.index(b"word/document.xml") + 40
+    assert docx_text(whole[:place] + b"\xff" * 30 + whole[place + 30 :], 1000) == ""
 
 
 @given(st.binary(max_size=200), st.integers(0, 300))

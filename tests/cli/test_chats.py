@@ -162,3 +162,35 @@ def test_a_program_that_only_lists_does_not_load_the_readers_of_exports(program:
         [sys.executable, "-c", script], env=program.env, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def _file(program: Program) -> Path:
+    _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    (file,) = program.home.rglob("conversations.db")
+    return file
+
+
+def test_a_file_that_cannot_be_opened_is_said_and_never_taken_for_an_empty_one(program: Program) -> None:
+    with closing(sqlite3.connect(_file(program))) as database:
+        database.execute("PRAGMA user_version = 99")
+    imported = ("import", str(SAMPLES / "chatgpt.json"))
+    for args in ((), ("list", "--bin"), ("search", "sky"), ("export", "--all"), imported):
+        done = _chats(program, *args)
+        assert (done.code, done.out) == (1, "")
+        assert "made by a newer Whisper Desktop." in done.err
+    assert _chats(program, "--json").json["error"]["type"] == "StoreError"
+
+
+def test_a_file_that_was_repaired_is_told(program: Program) -> None:
+    file = _file(program)
+    whole = bytearray(file.read_bytes())
+    whole[50:3000] = b"\xff" * 2950
+    file.write_bytes(whole)
+    done = _chats(program)
+    assert "Blue sky" in done.out
+    assert done.err.startswith("The file of your conversations was damaged, and was repaired.")
+    assert _chats(program).err == ""
+
+
+def test_nothing_is_imported_where_nothing_is_kept(program: Program) -> None:
+    os.environ["WHISPER_CHAT__KEEP"] = "false"

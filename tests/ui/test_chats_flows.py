@@ -244,6 +244,40 @@ def test_changing_an_earlier_question_makes_a_branch_and_leads_back(
     assert texts(window)[0] == "By train?"
 
 
+def test_a_question_that_is_changed_is_sent_although_another_branch_is_shown(
+    window: ChatWindow, chats: Chats, qtbot: QtBot
+) -> None:
+    opened(window, chats("Trip", "By train?"), qtbot)
+    window.view.action.emit(0, "edit", None)
+    window.composer.editor.setPlainText("By plane?")
+    QTest.keyClick(window.composer.editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: texts(window)[0] == "By plane?", timeout=WAIT)
+    settled(window, qtbot)
+    window.view.action.emit(0, "edit", None)
+    window.view.action.emit(0, "branch_back", None)
+    qtbot.waitUntil(lambda: texts(window)[0] == "By train?", timeout=WAIT)
+    window.composer.editor.setPlainText("By boat?")
+    QTest.keyClick(window.composer.editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: texts(window)[0] == "By boat?", timeout=WAIT)
+    settled(window, qtbot)
+    assert window.model.row(0).branch == (2, 3)
+
+
+def test_a_changed_question_is_asked_although_the_one_there_was_is_deleted(
+    window: ChatWindow, chats: Chats, qtbot: QtBot
+) -> None:
+    opened(window, chats("Trip", "By train?", "And then?"), qtbot)
+    conversation = conversation_of(window)
+    window.view.action.emit(2, "edit", None)
+    conversation.remove(window.model.row(2).node)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 2, timeout=WAIT)
+    window.composer.editor.setPlainText("By boat?")
+    QTest.keyClick(window.composer.editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.model.rowCount() == 4, timeout=WAIT)
+    settled(window, qtbot)
+    assert texts(window)[2] == "By boat?"
+
+
 def test_changing_a_question_can_be_left_with_escape(window: ChatWindow, chats: Chats, qtbot: QtBot) -> None:
     opened(window, chats("Trip", "By train?"), qtbot)
     window.composer.editor.setPlainText("a draft")

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from whisper_desktop.ui.theme import colors, contrast, follow, is_dark, plain_palette
+from whisper_desktop.ui.widgets import secondary
 
 
 def palette(window: str, base: str) -> QPalette:
@@ -59,6 +60,22 @@ def test_a_theme_takes_effect_also_where_the_platform_cannot_switch(
     follow(theme)
     assert is_dark(QApplication.palette()) is (theme == "dark")
     qtbot.waitUntil(lambda: is_dark(label.palette()) is (theme == "dark"))
+
+
+def test_secondary_words_can_be_read_after_each_change_of_the_theme(system: QPalette, qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    column = QVBoxLayout(window)
+    column.addWidget(label := secondary("words"))
+    window.show()
+    for theme in ("dark", "light", "dark", "system"):
+        follow(theme)
+        expected = colors(QApplication.palette()).secondary.name()
+        qtbot.waitUntil(
+            lambda expected=expected: (
+                label.palette().color(QPalette.ColorRole.WindowText).name() == expected
+            )
+        )
 
 
 def test_the_systems_palette_comes_back_as_it_was(system: QPalette) -> None:

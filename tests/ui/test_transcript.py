@@ -223,6 +223,24 @@ def test_the_context_menu_offers_everything_that_a_click_can_do(
     ]
 
 
+def test_the_menu_of_a_broken_answer_offers_to_try_again_once(
+    view: TranscriptView, model: TranscriptModel
+) -> None:
+    model.append(replace(answer(ANSWER), can_retry=True))
+    texts = [action.text() for action in view.menu_for(0).actions()]
+    assert texts.count("Try again") == 1
+    with_another = texts.index("With another model…")
+    assert with_another >= 0
+
+
+def test_a_click_on_another_branch_leads_back_to_writing(
+    view: TranscriptView, model: TranscriptModel, qtbot: QtBot
+) -> None:
+    model.append(replace(answer(ANSWER), branch=(0, 2)))
+    with qtbot.waitSignal(view.left):
+        click(view, qtbot, 0, spot(view, 0, "branch_on"))
+
+
 def test_a_failure_is_a_widget_with_its_buttons(
     view: TranscriptView, model: TranscriptModel, qtbot: QtBot
 ) -> None:

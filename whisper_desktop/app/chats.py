@@ -39,7 +39,8 @@ from whisper_desktop.values import Deadlines, Message, Role
 
 if TYPE_CHECKING:
     from whisper_desktop.app.talking import Talking
-    from whisper_desktop.chat.importing import ImportReport
+    from whisper_desktop.chat.exporting import Kept
+    from whisper_desktop.chat.importing import Imported, ImportReport
     from whisper_desktop.chat.store import ConversationStore
     from whisper_desktop.settings import Settings
 
@@ -68,8 +69,10 @@ class ChatHost:
         self._memory = ChatMemory()
         self._store: ConversationStore | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._why_not = ""
+        self._refused: WhisperError | None = None
         self._left: frozenset[str] = frozenset()
+        # What is read, changed and put back, and a conversation that is being opened, take turns.
+        self._turn = asyncio.Lock()
         self._lock = threading.Lock()
         self._heads: dict[str, Conversation] = {}
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
@@ -89,8 +92,8 @@ class ChatHost:
     @property
     def why_not(self) -> str:
         """A sentence that says why they are not; "" while they are."""
-        if self._why_not:
-            return self._why_not
+        if self._refused is not None:
+            return str(self._refused)
         trouble = self._store.trouble if self._store is not None else None
         if trouble is not None:
             return str(trouble)
@@ -173,13 +176,12 @@ class ChatHost:
 
     async def open(self, conversation_id: str) -> Session:
         """A conversation with its messages: the same object for everybody who has it open."""
-        session = self._sessions.get(conversation_id)
-        if session is None:
-            stored = await self._home_of(conversation_id)
-            head = await self._head(conversation_id)
-            nodes = await stored.nodes(conversation_id)
-            # Somebody else may have opened it meanwhile.
-            session = self._sessions.get(conversation_id) or self._shared(head, nodes, stored)
+        async with self._turn:
+            session = self._sessions.get(conversation_id)
+            if session is None:
+                stored = await self._home_of(conversation_id)
+                head = await self._head(conversation_id)
+                session = self._shared(head, await stored.nodes(conversation_id), stored)
         return session
 
     def _shared(
@@ -229,16 +231,21 @@ class ChatHost:
 
     async def purge(self, conversation_id: str) -> None:
         """Remove it for good."""
-        stored = await self._home_of(conversation_id)
-        await self._head(conversation_id)
+        async with self._turn:
+            stored = await self._home_of(conversation_id)
+            await self._head(conversation_id)
+            await self._let_go(conversation_id)
+            stored.remove(conversation_id)
+            self._forgotten(conversation_id)
+
+    async def _let_go(self, conversation_id: str) -> None:
+        """Whoever has it open writes nowhere from now on."""
         session = self._sessions.pop(conversation_id, None)
         keeper = self._keepers.pop(conversation_id, None)
         if session is not None:
             await session.stop()
         if keeper is not None:
             keeper.over = True
-        stored.remove(conversation_id)
-        self._forgotten(conversation_id)
 
     async def duplicate(self, conversation_id: str) -> Conversation:
         """A copy with all its branches, at the top of the list."""
@@ -267,13 +274,14 @@ class ChatHost:
         return copy
 
     async def _file(self, conversation_id: str, **changes: Any) -> None:  # noqa: ANN401 - of a Conversation
-        session = self._sessions.get(conversation_id)
-        if session is not None:
-            session.file(**changes)
-            return
-        head = replace(await self._head(conversation_id), **changes)
-        (await self._home_of(conversation_id)).put(head)
-        self._noted(head, listed=True)
+        async with self._turn:
+            session = self._sessions.get(conversation_id)
+            if session is not None:
+                session.file(**changes)
+                return
+            head = replace(await self._head(conversation_id), **changes)
+            (await self._home_of(conversation_id)).put(head)
+            self._noted(head, listed=True)
 
     async def _head(self, conversation_id: str) -> Conversation:
         session = self._sessions.get(conversation_id)
@@ -305,11 +313,12 @@ class ChatHost:
     async def remove_folder(self, folder_id: str) -> None:
         """Remove it; its conversations move out."""
         stored = await self._store_or_memory()
-        for session in tuple(self._sessions.values()):
-            if session.conversation.folder == folder_id:
-                session.file(folder=None)
-        stored.remove_folder(folder_id)
-        self._memory.remove_folder(folder_id)
+        async with self._turn:
+            for session in tuple(self._sessions.values()):
+                if session.conversation.folder == folder_id:
+                    session.file(folder=None)
+            stored.remove_folder(folder_id)
+            self._memory.remove_folder(folder_id)
         await self.list()
         self._tell()
 
@@ -343,29 +352,43 @@ class ChatHost:
 
     async def export(self, ids: Sequence[str], format: str, file: Path) -> None:  # noqa: A002 - its name outside
         """Write conversations into a file. `format` is "markdown", "json" or "html"."""
-        from whisper_desktop.chat.exporting import ExportFormat, Kept, write
+        from whisper_desktop.chat.exporting import ExportFormat, write
+
+        await asyncio.to_thread(write, await self.whole(ids), ExportFormat(format), file)
+
+    async def whole(self, ids: Sequence[str]) -> "tuple[Kept, ...]":
+        """These conversations with everything that belongs to them."""
+        from whisper_desktop.chat.exporting import Kept
 
         kept = []
         for each in ids:
             session = await self.open(each)
             head, nodes = session.conversation, tuple(session.nodes.values())
-            wanted = {attachment.id for node in nodes for attachment in node.attachments}
-            wanted |= {attachment.id for attachment in head.draft.attachments}
+            attached = [one.id for node in nodes for one in node.attachments]
+            wanted = dict.fromkeys([*attached, *(one.id for one in head.draft.attachments)])
             data = {key: found for key in wanted if (found := await self.data(key)) is not None}
             kept.append(Kept(head, nodes, data))
-        await asyncio.to_thread(write, kept, ExportFormat(format), file)
+        return tuple(kept)
 
     async def import_file(self, path: Path) -> "ImportReport":
         """Take in the conversations of an export: ours, ChatGPT, LM Studio, Jan, Open WebUI."""
-        from whisper_desktop.chat.importing import arriving, read_import
+        from whisper_desktop.chat.importing import read_import
 
         imported = await asyncio.to_thread(read_import, path)
+        async with self._turn:
+            return await self._take_in(imported)
+
+    async def _take_in(self, imported: "Imported") -> "ImportReport":
+        from whisper_desktop.chat.importing import arriving
+
+        heads = {head.id: head for head in (*await self.list(), *await self.deleted())}
         here: dict[str, tuple[Conversation, frozenset[str]]] = {}
-        for head, _nodes in imported.conversations:
-            with suppress(KeyError):
-                known = (await self.open(head.id)).nodes
-                here[head.id] = (await self._head(head.id), frozenset(known))
-        arrival = arriving(imported, here, [each.id for each in await self.folders()])
+        for arrived, _nodes in imported.conversations:
+            if (head := heads.get(arrived.id)) is not None:
+                known = await (await self._home_of(head.id)).nodes(head.id)
+                here[head.id] = (head, frozenset(node.id for node in known))
+        folders = [each.id for each in await self.folders()]
+        arrival = arriving(imported, here, folders, farthest=self._room.settings().llm.reach)
         usual = await self._for_new()
         homes = {
             head.id: await self._home_of(head.id) if head.id in here else usual
@@ -422,6 +445,47 @@ class ChatHost:
 
     # --- life ---------------------------------------------------------------------------------------------
 
+    async def need_file(self) -> None:
+        """Open the file of conversations, for who has no use for them in memory alone.
+
+        Raises `StoreError` or `SettingsError` where it cannot be opened.
+        """
+        await self._store_or_memory()
+        if self._refused is not None:
+            raise self._refused
+
+    async def flush(self) -> None:
+        """Returns when what was changed is on the disk. Raises `StoreError` where it cannot be written."""
+        if self._store is not None:
+            await self._store.flush()
+
+    async def look_again(self, ids: Sequence[str]) -> None:
+        """Another program has changed these conversations, or, with none, any: take that over, and tell it.
+
+        What is open here would else write what it was before over what it is now.
+        """
+        if self._store is not None:
+            with suppress(StoreError):  # then nothing is known of it, and opening it says why
+                for session in tuple(self._sessions.values()):
+                    if (not ids or session.id in ids) and session.id not in self._memory:
+                        async with self._turn:
+                            await self._looked_again(session, self._store)
+        self._tell(*ids)
+
+    async def _looked_again(self, session: Session, stored: "ConversationStore") -> None:
+        nodes = await stored.nodes(session.id)
+        head = await stored.conversation(session.id)
+        before = session.conversation
+        if head is None:
+            if session.is_stored:
+                await self._let_go(session.id)
+                self._forgotten(session.id)
+            return
+        known = session.nodes
+        added = [node for node in nodes if node.id not in known]
+        if added or head.deleted != before.deleted:
+            session.take_in(head, added)
+
     async def stop(self) -> None:
         """Stop the answers, keep what came, and close the store. Safe to call twice."""
         half = self._room.deadlines.shutdown / 2  # answers that do not end must not keep the store from it
@@ -463,7 +527,7 @@ class ChatHost:
             path = await asyncio.to_thread(data_dir, room.env) / FILE
             store = await ConversationStore.open(path, room.deadlines, on_trouble=on_trouble)
         except (StoreError, SettingsError) as error:
-            self._why_not = str(error)
+            self._refused = error
             self._troubled(error)
             return
         self._left = frozenset(store.report.recovered)

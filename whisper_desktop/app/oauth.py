@@ -175,8 +175,8 @@ class SignIn:
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answered(head.decode("latin-1")))
                 await writer.drain()
-        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            return
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError):
+            return  # it has gone, or does not speak HTTP
         finally:
             writer.close()
 

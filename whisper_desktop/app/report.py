@@ -116,6 +116,8 @@ def _write(data: bytes, path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            if os.name == "posix":
+                os.fchmod(descriptor, 0o600)  # also where a file was there already
             file.write(data)
     except OSError as error:
         raise SettingsError(

@@ -5,8 +5,9 @@ that can be killed. This file is run by its path and imports nothing of ours, so
 needs nothing installed but pypdf.
 
 Reads the PDF on standard input; the first argument is the memory it may take, in bytes, the second the most
-characters to print. Prints {"pages": 12, "texts": ["...", "", null]}: one text a page, fewer than
-`pages` when the rest would be too much, "" for a page without text, null for one that cannot be read; or
+characters to print, the third how many seconds of the processor it may take. Prints
+{"pages": 12, "texts": ["...", "", null]}: one text a page, fewer than `pages` when the rest would be too
+much, "" for a page without text, null for one that cannot be read; or
 {"refused": "encrypted" | "damaged" | "memory"}.
 """
 
@@ -64,8 +65,11 @@ def _text_of(reader: Any, number: int) -> str | None:  # noqa: ANN401
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t").strip()
 
 
-def bound(memory: int, *, watched: bool = sys.platform != "linux") -> None:
-    """Take no more memory than this, write no file, leave no core. `watched`: by a thread that looks.
+def bound(memory: int, seconds: int, *, watched: bool = sys.platform != "linux") -> None:
+    """Take no more memory than this and no more of the processor's seconds, write no file, leave no core.
+
+    Who started it ends it sooner; the seconds are for a parent that was killed meanwhile. `watched`: the
+    memory by a thread that looks.
 
     Only Linux holds a process to its address space (RLIMIT_AS); elsewhere what it takes is looked at.
     """
@@ -74,6 +78,7 @@ def bound(memory: int, *, watched: bool = sys.platform != "linux") -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         if not watched:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     if watched:
@@ -91,9 +96,9 @@ def _watch(memory: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Print the answer; 0 also for one that says why there is none."""
-    memory, most_characters = (int(argument) for argument in arguments)
+    memory, most_characters, seconds = (int(argument) for argument in arguments)
     data = sys.stdin.buffer.read()
-    bound(memory + len(data))
+    bound(memory + len(data), seconds)
     answer = json.dumps(take_text(data, most_characters), ensure_ascii=False).encode("utf-8", "replace")
     sys.stdout.buffer.write(answer)
     return 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ async def _answer(
         *_command(),
         str(memory),
         str(MOST_CHARACTERS),
+        str(math.ceil(seconds) + 1),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -139,6 +139,11 @@ class Session:
         return self._keeper is not None and self._keeper.keeps
 
     @property
+    def is_stored(self) -> bool:
+        """Whether its keeper has it: from its first message, draft or name on."""
+        return self._keeper is not None and self._stored
+
+    @property
     def answering(self) -> bool:
         """Whether an answer is being written."""
         return bool(self._growing)

@@ -12,6 +12,7 @@ from whisper_desktop.cli import output
 from whisper_desktop.cli.running import json_option, run, with_app
 from whisper_desktop.control.changes import tell_conversations_changed
 from whisper_desktop.errors import ControlError, WhisperError
+from whisper_desktop.events import Notice
 from whisper_desktop.language import tr, trn
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 - what it is called outs
     """Print a conversation as Markdown."""
 
     async def work(host: "ChatHost") -> "tuple[Kept, ...]":
-        return await _kept(host, _resolved((id,), (*await host.list(), *await host.deleted())))
+        found = _resolved((id,), (*await host.list(), *await host.deleted()))
+        return await host.whole([each.id for each in found])
 
     (kept,) = _with_chats(work, as_json=as_json)
     from whisper_desktop.chat.exporting import export_markdown
@@ -152,7 +154,7 @@ def export(ids: tuple[str, ...], everything: bool, ending: str, out: Path) -> No
             return len(found)
         from whisper_desktop.chat.exporting.files import ExportFormat, exported
 
-        return exported(await _kept(host, found), ExportFormat(kind))
+        return exported(await host.whole([each.id for each in found]), ExportFormat(kind))
 
     done = _with_chats(work, as_json=False)
     if isinstance(done, bytes):
@@ -178,6 +180,8 @@ def import_files(files: tuple[Path, ...], as_json: bool) -> None:
     """
 
     async def work(host: "ChatHost") -> "list[ImportReport]":
+        if not host.kept:
+            raise WhisperError(host.why_not)
         return [await host.import_file(file) for file in files]
 
     reports = _with_chats(work, as_json=as_json, words=tr("Reading conversations…"), changes=True)
@@ -299,27 +303,20 @@ def _needed_length(ids: Sequence[str]) -> int:
     return length
 
 
-async def _kept(host: "ChatHost", found: "Sequence[Conversation]") -> "tuple[Kept, ...]":
-    """These conversations with everything that belongs to them."""
-    from whisper_desktop.chat.exporting import Kept
-
-    gathered = []
-    for each in found:
-        session = await host.open(each.id)
-        nodes = tuple(session.nodes.values())
-        wanted = {one.id for node in nodes for one in node.attachments}
-        data = {key: known for key in sorted(wanted) if (known := await host.data(key)) is not None}
-        gathered.append(Kept(session.conversation, nodes, data))
-    return tuple(gathered)
-
-
 def _with_chats(
     work: "Callable[[ChatHost], Awaitable[T]]", *, as_json: bool, words: str = "", changes: bool = False
 ) -> T:
     """What `work` returns. After one that `changes` something a running desktop looks again."""
 
     async def of_app(app: App) -> T:
-        return await work(app.chats)
+        told: list[Notice] = []
+        app.bus.listen(Notice, told.append)
+        await app.chats.need_file()
+        for notice in told:  # it was repaired, say; what went wrong is raised, and told as the error it is
+            output.note(f"{notice.title} {notice.detail}".strip())
+        done = await work(app.chats)
+        await app.chats.flush()
+        return done
 
     async def whole() -> T:
         done = await with_app(of_app)  # everything is on the disk now

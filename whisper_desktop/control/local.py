@@ -8,7 +8,7 @@ from whisper_desktop.app import App
 from whisper_desktop.app.links import WINDOWS
 from whisper_desktop.control.core import AskRequest
 from whisper_desktop.errors import ControlError, OwnerGone
-from whisper_desktop.events import ConversationsChanged, Notice, WindowRequested
+from whisper_desktop.events import Notice, WindowRequested
 from whisper_desktop.language import tr
 from whisper_desktop.values import EngineStatus, StreamEvent
 
@@ -134,7 +134,7 @@ class LocalCore:
         return token
 
     async def conversations_changed(self, ids: Sequence[str]) -> None:
-        self.app.bus.publish(ConversationsChanged(tuple(ids)))
+        await self.app.chats.look_again(ids)
 
 
 def _ended() -> OwnerGone:

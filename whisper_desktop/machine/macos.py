@@ -76,7 +76,7 @@ def cpu_from(values: Mapping[str, str]) -> Cpu:
     if not logical:
         raise ProbeFailed(tr("is not told by sysctl"))
     return Cpu(
-        name=values.get("machdep.cpu.brand_string", "unknown processor"),
+        name=values.get("machdep.cpu.brand_string", tr("unknown processor")),
         physical=number(values, "hw.physicalcpu") or logical,
         logical=logical,
         features=tuple(name for name, key in _FEATURES.items() if number(values, key) == 1),

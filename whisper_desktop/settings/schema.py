@@ -375,7 +375,8 @@ class LLMSettings(Section):
     reach: Far = _setting(
         Reach.THIS_MACHINE,
         "How far a prompt may travel",
-        "this_machine, my_network or cloud. Each one includes those before it.",
+        "How far your words may go: this computer only, your own network too, or the cloud as well. Each of "
+        "them includes those before it.",
         if_bad=Reach.THIS_MACHINE,
     )
     addresses: Urls = _setting(

@@ -84,12 +84,13 @@ class _Toned(QLabel):
     def _paint_tone(self) -> None:
         from PySide6.QtWidgets import QApplication
 
-        palette = QPalette(QApplication.palette())
-        palette.setColor(QPalette.ColorRole.WindowText, getattr(colors(palette), self._tone))
-        if palette.color(QPalette.ColorRole.WindowText) != self.palette().color(
-            QPalette.ColorRole.WindowText
-        ):
-            self.setPalette(palette)
+        role = QPalette.ColorRole.WindowText
+        color = getattr(colors(QApplication.palette()), self._tone)
+        if color != self.palette().color(role):
+            # This one role is ours: a label that has all of its own is not told of another theme.
+            own = QPalette()
+            own.setColor(role, color)
+            self.setPalette(own)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         super().changeEvent(event)

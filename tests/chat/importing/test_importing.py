@@ -288,6 +288,19 @@ def test_a_folder_that_is_not_here_is_left() -> None:
     assert [head.folder for head in arriving(filed, {}, ["f"]).conversations] == ["f"]
 
 
+def test_a_file_cannot_let_prompts_go_farther_than_the_person_does() -> None:
+    ((whole, nodes),) = read_import(OPEN_WEBUI).conversations
+
+    def reach_of(wish: Reach, farthest: Reach) -> Reach | None:
+        wished = Imported("x", ((replace(whole, wishes=ChatWishes(reach=wish)), nodes),))
+        (head,) = arriving(wished, {}, farthest=farthest).conversations
+        return head.wishes.reach
+
+    assert reach_of(Reach.CLOUD, Reach.MY_NETWORK) is None
+    assert reach_of(Reach.MY_NETWORK, Reach.MY_NETWORK) is Reach.MY_NETWORK
+    assert reach_of(Reach.THIS_MACHINE, Reach.CLOUD) is Reach.THIS_MACHINE
+
+
 # --- what is no export, too much, or hostile --------------------------------------------------------------
 
 
@@ -350,6 +363,11 @@ def test_damaged_and_locked_archives_are_said(tmp_path: Path) -> None:
         archive.write(CHATGPT, "conversations.json")
     whole = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(whole[:60] + b"\0" * 40 + whole[100:])
+    assert "damaged or locked" in _refused(tmp_path / "a.zip").title
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.write(CHATGPT, "conversations.json")
+    packed = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(packed[:70] + b"\xff" * 40 + packed[110:])
     assert "damaged or locked" in _refused(tmp_path / "a.zip").title
     locked = bytearray(whole)
     locked[6] |= 1  # the bit that says that a file is locked, in its own header and in the archive's list
@@ -458,6 +476,29 @@ def test_what_somebody_wrote_into_our_own_export_is_not_believed(tmp_path: Path)
         "One picture is not in the file, or is none that can be shown.",
         "One attached file is not in the export.",
     )
+
+
+def test_an_error_in_our_own_export_brings_its_words_and_no_buttons_and_links(tmp_path: Path) -> None:
+    document = _own()
+    (sky,) = [one for one in document["conversations"] if "sky" in one["title"]]
+    answer = next(each for each in sky["messages"] if each["role"] == "assistant")
+    answer["state"] = "failed"
+    answer["error"] = {
+        "type": "ConsentRequired",
+        "title": "Nothing answers.",
+        "needed": "cloud",
+        "repairs": [{"id": "x", "label": "Mend", "detail": "", "change": "x", "command": "rm -r ~"}],
+        "setup_guidance": {"headline": "Click", "steps": [], "links": [{"label": "x", "url": "http://x.y"}]},
+    }
+    nodes = {
+        node.id: node
+        for _, found in read_import(_written(tmp_path, document)).conversations
+        for node in found
+    }
+    error = nodes[answer["id"]].error
+    assert isinstance(error, ConsentRequired)
+    assert error.title == "Nothing answers."
+    assert (error.needed, error.repairs, error.setup_guidance) == (None, (), None)
 
 
 # --- mutated --------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import yaml
 
 from tests.integration.worlds import closed_port
 from tests.servers.fixtures import ServerFactory
+from tests.servers.launch import RunningServer
 from tests.ui.desktop.screen import Program, Screen, missing_tools, wait_for
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {', '.join(missing_tools())}")
@@ -26,6 +27,7 @@ OTHER_MODEL = {"id": "gemma3:4b", "loaded": True, "context_length": 8192, "size_
 WORDS = [f"word{number}" for number in range(48)]
 ANSWER = " ".join(WORDS)
 PACE = 0.025  # seconds from word to word: 40 tokens a second, 1.2 seconds in all
+HALF = 20  # words
 MAY_BE_LOST = 0.5  # seconds of an answer, when the app is killed
 SHORTCUT = "ctrl+alt+space"
 
@@ -373,7 +375,7 @@ def ended(hands: Hands, count: int) -> bool:
     return len(rows) == count and not rows[-1]["active"] and bool(rows[-1]["by"])
 
 
-def in_the_middle(hands: Hands, words: int = 10) -> bool:
+def in_the_middle(hands: Hands, words: int) -> bool:
     """Whether an answer is coming of which so many words are there."""
     last = hands.rows()[-1:]
     return bool(last) and last[0]["active"] and len(last[0]["text"].split()) >= words
@@ -407,9 +409,8 @@ def test_a_day_from_the_wizard_to_quit(
         with Program(screen, home) as app:
             hands.take(app)
             through_the_wizard(hands, record)
-            first = at_work(hands, record)
-
-            lm_studio_dies(hands, record, lm_studio.kill)
+            first = at_work(hands, record, lm_studio)
+            lm_studio_dies(hands, record, lm_studio)
             lm_studio = servers("lm_studio", *pace, port=lm_studio.port, models=[MODEL])
             before, seen, killed = app_is_killed(hands, record)
             assert hands.app.ended() == -signal.SIGKILL
@@ -429,17 +430,19 @@ def test_a_day_from_the_wizard_to_quit(
             record("quit: exit code 0, and no process is left")
 
 
-def at_work(hands: Hands, record: Record) -> list[dict[str, Any]]:
+def at_work(hands: Hands, record: Record, lm_studio: RunningServer) -> list[dict[str, Any]]:
     """Ask, stop, ask again, branch, search; what the first chat shows then."""
     hands.ask("How far is the moon?")
-    wait_for("stream", lambda: in_the_middle(hands))
+    wait_for("stream", lambda: in_the_middle(hands, 1))
     wait_for("answer", lambda: ended(hands, 2))
     assert [row["text"] for row in hands.rows()] == ["How far is the moon?", ANSWER]
     record("a question was answered word by word")
 
+    lm_studio.set_fault("stall_mid_stream", HALF)  # so that a slow machine is in time to stop it
     hands.ask("And how heavy is it?")
-    wait_for("stream", lambda: in_the_middle(hands))
+    wait_for("stream", lambda: in_the_middle(hands, HALF))
     hands.stop()
+    lm_studio.set_fault()
     stopped = hands.rows()[-1]
     assert ANSWER.startswith(stopped["text"])
     assert stopped["text"] != ANSWER
@@ -475,12 +478,13 @@ def at_work(hands: Hands, record: Record) -> list[dict[str, Any]]:
     return hands.rows()
 
 
-def lm_studio_dies(hands: Hands, record: Record, kill: Callable[[], None]) -> None:
+def lm_studio_dies(hands: Hands, record: Record, lm_studio: RunningServer) -> None:
     """The server is killed while it answers; another one takes over."""
     hands.new_chat()
+    lm_studio.set_fault("stall_mid_stream", HALF)
     hands.ask("What grows in the shade?")
-    wait_for("stream", lambda: in_the_middle(hands))
-    kill()
+    wait_for("stream", lambda: in_the_middle(hands, HALF))
+    lm_studio.kill()
     wait_for("end of the answer", lambda: len(hands.rows()) == 2 and not hands.rows()[-1]["active"])
     broken = hands.rows()[-1]
     assert ANSWER.startswith(broken["text"])
@@ -504,7 +508,7 @@ def app_is_killed(
     before = hands.rows()
     hands.ask("And the tallest?")
     wait_for("stream", lambda: in_the_middle(hands, 1))
-    seen = watched(hands, 36)
+    seen = watched(hands, 32)
     killed = time.monotonic()
     hands.app.process.kill()
     record(f"the app was killed (-9) in the middle of an answer, after {len(seen[-1][1].split())} words")

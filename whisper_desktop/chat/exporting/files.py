@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -99,9 +100,13 @@ def _free(title: str, ending: str, taken: set[str]) -> str:
 def replace_file(file: Path, data: bytes) -> None:
     """Write a file as a whole: whatever happens, there is the old one or the new one. Raises `FileError`."""
     target = Path(os.path.realpath(file))
-    fresh = target.with_name(f".{target.name[:100]}.{os.getpid()}.new")
+    fresh: Path | None = None
     try:
-        fresh.write_bytes(data)
+        # A name of its own, and for its owner alone: others, and other exports, may write into this folder.
+        descriptor, name = tempfile.mkstemp(".new", ".whisper-desktop-", target.parent)
+        fresh = Path(name)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
         os.replace(fresh, target)
     except OSError as error:
         raise FileError(
@@ -110,5 +115,6 @@ def replace_file(file: Path, data: bytes) -> None:
             tr("Choose another folder, or make room there."),
         ) from None
     finally:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
+        if fresh is not None:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from whisper_desktop.chat.importing.found import Imported, ImportReport
 from whisper_desktop.chat.records import Conversation, Node
+from whisper_desktop.values import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,15 @@ def arriving(
     imported: Imported,
     here: Mapping[str, tuple[Conversation, Collection[str]]],
     folders: Collection[str] = (),
+    *,
+    farthest: Reach = Reach.THIS_MACHINE,
 ) -> Arrival:
     """What of an import is to be written.
 
     `here` are those of its conversations that the store has (in the bin, too), each with the ids of its
     messages; `folders` the folders there are. A conversation that has grown gets what is new, and shows it
     where the person was at its end; one that was in the bin comes back. What is here is never changed
-    otherwise.
+    otherwise. No file lets prompts go farther than `farthest`: one that asks for it has its wish left out.
     """
     heads: list[Conversation] = []
     nodes: list[tuple[str, Node]] = []
@@ -39,7 +42,10 @@ def arriving(
         if conversation.id not in here:
             fresh += 1
             folder = conversation.folder if conversation.folder in folders else None
-            heads.append(replace(conversation, folder=folder, deleted=None))
+            wishes = conversation.wishes
+            if wishes.reach is not None and not farthest.allows(wishes.reach):
+                wishes = replace(wishes, reach=None)
+            heads.append(replace(conversation, folder=folder, wishes=wishes, deleted=None))
             nodes += [(conversation.id, node) for node in found]
             continue
         head, known = here[conversation.id]

@@ -20,6 +20,9 @@ from whisper_desktop.wire import fields
 
 NAME = "Whisper Desktop"
 
+_OF_ERROR = ("type", "kind", "title", "detail", "next_step", "attempts")
+"""What is taken of an error. The rest becomes buttons, commands and links, which no file may bring along."""
+
 _LARGEST = 2**40  # bytes: what a missing attachment may say of its size
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
@@ -84,6 +87,8 @@ def _conversation(found: Json, basket: Basket) -> tuple[Conversation, tuple[Node
 
 
 def _node(found: Json, basket: Basket) -> Node | None:
+    if error := fields.table(found.get("error")):
+        found = found | {"error": {name: error[name] for name in _OF_ERROR if name in error}}
     try:
         node: Node = reader(Node)(found)
     except Unreadable:

@@ -1,5 +1,6 @@
 """Where an import comes from: one file, a folder, or an archive that is read in memory. All are bounded."""
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -84,7 +85,9 @@ def _archive(path: Path, title: str) -> Source:
         try:
             with archive.open(name) as file:
                 data = file.read(most + 1)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, KeyError):
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, KeyError):
+            raise _broken(title) from None
+        except (zlib.error, lzma.LZMAError):
             raise _broken(title) from None
         except OSError as error:
             raise unreadable(title, error) from None

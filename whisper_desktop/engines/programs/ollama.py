@@ -283,7 +283,7 @@ class Ollama:
         except BackendError as error:
             kind = "program_silent" if error.kind is ErrorKind.TOTAL_TIMEOUT else "not_running"
             raise EngineError(
-                tr("{name} could not {what} {model}.", name=_NAME, what=what, model=model),
+                _could_not(what, model),
                 str(error),
                 cause=kind,
             ) from None
@@ -300,7 +300,7 @@ class Ollama:
         )
         short = "memory" in detail.lower()
         raise EngineError(
-            tr("{name} could not {what} {model}.", name=_NAME, what=what, model=model),
+            _could_not(what, model),
             detail,
             tr("Close something, or choose a smaller model.")
             if short
@@ -359,3 +359,9 @@ def _silent(port: int, seconds: float) -> EngineError:
         tr("Look into {name}'s log, or restart it.", name=_NAME),
         cause="program_silent",
     )
+
+
+def _could_not(what: str, model: str) -> str:
+    if what == "load":
+        return tr("{name} could not load {model}.", name=_NAME, model=model)
+    return tr("{name} could not unload {model}.", name=_NAME, model=model)

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from whisper_desktop.app.places import server_in_question
 from whisper_desktop.chat import advice_on, attempt_line, failure_of, tries_besides
 from whisper_desktop.errors import ConsentRequired, WhisperError
+from whisper_desktop.language import tr
 from whisper_desktop.ui.chat.rows import REPAIR, mendable, remedies, repair_action
 from whisper_desktop.ui.theme import XS, L, M, S
 from whisper_desktop.ui.widgets import Instruction, plain, secondary
@@ -22,12 +23,12 @@ def actions_for(error: WhisperError, *, guide: bool) -> tuple[tuple[str, str], .
     """
     known = remedies(error)
     refused = server_in_question(error) is not None
-    offered = [*known, ("edit", "Not now") if refused else ("retry", "Try again")]
+    offered = [*known, ("edit", tr("Not now")) if refused else ("retry", tr("Try again"))]
     failure = failure_of(error)
     if not guide and not known and (failure.guidance is None or failure.guidance.offer_guide):
-        offered.append(("guide", "Ask the guide"))
+        offered.append(("guide", tr("Ask the guide")))
     if not guide and (not known or failure.consent is not None):
-        offered.append(("setup", "Open setup"))
+        offered.append(("setup", tr("Open setup")))
     return tuple(offered)
 
 
@@ -96,6 +97,11 @@ class FailureCard(QWidget):
         self._left, self._width = int(left), int(width)
         self._set_margins()
 
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """As high as the words are in the column, also while the card itself has another width."""
+        beside = max(width - self._left - self._width, 0)
+        return super().heightForWidth(width + self._outer.contentsMargins().right() - beside)
+
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         super().resizeEvent(event)
         self._set_margins()
@@ -127,7 +133,7 @@ class FailureCard(QWidget):
             row.addWidget(self._button(action))
         row.addStretch(1)
         if folded:
-            self._more = QPushButton("Details")
+            self._more = QPushButton(tr("Details"))
             self._more.setCheckable(True)
             self._more.setFlat(True)
             self._more.toggled.connect(self._show_details)

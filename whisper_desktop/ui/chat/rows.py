@@ -18,6 +18,7 @@ from whisper_desktop.chat import (
     with_time,
 )
 from whisper_desktop.chat.breaks import Seam, SetAside, marked, restart_lines, seam_lines
+from whisper_desktop.chat.files import shown_size
 from whisper_desktop.chat.records import Attachment, Node, TurnState
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.language import mark, tr, trn
@@ -269,13 +270,7 @@ def reasoning_line(row: Row) -> str:
 
 def attachment_line(attachment: Attachment) -> str:
     """An attachment as its name and size."""
-    return tr("{name} · {size}", name=attachment.name, size=_size(attachment.size_bytes))
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes < 1_000_000:
-        return tr("{count} KB", count=max(round(size_bytes / 1000), 1))
-    return tr("{count} MB", count=f"{size_bytes / 1e6:.1f}")
+    return tr("{name} · {size}", name=attachment.name, size=shown_size(attachment.size_bytes))
 
 
 def branch_line(row: Row) -> str:

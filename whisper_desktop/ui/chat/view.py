@@ -291,6 +291,8 @@ class TranscriptView(VirtualList):
         spot = layout.spot_at(point)
         if spot is not None:
             self.do(number, spot.action, spot.value)
+            if spot.action in _ON_TO_WRITING:
+                self.left.emit()
         elif link := layout.link_at(point):
             open_link(link)
 
@@ -436,6 +438,8 @@ class TranscriptView(VirtualList):
 
 
 _KEYS = {"c": "copy", "e": "edit", "r": "regenerate", "[": "branch_back", "]": "branch_on"}
+_ON_TO_WRITING = {"regenerate", "retry", "continue", "branch_back", "branch_on"}
+"""What is typed after a click on these is the next message, not a key for the row."""
 
 
 def _attachment(row: Row, name: str) -> Attachment | None:

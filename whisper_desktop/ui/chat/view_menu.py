@@ -27,7 +27,10 @@ def menu_for(view: "TranscriptView", number: int) -> QMenu:
     if view.delegate.selection is not None:
         groups[0].append((tr("Copy selection"), view.copy))
         groups[0].append((tr("Quote selection"), view.quote_selection))
-    offered = [*actions(row), *(each for each in offers(row) if each[0] != "continue")]
+    again = [each for each in offers(row) if each[0] != "continue"]
+    retried = any(action == "retry" for action, _label in again)  # one "Try again" is enough
+    once = [each for each in actions(row) if not (retried and each[0] == "regenerate")]
+    offered = [*once, *again]
     groups[1] = [(label, partial(view.do, number, action)) for action, label in offered]
     if row.set_aside:
         groups[1].append((tr("Copy what came first"), partial(view.do, number, "copy_aside")))

@@ -400,11 +400,28 @@ class ChatWindow(AppWindow):
         edited, self._edited = self._edited, None
         if edited is not None and self.conversation is not None:
             self.editing_bar.hide()
-            self.conversation.edit(edited, text, attachments)
             self.drafts.give_back()
+            self._send_edited(self.conversation, edited, text, attachments)
         else:
             self.ask(text, attachments)
             self.drafts.keep()
+
+    def _send_edited(
+        self, conversation: Conversation, node: str, text: str, attachments: Sequence[Attachment]
+    ) -> None:
+        """Ask it beside the question that was changed, also where another branch is shown by now."""
+        if conversation.number_of(node) is not None:
+            conversation.edit(node, text, attachments)
+        elif node in conversation.session.nodes:
+            self.spawn(self._show_then_edit(conversation, node, text, attachments))
+        else:  # it was deleted meanwhile
+            conversation.ask(text, attachments)
+
+    async def _show_then_edit(
+        self, conversation: Conversation, node: str, text: str, attachments: Sequence[Attachment]
+    ) -> None:
+        await conversation.go_to_branch(node)
+        conversation.edit(node, text, attachments)
 
     def begin_compare(self) -> None:
         """Ask two side by side, from the next question on."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from whisper_desktop.language import tr
@@ -53,6 +53,16 @@ class StandIn(QWidget):
             self._make_buttons()
         for button, entry in zip(self._buttons, self._entries, strict=True):
             self._update(button, entry)
+        self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Words in several lines need a height that depends on the width, of which a window knows nothing."""
+        self._column.activate()
+        self.setMinimumHeight(self._column.totalHeightForWidth(self.width()))
 
     def _make_buttons(self) -> None:
         for old in self._buttons:
