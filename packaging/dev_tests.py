@@ -32,6 +32,7 @@ _LAST_FAILED = "v/cache/lastfailed"
 _XVFB_OPTIONS = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
 
 UI_TESTS = "tests/ui"
+SCREEN_TESTS = "tests/ui/desktop"
 PROGRAM_TESTS = tuple(
     f"tests/{room}" for room in ("engines", "guide", "cli", "control", "app", "integration")
 )
@@ -107,7 +108,8 @@ def rounds(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]
     `exists` tells whether an argument (up to `::`) names a file or folder, seen from the project's folder:
     those that lie in tests/ui go to the last run, the others to the first, and when some were given a run
     without any of them is left out. Where none was given, the long random runs are left to `dev.py chaos`.
-    Where there are no arguments at all, the tests without Qt are two groups, side by side.
+    Where there are no arguments at all, the tests without Qt are two groups, side by side, and so are those
+    with Qt: windows offscreen beside the app on a real screen, where most of the time is waited.
     """
     paths = [one for one in arguments if not one.startswith("-") and exists(one.partition("::")[0])]
     options = [one for one in arguments if one not in paths]
@@ -133,7 +135,10 @@ def rounds(arguments: Sequence[str], strict: bool, exists: Callable[[str], bool]
         )
     elif core_paths or not paths:
         made.append((Group("tests without Qt", (*without_qt, *core_paths)),))
-    if (ui_paths or not paths) and exists(UI_TESTS):
+    if not arguments and exists(SCREEN_TESTS):
+        windows = Group("window tests", (*common, UI_TESTS, f"--ignore={SCREEN_TESTS}"))
+        made.append((windows, Group("desktop tests", (*common, SCREEN_TESTS))))
+    elif (ui_paths or not paths) and exists(UI_TESTS):
         made.append((Group("desktop tests", (*common, *(ui_paths or [UI_TESTS]))),))
     return made
 

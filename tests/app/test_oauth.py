@@ -110,7 +110,10 @@ async def test_a_visit_that_is_not_ours_neither_ends_nor_feeds_the_sign_in(
         assert (await ours.key()).reveal() == KEY
 
 
-async def test_garbage_and_silence_at_the_port_do_not_disturb(servers: ServerFactory, http: Http) -> None:
+async def test_garbage_and_silence_at_the_port_do_not_disturb(
+    servers: ServerFactory, http: Http, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
     server = servers("openrouter", "--issued-key", KEY)
     async with begun(http, server) as ours:
         port = urlsplit(callback(ours)).port
@@ -118,10 +121,14 @@ async def test_garbage_and_silence_at_the_port_do_not_disturb(servers: ServerFac
         _silent, silent = await asyncio.open_connection("127.0.0.1", port)
         _reader, garbage = await asyncio.open_connection("127.0.0.1", port)
         garbage.write(b"\x00" * 20_000)
+        reader, no_address = await asyncio.open_connection("127.0.0.1", port)
+        no_address.write(b"GET //[ HTTP/1.1\r\n\r\n")
+        assert await reader.read() == b""
         await asyncio.to_thread(visit, ours.address)
         assert (await ours.key()).reveal() == KEY
-        for writer in (silent, garbage):
+        for writer in (silent, garbage, no_address):
             writer.close()
+    assert not caplog.records  # nothing of it is a mistake of ours
 
 
 async def test_a_second_visit_changes_nothing(servers: ServerFactory, http: Http) -> None:

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import psutil

@@ -1,15 +1,20 @@
 """`chats`: what is kept is listed, found, shown, exported, imported, deleted and restored."""
 
+import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.cli.here import run_here
 from tests.cli.program import Program, Result
 
 SAMPLES = Path(__file__).resolve().parents[1] / "chat" / "importing" / "samples"
+HELLO = hashlib.sha256(b"Hello").hexdigest()
 SKY, BREAD = "d140305e554e9bc97dd59d4ead0d8b8e", "867eb59e7cff59351719e66e32316933"
 
 
@@ -174,7 +179,7 @@ def test_a_file_that_cannot_be_opened_is_said_and_never_taken_for_an_empty_one(p
     with closing(sqlite3.connect(_file(program))) as database:
         database.execute("PRAGMA user_version = 99")
     imported = ("import", str(SAMPLES / "chatgpt.json"))
-    for args in ((), ("list", "--bin"), ("search", "sky"), ("export", "--all"), imported):
+    for args in ((), ("list", "--bin"), ("search", "sky"), ("export", "--all", "--format", "json"), imported):
         done = _chats(program, *args)
         assert (done.code, done.out) == (1, "")
         assert "made by a newer Whisper Desktop." in done.err
@@ -193,4 +198,20 @@ def test_a_file_that_was_repaired_is_told(program: Program) -> None:
 
 
 def test_nothing_is_imported_where_nothing_is_kept(program: Program) -> None:
-    os.environ["WHISPER_CHAT__KEEP"] = "false"
+    done = run_here(program, "chats", "import", str(SAMPLES), WHISPER_CHAT__KEEP="false")
+    assert (done.code, done.out) == (1, "")
+    assert "the setting chat.keep says so" in done.err
+
+
+def test_an_export_to_standard_output_has_the_files_of_a_draft_too(program: Program, tmp_path: Path) -> None:
+    draft = {"text": "See", "attachments": [{"id": HELLO, "name": "a.txt", "media_type": "text/plain"}]}
+    chat: dict[str, Any] = {"id": "c1", "created": 1.0, "updated": 1.0, "draft": draft, "messages": []}
+    chat["draft"]["attachments"][0]["size_bytes"] = 5
+    document: dict[str, Any] = {"format": "whisper-desktop-conversations", "version": 1}
+    document["conversations"] = [chat]
+    document["attachments"] = {HELLO: "SGVsbG8="}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    _chats(program, "import", str(tmp_path / "a.json"))
+    assert json.loads(_chats(program, "export", "c1", "--format", "json").raw)["attachments"] == {
+        HELLO: "SGVsbG8="
+    }

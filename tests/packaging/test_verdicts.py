@@ -55,6 +55,13 @@ def test_the_runs_without_qt_go_side_by_side_and_the_desktop_run_goes_alone() ->
     assert [[group.name for group in together] for together in planned] == [[PROGRAMS, OTHERS], [UI]]
 
 
+def test_what_needs_a_real_screen_runs_beside_the_windows_and_nothing_runs_twice() -> None:
+    planned = dev_tests.rounds([], False, {*PROJECT, "tests/ui/desktop"}.__contains__)
+    windows, on_screen = planned[-1]
+    assert "--ignore=tests/ui/desktop" in windows.arguments
+    assert [one for one in on_screen.arguments if one.startswith("tests/")] == ["tests/ui/desktop"]
+
+
 @pytest.mark.parametrize("arguments", [["-k", "menu"], ["--lf"], ["tests"], ["tests/cli"]])
 def test_with_arguments_nothing_goes_side_by_side(arguments: list[str]) -> None:
     planned = dev_tests.rounds(arguments, False, PROJECT.__contains__)

@@ -19,6 +19,7 @@ from whisper_desktop.settings.paths import model_cache_dir
 from whisper_desktop.ui.bridge import Bridge
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
+from whisper_desktop.ui.languages import speak
 from whisper_desktop.ui.notifications import Notifier, Told
 from whisper_desktop.ui.theme import follow, is_dark
 from whisper_desktop.ui.tray.tray import Tray
@@ -364,3 +365,55 @@ def test_settings_take_effect_at_once(life: Life, qtbot: QtBot) -> None:
 
 async def _set(bridge: Bridge, app: App, choices: dict[str, object]) -> None:
     await bridge.run(app.remember(choices))
+
+
+@pytest.fixture
+def in_english() -> Iterator[None]:
+    """The rest of the test run has one language."""
+    yield
+    speak("en")
+
+
+@pytest.mark.usefixtures("in_english")
+def test_another_language_is_spoken_by_the_windows_that_are_open(life: Life, qtbot: QtBot) -> None:
+    desktop = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: len(life.apps) == 1 and life.tray.menu.actions() != [], timeout=WAIT)
+    qtbot.waitUntil(lambda: life.tray.menu.actions()[0].text().startswith("Ready"), timeout=WAIT)
+    desktop.show_window("chat")
+    desktop.show_window("ask")
+    desktop.show_window("settings", "ui.language")
+    shown = lambda: {window.kind: window.windowTitle() for window in life.windows if window.isVisible()}  # noqa: E731
+    settings = next(window for window in life.windows if window.kind == "settings")
+    ask = next(window for window in life.windows if window.kind == "ask")
+    ask.close()
+    desktop.bridge.spawn(_set(desktop.bridge, life.apps[0], {"ui.language": "de"}))
+    qtbot.waitUntil(lambda: shown().get("settings") == "Einstellungen – Whisper Desktop", timeout=WAIT)
+    assert shown()["chat"] == "Neuer Chat – Whisper Desktop"
+    assert [window.kind for window in life.windows] == ["chat", "settings"], "what was hidden is made when wanted"
+    again = next(window for window in life.windows if window.kind == "settings")
+    assert again is not settings
+    assert again.place == "desktop", "it is where the person was"
+
+
+@pytest.mark.usefixtures("in_english")
+def test_a_window_in_which_something_is_written_changes_its_language_once_it_was_closed(
+    life: Life, qtbot: QtBot
+) -> None:
+    desktop = life.make()
+    life.begin()
+    qtbot.waitUntil(lambda: len(life.apps) == 1 and life.tray.menu.actions() != [], timeout=WAIT)
+    qtbot.waitUntil(lambda: life.tray.menu.actions()[0].text().startswith("Ready"), timeout=WAIT)
+    desktop.show_window("chat")
+    chat = life.windows[0]
+    assert isinstance(chat, ChatWindow)
+    chat.composer.editor.setPlainText("half a question")
+    desktop.bridge.spawn(_set(desktop.bridge, life.apps[0], {"ui.language": "de"}))
+    qtbot.waitUntil(lambda: chat.outdated, timeout=WAIT)
+    assert chat.composer.editor.toPlainText() == "half a question"
+    chat.close()
+    assert chat in life.windows, "still something is written in it"
+    desktop.show_window("chat")
+    chat.composer.clear()
+    chat.close()
+    assert life.windows == []

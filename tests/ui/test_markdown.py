@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from pygments.styles import get_style_by_name
 from PySide6.QtGui import QColor, QPalette
 
+from whisper_desktop.chat.code import style_name
+from whisper_desktop.chat.markdown import is_web_address
 from whisper_desktop.ui.chat import highlight, markdown_html
 from whisper_desktop.ui.chat.markdown import LONGEST_BLOCK, LONGEST_CODE, Block, Splitter, split
-from whisper_desktop.ui.chat.markdown_html import is_web_address, to_html, to_plain
+from whisper_desktop.ui.chat.markdown_html import to_html, to_plain
 from whisper_desktop.ui.theme import READABLE, colors, contrast, plain_palette, readable
 
 ANSWER = """# Title
@@ -259,7 +261,7 @@ def test_code_in_an_unknown_language_or_without_end_has_one_colour() -> None:
 )
 def test_every_colour_of_code_can_be_read_on_its_panel(palette: QPalette) -> None:
     paint = colors(palette)
-    style = get_style_by_name(highlight.style_name(dark=paint.dark))
+    style = get_style_by_name(style_name(dark=paint.dark))
     names = {each["color"] for _kind, each in style if each["color"]}
     assert len(names) > 5
     for name in names:

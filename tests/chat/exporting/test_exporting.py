@@ -1,7 +1,9 @@
 """What is exported can be read everywhere, says who answered, and, as JSON, comes back as it was."""
 
 import hashlib
+import html
 import json
+import os
 import re
 import zipfile
 from dataclasses import replace
@@ -295,7 +297,17 @@ def test_a_folder_that_cannot_be_written_to_is_said_and_the_old_file_stays(tmp_p
         write([kept()], ExportFormat.MARKDOWN, tmp_path / "folder")
     write([kept()], ExportFormat.MARKDOWN, tmp_path / "old.md")
     assert (tmp_path / "old.md").read_text().startswith("# Bread")
+    if os.name == "posix":  # what people write to a model is nobody else's business
+        assert (tmp_path / "old.md").stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "old.md"]
+
+
+def test_code_of_one_endless_line_is_shown_as_it_is() -> None:
+    line = "a = '" + "x" * 3000
+    answer = Node("a", None, Role.ASSISTANT, f"```python\n{line}\n```\n\n```python\nimport os\n```", 1.0)
+    page = export_html(Kept(Conversation("c", 1.0, 1.0, leaf="a"), (answer,)))
+    assert html.escape(line) in page or line in page
+    assert '<span class="kn">import</span>' in page
 
 
 def test_half_a_character_does_not_stop_an_export(tmp_path: Path) -> None:

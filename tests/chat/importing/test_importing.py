@@ -21,7 +21,8 @@ from whisper_desktop.chat.exporting import Kept, export_html, export_json, expor
 from whisper_desktop.chat.files import FileError
 from whisper_desktop.chat.importing import Imported, arriving, read_import, sources
 from whisper_desktop.chat.importing.tree import Piece, build, rooted
-from whisper_desktop.chat.records import Attachment, Conversation, Node, TurnState
+from whisper_desktop.chat.records import Attachment, ChatWishes, Conversation, Node, TurnState
+from whisper_desktop.errors import ConsentRequired
 from whisper_desktop.values import Reach, Role
 
 FAILED = {
