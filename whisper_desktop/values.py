@@ -10,7 +10,7 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from whisper_desktop.language import tr
+from whisper_desktop.language import mark, tr
 
 GIB = 2**30
 GB = 10**9
@@ -84,8 +84,8 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
                 8080,
                 aliases=("llamacpp", "llama.cpp", "llama-server", "llama_cpp_metal", "llama_cpp_cuda"),
             ),
-            Identity("builtin", "Built-in engine", None, aliases=("built-in", "built_in")),
-            Identity("guide", "Guide", None),
+            Identity("builtin", mark("Built-in engine"), None, aliases=("built-in", "built_in")),
+            Identity("guide", mark("Guide"), None),
             Identity("openai", "OpenAI", None, root="https://api.openai.com"),
             Identity(
                 "anthropic", "Anthropic", None, "/v1", aliases=("claude",), root="https://api.anthropic.com"
@@ -98,8 +98,8 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
                 aliases=("google",),
                 root="https://generativelanguage.googleapis.com",
             ),
-            Identity("openai_compatible", "OpenAI-compatible server", None, aliases=("custom", "http")),
-            Identity("stub", "Stub (no model)", None),
+            Identity("openai_compatible", mark("OpenAI-compatible server"), None, aliases=("custom", "http")),
+            Identity("stub", mark("Stub (no model)"), None),
             Identity("jan", "Jan", 1337),
             Identity("gpt4all", "GPT4All", 4891),
             Identity("koboldcpp", "KoboldCpp", 5001),
@@ -111,7 +111,7 @@ IDENTITIES: Mapping[str, Identity] = MappingProxyType(
             Identity("lemonade", "Lemonade", 13305, "/api/v1"),
             Identity("docker_model_runner", "Docker Model Runner", 12434, "/engines/v1", aliases=("dmr",)),
             Identity("llama_swap", "llama-swap", 8080),
-            Identity("unknown", "Another program", None),
+            Identity("unknown", mark("Another program"), None),
         )
     }
 )

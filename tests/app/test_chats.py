@@ -333,20 +333,24 @@ async def test_a_copy_has_all_branches_and_a_life_of_its_own(servers: ServerFact
 
 async def test_two_changes_at_the_same_time_are_both_kept(servers: ServerFactory) -> None:
     async with world() as app:
-        (identity,) = await filled(app, "a")
-    async with world() as app:  # nobody has it open here
-        folder = await app.chats.new_folder("Work")
-        await asyncio.gather(app.chats.pin(identity, True), app.chats.move(identity, folder.id))
-        (head,) = await app.chats.list()
-        assert (head.pinned, head.folder) == (True, folder.id)
+        identities = await filled(app, *"abcdefgh")
+    async with world() as app:  # nobody has them open here
+        await app.chats.list()
+        pinned = [app.chats.pin(each, True) for each in identities]
+        await asyncio.gather(*pinned, *(app.chats.delete(each) for each in identities))
+        assert [head.pinned for head in await app.chats.deleted()] == [True] * len(identities)
 
 
 async def test_what_is_purged_while_it_is_being_opened_does_not_come_back(servers: ServerFactory) -> None:
     async with world() as app:
-        (identity,) = await filled(app, "a")
+        identities = await filled(app, *"abcdefgh")
     async with world() as app:
-        opened, _ = await asyncio.gather(app.chats.open(identity), app.chats.purge(identity))
-        opened.keep_draft(Draft("again"))
+        await app.chats.list()
+        opening = [app.chats.open(each) for each in identities]
+        both = asyncio.gather(*opening, *(app.chats.purge(each) for each in identities))
+        for session in (await both)[: len(identities)]:
+            assert session is not None
+            session.keep_draft(Draft("again"))
         assert await app.chats.list() == ()
 
 

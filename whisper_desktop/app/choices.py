@@ -131,7 +131,7 @@ def _standing_of(status: ServerStatus, models: int) -> tuple[str, str]:
 
 
 def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | None) -> BackendChoice:
-    name = IDENTITIES["builtin"].name
+    name = tr(IDENTITIES["builtin"].name)
     picked = chosen == "builtin"
     if model is None:
         return BackendChoice("builtin", name, tr("no model yet"), "no_model", Reach.THIS_MACHINE, picked)

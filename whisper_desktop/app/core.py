@@ -286,7 +286,7 @@ class App:
             builtin_model=self._builtin_model(),
             keyed=_started(self._keys).services,
             cloud_allowed=self._llm.reach is Reach.CLOUD,
-            chain_names=[step.name for step in automatic],
+            chain_names=[tr(step.name) for step in automatic],
         )
 
     async def choose(self, backend: str | None, model: str | None = None) -> None:
@@ -572,4 +572,8 @@ def _started(part: T | None) -> T:
 def _who(step: "BackendConfig | None") -> str:
     if step is None:
         return tr("nothing yet")
-    return tr("{model} on {step_name}", model=step.model, step_name=step.name) if step.model else step.name
+    return (
+        tr("{model} on {step_name}", model=step.model, step_name=tr(step.name))
+        if step.model
+        else tr(step.name)
+    )

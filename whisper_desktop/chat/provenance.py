@@ -16,7 +16,7 @@ def provenance_line(provenance: Provenance) -> str:
 def who_line(provenance: Provenance) -> str:
     """Who answered, where it ran, after how long the first token came, how fast the rest, what it cost."""
     guide = provenance.backend == "guide"
-    parts = [tr(GUIDE_LABEL)] if guide else [provenance.model, provenance.server_name]
+    parts = [tr(GUIDE_LABEL)] if guide else [provenance.model, tr(provenance.server_name)]
     reach = provenance.reach.words
     parts.append(tr("{reach} (as given)", reach=reach) if provenance.as_given else reach)
     if provenance.ttft_seconds is not None:

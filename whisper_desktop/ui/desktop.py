@@ -175,6 +175,8 @@ class Desktop(QObject):
             from whisper_desktop.ui.languages import speak
 
             speak(ui.language)
+            if before is not None and self._app is not None:
+                self._windows.make_anew(self._app)
         if before is None or before.theme != ui.theme:
             theme.follow(ui.theme)
         self.notifier.level = ui.notifications

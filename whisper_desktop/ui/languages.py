@@ -12,7 +12,7 @@ _of_qt = QTranslator()
 def speak(wanted: str) -> str:
     """Speak a language of `language.LANGUAGES`, or "system"; returns the code of the one that is spoken.
 
-    What is on the screen already keeps its words; what is opened from now on has the new ones.
+    A window that there is already keeps its words; one that is made from now on has the new ones.
     """
     code = language.use(wanted, resource("translations"))
     QCoreApplication.removeTranslator(_of_qt)

@@ -21,7 +21,8 @@ class AppWindow(QWidget):
 
     One that is `kept` is only hidden when it is closed, so that it is back at once; its work goes on. Any
     other ends then, and every window does at `leave`: `spawn`ed tasks are cancelled, and it is deleted once
-    they have ended.
+    they have ended. One that is `outdated` speaks another language than the app does by now: it is kept only
+    while it is `engaged`.
 
     Signals:
         requested: a window of this kind is wanted.
@@ -42,11 +43,22 @@ class AppWindow(QWidget):
         self._work: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._has_ended = False
+        self.outdated = False
         self.setWindowIcon(app_icon())
         self.setWindowTitle(title)
 
     def show_state(self, state: "AppState", choices: "Sequence[BackendChoice]") -> None:
         """The app's state has changed; most windows do not care."""
+
+    @property
+    def engaged(self) -> bool:
+        """Whether something would be lost if this window were made anew."""
+        return False
+
+    @property
+    def place(self) -> str:
+        """What `Windows.show` needs to lead to what is shown now."""
+        return ""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine on the Qt loop until this window ends."""
@@ -71,7 +83,8 @@ class AppWindow(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         if self.isVisible():
             self.put_away.emit()
-        if self.kept and not self._leaving:
+        stays = self.kept and not (self.outdated and not self.engaged)
+        if stays and not self._leaving:
             event.ignore()
             self.hide()
             return

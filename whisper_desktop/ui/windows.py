@@ -106,6 +106,17 @@ class Windows(QObject):
             self._places.restore(window)
             window.put_away.connect(lambda: self._places.note(window))
 
+    def make_anew(self, app: "App") -> None:
+        """The language has changed. A window that is engaged keeps its words until it is closed."""
+        for window in list(self.all):
+            if window.engaged:
+                window.outdated = True
+                continue
+            shown, place = window.isVisible(), window.place
+            window.leave()
+            if shown:
+                self.show(app, window.kind, place)
+
     def leave(self) -> None:
         """End all of them."""
         for window in list(self.all):

@@ -5,19 +5,14 @@ the page forbids its viewer to load or run anything.
 """
 
 import base64
-from collections.abc import MutableMapping, Sequence
 from functools import cache
 from html import escape
-from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
+from whisper_desktop.chat.code import lexer_for, style_name
 from whisper_desktop.chat.exporting.kept import (
     Kept,
     attachment_line,
@@ -30,12 +25,12 @@ from whisper_desktop.chat.exporting.kept import (
     title_of,
 )
 from whisper_desktop.chat.images import image_facts
+from whisper_desktop.chat.markdown import safe_parser
 from whisper_desktop.chat.records import Attachment, Node
 from whisper_desktop.language import in_use, tr
 from whisper_desktop.values import Role
 
 _LONGEST_MESSAGE = 1_000_000  # characters: a longer one is shown as it is, because parsing it takes minutes
-_LONGEST_CODE = 100_000
 
 _LIGHT = """
 :root { color-scheme: light dark; }
@@ -122,39 +117,23 @@ def _as_it_is(text: str, element: str = "div") -> str:
 
 
 def _highlighted(code: str, language: str, _attributes: str) -> str:
-    if language and len(code) <= _LONGEST_CODE:
-        try:
-            lexer = get_lexer_by_name(language)
-        except ClassNotFound:
-            return ""
-        return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
-    return ""  # the parser escapes it itself
+    lexer = lexer_for(code, language)
+    if lexer is None:
+        return ""  # the parser escapes it itself
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
 
 
 @cache
 def _look() -> str:
-    dark = f"{_DARK}{_code_look('github-dark')}"
-    return f"{_LIGHT}{_code_look('xcode')}\n@media (prefers-color-scheme: dark) {{{dark}\n}}\n"
+    dark = f"{_DARK}{_code_look(dark=True)}"
+    return f"{_LIGHT}{_code_look(dark=False)}\n@media (prefers-color-scheme: dark) {{{dark}\n}}\n"
 
 
-def _code_look(style: str) -> str:
-    rules = HtmlFormatter(style=style).get_token_style_defs("pre")  # type: ignore[no-untyped-call]
+def _code_look(*, dark: bool) -> str:
+    rules = HtmlFormatter(style=style_name(dark=dark)).get_token_style_defs("pre")  # type: ignore[no-untyped-call]
     return "\n".join(rules)
-
-
-def _is_web_address(url: str) -> bool:
-    return url.strip().lower().startswith(("http://", "https://"))
-
-
-class _Renderer(RendererHTML):
-    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
-        # An image's address would be loaded by whoever opens the page.
-        return escape(f"[{self.renderInlineAsText(tokens[idx].children or [], options, env)}]")
 
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "highlight": _highlighted}, renderer_cls=_Renderer)
-    parser.enable(["table", "strikethrough"])
-    parser.validateLink = _is_web_address  # type: ignore[method-assign]
-    return parser
+    return safe_parser(options={"highlight": _highlighted})

@@ -71,12 +71,17 @@ class QuickAsk(QObject):
             from whisper_desktop.ui.ask.window import QuickAskWindow
 
             assert isinstance(window, QuickAskWindow)
+            if window is not self._window:
+                window.closed.connect(self._on_closed)
             self._window = window
             window.show_trouble(self.trouble)
 
     def stop(self) -> None:
         """Give the keys back."""
         self._hotkey.stop()
+
+    def _on_closed(self) -> None:
+        self._window = None
 
     def _on_changed(self) -> None:
         trouble = self._hotkey.trouble

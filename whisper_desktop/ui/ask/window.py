@@ -247,6 +247,11 @@ class QuickAskWindow(AppWindow):
         """Whether an answer is coming."""
         return self._opening is not None or (self._conversation is not None and self._conversation.busy)
 
+    @property
+    def engaged(self) -> bool:
+        """Whether an answer is coming, or a question is half written."""
+        return self.busy or bool(self.field.text)
+
     def _on_send(self) -> None:
         if not self.busy:
             self._submit()

@@ -1,21 +1,18 @@
 """Blocks of markdown as the small HTML that a QTextDocument understands, and as words. No Qt here.
 
-What a model writes is untrusted: raw HTML is shown as text, images become their description (nothing is
-loaded), and only http and https addresses become links.
+What a model writes is untrusted: `chat.markdown` has the parser that takes it as that.
 """
 
 import re
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
-from whisper_desktop.language import tr
+from whisper_desktop.chat.markdown import SafeRenderer, safe_parser
 from whisper_desktop.ui.chat.markdown import LONGEST_BLOCK, MATH, Block
 from whisper_desktop.ui.chat.math_source import add_math
 
@@ -68,21 +65,12 @@ def _spoken(token: Token) -> str:
     return "\n" if token.type in ("softbreak", "hardbreak") else token.content
 
 
-def is_web_address(url: str) -> bool:
-    """Whether a link may be opened at all: only http and https, with a host."""
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return False
-    return parts.scheme.lower() in ("http", "https") and bool(parts.netloc)
-
-
 def escaped(text: str) -> str:
     """Text that is no markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-class _Renderer(RendererHTML):
+class _Renderer(SafeRenderer):
     def table_open(
         self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
     ) -> str:
@@ -94,10 +82,6 @@ class _Renderer(RendererHTML):
         return f"<{tokens[idx].tag}{aligned}>"
 
     th_open = td_open
-
-    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
-        described = self.renderInlineAsText(tokens[idx].children or [], options, env)
-        return escaped(tr("[image: {words}]", words=described) if described else tr("[image]"))
 
     def math(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
         token = tokens[idx]
@@ -122,9 +106,7 @@ def _tasks(state: StateCore) -> None:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer)
-    parser.enable(["table", "strikethrough"])
+    parser = safe_parser(_Renderer)
     parser.core.ruler.push("tasks", _tasks)
-    parser.validateLink = is_web_address  # type: ignore[method-assign]
     add_math(parser)
     return parser

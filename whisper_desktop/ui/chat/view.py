@@ -17,6 +17,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QToolTip, QWidget
 
+from whisper_desktop.chat.markdown import is_web_address
 from whisper_desktop.chat.records import Attachment, ReadingPlace
 from whisper_desktop.language import tr
 from whisper_desktop.ui.chat import highlight_document
@@ -24,7 +25,7 @@ from whisper_desktop.ui.chat.delegate import TextPosition, TranscriptDelegate
 from whisper_desktop.ui.chat.failure import FailureCard
 from whisper_desktop.ui.chat.layout import RowLayout, Style, lay_out
 from whisper_desktop.ui.chat.layout_estimate import estimator
-from whisper_desktop.ui.chat.markdown_html import is_web_address, to_plain
+from whisper_desktop.ui.chat.markdown_html import to_plain
 from whisper_desktop.ui.chat.rows import Kind, Row, actions, kept_text, offers, unfolded, whole_text
 from whisper_desktop.ui.chat.transcript import TranscriptModel
 from whisper_desktop.ui.chat.view_find import Finder

@@ -246,6 +246,20 @@ class ChatWindow(AppWindow):
 
     # --- which conversation ---------------------------------------------------------------------------------
 
+    @property
+    def engaged(self) -> bool:
+        """Whether an answer is coming, or something is written or said that is kept nowhere."""
+        if self._edited is not None or (self.compare is not None and self.compare.active):
+            return True
+        asked = self.model.rowCount() > 0
+        unkept = asked if self._guide or not self._app.chats.kept else self.composer.draft != Draft()
+        return unkept or any(each.busy for each in self._conversations.values())
+
+    @property
+    def place(self) -> str:
+        """The conversation, once something was asked in it."""
+        return self.conversation.session.id if self.conversation and self.model.rowCount() else ""
+
     def new_chat(self) -> None:
         """An empty conversation; the one that is shown, where nothing was asked in it and it has no draft."""
         self.panes.show_middle()

@@ -2,6 +2,7 @@
 
 import datetime
 
+from whisper_desktop.advice import sentences
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.language import tr
 from whisper_desktop.models.speed import Speed
@@ -56,8 +57,7 @@ def speed_range(speed: Speed) -> str:
     """How fast it answers, as a range until it was measured."""
     if speed.source == "measured" or speed.answer is None:
         return speed.words
-    low, high = (f"{each:.0f}" if each >= 9.95 else f"{each:.1f}" for each in (speed.low, speed.high))
-    return tr("{low} to {high} tokens/s", low=low, high=high)
+    return tr("{speed} tokens/s", speed=sentences.speed_range(speed))
 
 
 def without_name(sentence: str, name: str) -> str:

@@ -110,6 +110,11 @@ class SettingsWindow(AppWindow):
 
     # --- going about ----------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> str:
+        """The section that is shown."""
+        return self._section.id
+
     def show_setting(self, key: str) -> None:
         """Show one setting, wherever it stands, with the focus on it; or a whole section ("keys")."""
         self.search.clear()

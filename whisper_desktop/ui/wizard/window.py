@@ -108,6 +108,11 @@ class SetupWindow(AppWindow):
         self.bridge.event_arrived.connect(self._on_event)
 
     @property
+    def engaged(self) -> bool:
+        """Always: a person is in the middle of it."""
+        return True
+
+    @property
     def state(self) -> FlowState:
         """Where the wizard stands."""
         return self._state
