@@ -219,7 +219,7 @@ class EngineError(WhisperError):
 class StoreError(WhisperError):
     """The file of conversations cannot be opened, written or read.
 
-    `cause` is a short stable word: newer, full, disk, read_only, permission, busy, damaged, closed, or unknown.
+    `cause` is a short stable word: newer, full, disk, read_only, permission, busy, damaged, closed, unknown.
     """
 
     def __init__(self, title: str, detail: str = "", next_step: str = "", *, cause: str = "unknown"):

@@ -38,7 +38,7 @@ def tr(text: str, /, **values: object) -> str:
     """A sentence in the language in use, its `{names}` filled with `values`."""
     catalogue = _in_use[1]
     translated = catalogue.gettext(text) if catalogue is not None and text else text
-    return translated.format_map(values) if values else translated
+    return _filled(translated, values) if values else translated
 
 
 def trn(one: str, many: str, count: int, /, **values: object) -> str:
@@ -46,7 +46,44 @@ def trn(one: str, many: str, count: int, /, **values: object) -> str:
     catalogue = _in_use[1]
     english = one if count == 1 else many
     form = catalogue.ngettext(one, many, count) if catalogue is not None else english
-    return form.format_map({"count": count, **values})
+    return _filled(form, {"count": count, **values})
+
+
+def number(value: float, form: str) -> str:
+    """A number as the language writes it: `form` is that of `format`, such as ",", ".1f"."""
+    text = format(value, form)
+    signs = _SIGNS.get(_in_use[0])
+    return text.translate(signs) if signs else text
+
+
+def gigabytes(size: float) -> str:
+    """A size as people read it: "4.9 GB", of 10**9 bytes."""
+    return tr("{size:.1f} GB", size=size / 1e9)
+
+
+_SIGNS = {
+    "de": str.maketrans(".,", ",."),
+    "es": str.maketrans(".,", ",\u202f"),
+    "fr": str.maketrans(".,", ",\u202f"),
+}
+"""What stands for the English decimal point and for its comma between thousands."""
+
+
+def _filled(text: str, values: "Mapping[str, object]") -> str:
+    if _in_use[0] not in _SIGNS:
+        return text.format_map(values)
+    from string import Formatter
+
+    parts = []
+    for before, name, form, how in Formatter().parse(text):
+        parts.append(before)
+        if name:
+            value = values[name]
+            if isinstance(value, int | float) and not isinstance(value, bool) and not how:
+                parts.append(number(value, form or ""))
+            else:
+                parts.append(format(repr(value) if how == "r" else value, form or ""))
+    return "".join(parts)
 
 
 def listed(words: Sequence[str]) -> str:

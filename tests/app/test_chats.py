@@ -393,6 +393,23 @@ async def test_messages_that_another_program_brought_are_there_where_it_is_open(
         assert [node.text for node in session.path][2] == "Two?"
 
 
+async def test_what_is_removed_here_while_another_programs_changes_are_read_stays_removed(
+    servers: ServerFactory,
+) -> None:
+    lm_studio = servers("lm_studio", models=[MODEL])
+    async with world(lm_studio=lm_studio.url, chat__titles_by_model=False) as app:
+        session = await app.chats.new()
+        await ask(session, "One?")
+        await ask(session, "Two?")
+        await app.chats.flush()
+        looking = asyncio.create_task(app.chats.look_again([]))
+        await asyncio.sleep(0)  # it reads now
+        session.remove(session.path[2].id)
+        await looking
+        assert [node.text for node in session.path][::2] == ["One?"]
+        assert len(session.nodes) == 2
+
+
 async def test_a_file_brings_no_wider_reach_than_the_settings_have(
     servers: ServerFactory, tmp_path: Path
 ) -> None:

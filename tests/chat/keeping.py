@@ -130,5 +130,4 @@ async def read(events: AsyncGenerator[StreamEvent, None]) -> list[StreamEvent]:
 async def ask(session: Session, text: str) -> Node:
     """Ask; the answer."""
     await read(session.send(text))
-    assert session.last_node_id is not None
-    return session.nodes[session.last_node_id]
+    return session.path[-1]

@@ -94,7 +94,7 @@ async def test_two_answers_are_written_side_by_side_and_one_that_is_stopped_does
     left, right = (session.nodes[each] for each in session.children(session.path[0].id))
     assert (left.text, left.state) == ("left", TurnState.STOPPED)
     assert (right.text, right.state) == ("right", TurnState.COMPLETE)
-    assert session.path[-1].id == session.last_node_id == left.id
+    assert session.path[-1].id == left.id
     assert shelf.nodes[right.id] == right
     assert script.closed == 2
 
@@ -357,7 +357,6 @@ async def test_what_is_kept_opens_as_it_was() -> None:
     )
     assert again.path == session.path
     assert again.nodes == session.nodes
-    assert again.last_node_id == first.id
     await ask(again, "Next")
     assert texts(again) == ["Hi", "A", "Next", "C"]
 
@@ -379,7 +378,6 @@ async def test_a_damaged_file_opens_with_all_its_messages() -> None:
     nodes = [Node("a", "gone", Role.USER, "Hi", 1.0), Node("b", "a", Role.ASSISTANT, "Ho", 2.0)]
     session = Session(Script(), conversation=Conversation("c", 1.0, 2.0, leaf="nobody"), nodes=nodes)
     assert texts(session) == ["Hi", "Ho"]
-    assert session.cut_off == ("a",)
 
 
 async def test_what_an_import_brings_is_there_at_once_for_who_has_the_conversation_open() -> None:

@@ -158,6 +158,13 @@ def test_what_is_deleted_is_in_the_bin_until_it_is_restored(program: Program) ->
     assert _titles(_chats(program, "--json")) == ["🌤️ Blue sky"]
 
 
+def test_what_is_deleted_for_good_is_not_said_to_be_in_the_bin(program: Program) -> None:
+    _chats(program, "import", str(SAMPLES / "open_webui.json"))
+    done = run_here(program, "chats", "delete", SKY[:7], WHISPER_CHAT__BIN_DAYS="0")
+    assert done.out == "“🌤️ Blue sky” is deleted for good.\n"
+    assert _chats(program, "list", "--bin").out == "The bin is empty.\n"
+
+
 def test_a_program_that_only_lists_does_not_load_the_readers_of_exports(program: Program) -> None:
     script = (
         "import sys; from whisper_desktop.cli.main import run; run(['chats', '--help']);"
@@ -215,3 +222,13 @@ def test_an_export_to_standard_output_has_the_files_of_a_draft_too(program: Prog
     assert json.loads(_chats(program, "export", "c1", "--format", "json").raw)["attachments"] == {
         HELLO: "SGVsbG8="
     }
+
+
+def test_an_export_to_a_terminal_cannot_steer_it(program: Program, tmp_path: Path) -> None:
+    answer = {"id": "a", "role": "assistant", "text": "Now \x1b[31mred", "created": 1.0}
+    chat = {"id": "c1", "created": 1.0, "updated": 1.0, "messages": [answer]}
+    document = {"format": "whisper-desktop-conversations", "version": 1, "conversations": [chat]}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    _chats(program, "import", str(tmp_path / "a.json"))
+    assert "Now \x1b[31mred" in _chats(program, "export", "c1").out
+    assert "Now [31mred" in program.terminal("chats", "export", "c1").rest()

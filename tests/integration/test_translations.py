@@ -10,7 +10,7 @@ import pytest
 import translations
 
 from whisper_desktop import errors
-from whisper_desktop.language import listed, matching, tr, trn, use
+from whisper_desktop.language import gigabytes, listed, matching, number, tr, trn, use
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "whisper_desktop"
@@ -137,6 +137,9 @@ def test_a_sentence_is_said_in_the_language_in_use_with_the_form_for_the_number(
     one, many = (trn("{count} minute", "{count} minutes", count) for count in (1, 3))
     assert (one, many) == ("1 Minute", "3 Minuten")
     assert listed(["A", "B", "C"]) == "A, B und C"
+    assert (gigabytes(4_900_000_000), number(8192, ",")) == ("4,9 GB", "8.192")
+    sizes = trn("One model, {size} on disk", "{count:,} models, {size} on disk", 1234, size="x")
+    assert sizes.startswith("1.234")
     assert tr("") == ""
 
 

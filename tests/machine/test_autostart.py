@@ -132,13 +132,12 @@ def test_the_menu_entry_is_valid_and_comes_with_its_icon(env: dict[str, str], tm
     icon = tmp_path / "mark.svg"
     icon.write_text("<svg/>")
     entry = desktop_entry.install(icon, env)
-    assert desktop_entry.is_installed(env)
     keys = desktop_entry.read(entry.read_text("utf-8"))
     assert keys["MimeType"] == "x-scheme-handler/whisper;"
     pictures = list(tmp_path.glob(".local/share/icons/hicolor/scalable/apps/*.svg"))
     assert [picture.stem for picture in pictures] == [keys["Icon"]]
     desktop_entry.remove(env)
-    assert not desktop_entry.is_installed(env)
+    assert not entry.exists()
     assert not list(tmp_path.glob(".local/share/**/*.svg"))
 
 

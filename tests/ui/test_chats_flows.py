@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QMenu, QPlainTextEdit
+from PySide6.QtWidgets import QMenu, QPlainTextEdit, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from tests.ui.conftest import WAIT, Chats, Shown, answering, completion
@@ -433,6 +433,10 @@ def test_no_key_of_the_sheet_means_two_things(window: ChatWindow) -> None:
     sheet = ShortcutsSheet(window)
     sheet.show()
     assert sheet.isVisible()
+    scroll = sheet.findChild(QScrollArea)
+    assert scroll is not None
+    room = window.screen().availableGeometry().height()
+    assert scroll.verticalScrollBar().maximum() == 0 or sheet.height() > room * 0.9
     named = [keys for each in SHORTCUTS for keys in each.keys]
     assert len(set(named)) == len(named)
     sheet.close()

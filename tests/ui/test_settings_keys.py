@@ -96,7 +96,16 @@ def test_what_is_no_key_is_told_before_anybody_is_asked(
 ) -> None:
     page = opened(bridge, world(), shown, qtbot)
     enter(page.services[openrouter], "two words")
-    qtbot.waitUntil(lambda: "This does not look like a key." in words(page), timeout=WAIT)
+    qtbot.waitUntil(lambda: "⚠  This does not look like a key." in words(page), timeout=WAIT)
+
+
+def test_a_field_for_a_key_promises_no_keyring_where_there_is_none(
+    openrouter: str, bridge: Bridge, world: World, shown: Shown, qtbot: QtBot
+) -> None:
+    page = opened(bridge, world(), shown, qtbot)
+    page.services[openrouter].change.click()
+    assert page.services[openrouter].key.isVisible()
+    assert "kept in this computer's keyring" not in words(page)
 
 
 def test_a_key_that_cannot_be_tested_now_is_kept_and_says_so(

@@ -436,3 +436,16 @@ def test_words_that_are_nowhere_are_answered_kindly(sidebar: Sidebar, chats: Cha
     QTest.keyClick(sidebar.search, Qt.Key.Key_Escape)
     assert sidebar.search.text() == ""
     assert sidebar.tree.isVisible()
+
+
+def test_a_menu_leaves_the_chat_that_is_shown_marked(window: ChatWindow, chats: Chats, qtbot: QtBot) -> None:
+    assert window.sidebar is not None
+    tree = window.sidebar.tree
+    shown, other = chats("Shown"), chats("Other")
+    qtbot.waitUntil(lambda: tree.list.index_of(other).isValid() and tree.list.index_of(shown).isValid())
+    tree.set_current(shown)
+    place = tree.visualRect(tree.list.index_of(other)).center()
+    QTest.mouseClick(tree.viewport(), Qt.MouseButton.RightButton, pos=place)
+    assert tree.currentIndex().data(ID_ROLE) == shown
+    QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert tree.currentIndex().data(ID_ROLE) == other

@@ -1,6 +1,7 @@
 """Colours come from the palette and can be read on it, light and dark."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from PySide6.QtGui import QColor, QPalette
@@ -70,12 +71,12 @@ def test_secondary_words_can_be_read_after_each_change_of_the_theme(system: QPal
     window.show()
     for theme in ("dark", "light", "dark", "system"):
         follow(theme)
-        expected = colors(QApplication.palette()).secondary.name()
-        qtbot.waitUntil(
-            lambda expected=expected: (
-                label.palette().color(QPalette.ColorRole.WindowText).name() == expected
-            )
-        )
+        wanted = colors(QApplication.palette()).secondary.name()
+        qtbot.waitUntil(partial(_has_words_in, label, wanted))
+
+
+def _has_words_in(label: QLabel, color: str) -> bool:
+    return label.palette().color(QPalette.ColorRole.WindowText).name() == color
 
 
 def test_the_systems_palette_comes_back_as_it_was(system: QPalette) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from whisper_desktop.advice.advised import Advised, choices_for
 from whisper_desktop.advice.ranking import Choice
 from whisper_desktop.advice.runners import PROGRAMS, can_do, needs_build, title_on
-from whisper_desktop.advice.sentences import BUILD, gigabytes, program_name
-from whisper_desktop.language import mark, tr
+from whisper_desktop.advice.sentences import BUILD, program_name
+from whisper_desktop.language import gigabytes, mark, tr
 from whisper_desktop.values import Alternative
 
 _SMALL = 1.8  # billions of parameters, at most

@@ -16,9 +16,9 @@ from whisper_desktop.advice.judge import Measured
 from whisper_desktop.advice.purposes import Purpose
 from whisper_desktop.advice.ranking import Choice, Ranking, rank
 from whisper_desktop.advice.runners import PROGRAMS, Situation, can_do, needs_build, situation_of, title_on
-from whisper_desktop.advice.sentences import fit_sentence, gigabytes, program_name
+from whisper_desktop.advice.sentences import fit_sentence, program_name
 from whisper_desktop.advice.steps import SETUP_URLS, links, load_steps, setup_steps
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.machine.figures import MachineFigures
 from whisper_desktop.models.catalogue import Catalogue, load
 from whisper_desktop.models.fit import best_fit

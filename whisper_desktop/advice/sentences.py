@@ -2,7 +2,7 @@
 
 from whisper_desktop.advice.purposes import Purpose, Wish
 from whisper_desktop.advice.score import SLOWEST, Waiting
-from whisper_desktop.language import mark, tr
+from whisper_desktop.language import gigabytes, mark, number, tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.fit import Fit, Shortfall
 from whisper_desktop.models.speed import Speed
@@ -13,11 +13,6 @@ BUILD = mark("a llama.cpp build for the graphics (`whisper-desktop engine builds
 _SIZE_OF_Q6 = 6.56 / 4.87  # of the Q4_K_M file of the same model: bits a weight, medians of 50 models
 _ROOM_LEFT = 0.9  # of the budget may be taken by what is only nicer to have
 _FINER_FROM = 30.0  # tokens a second that a finer file should still reach
-
-
-def gigabytes(size: float) -> str:
-    """A size as people read it."""
-    return f"{size / 1e9:.1f} GB"
 
 
 def program_name(backend: str) -> str:
@@ -93,7 +88,7 @@ def speed_sentence(speed: Speed, waiting: Waiting) -> str:
 
 def tokens_figure(tokens: float) -> str:
     """A speed as people read it: "31", "8.6"."""
-    return f"{tokens:.0f}" if tokens >= 9.95 else f"{tokens:.1f}"
+    return number(tokens, ".0f" if tokens >= 9.95 else ".1f")
 
 
 def speed_range(speed: Speed) -> str:

@@ -473,17 +473,16 @@ class ChatHost:
         self._tell(*ids)
 
     async def _looked_again(self, session: Session, stored: "ConversationStore") -> None:
+        known = session.nodes  # first: what is removed here meanwhile is not new
         nodes = await stored.nodes(session.id)
         head = await stored.conversation(session.id)
-        before = session.conversation
         if head is None:
             if session.is_stored:
                 await self._let_go(session.id)
                 self._forgotten(session.id)
             return
-        known = session.nodes
         added = [node for node in nodes if node.id not in known]
-        if added or head.deleted != before.deleted:
+        if added or head.deleted != session.conversation.deleted:
             session.take_in(head, added)
 
     async def stop(self) -> None:

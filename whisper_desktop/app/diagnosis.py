@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from whisper_desktop.app.engine_words import status_lines
 from whisper_desktop.errors import WhisperError
-from whisper_desktop.language import in_use, tr, trn
+from whisper_desktop.language import gigabytes, in_use, tr, trn
 from whisper_desktop.values import GB, GpuInfo, ResourceInfo, ServerInfo, ServerStatus
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _machine(found: ResourceInfo) -> tuple[str, ...]:
 
 
 def _gpu(gpu: GpuInfo) -> str:
-    return gpu.name if gpu.total_bytes is None else f"{gpu.name}, {gpu.total_bytes / GB:.1f} GB"
+    return gpu.name if gpu.total_bytes is None else f"{gpu.name}, {gigabytes(gpu.total_bytes)}"
 
 
 def _servers(servers: Sequence[ServerInfo]) -> tuple[str, ...]:

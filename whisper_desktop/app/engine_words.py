@@ -3,8 +3,8 @@
 from math import ceil
 
 from whisper_desktop.errors import EngineError
-from whisper_desktop.language import tr
-from whisper_desktop.values import GB, EngineState, EngineStatus
+from whisper_desktop.language import gigabytes, tr
+from whisper_desktop.values import EngineState, EngineStatus
 
 OURS = ("builtin", "guide")
 """The ids of the engines that this app starts."""
@@ -14,7 +14,7 @@ _LEAST = 50_000_000  # bytes: what would be rounded to 0.0 GB
 
 def in_gigabytes(size: int) -> str:
     """Memory as people read it: "4.9 GB"; "under 0.1 GB" for a tiny model."""
-    return f"{size / GB:.1f} GB" if size >= _LEAST else tr("under 0.1 GB")
+    return gigabytes(size) if size >= _LEAST else tr("under 0.1 GB")
 
 
 def state_words(status: EngineStatus | None) -> str:

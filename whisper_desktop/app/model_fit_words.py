@@ -2,7 +2,7 @@
 
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.app.model_fit import Estimate
-from whisper_desktop.language import mark, tr
+from whisper_desktop.language import mark, number, tr
 from whisper_desktop.models.fit import Shortfall
 from whisper_desktop.models.speed import Speed
 
@@ -95,7 +95,7 @@ def _speed_sentence(speed: Speed | None) -> str:
         return ""
     if speed.source == "measured":
         return tr("It writes {words}.", words=speed.words)
-    low, high = (f"{each:.0f}" if each >= 9.95 else f"{each:.1f}" for each in (speed.low, speed.high))
+    low, high = (number(each, ".0f" if each >= 9.95 else ".1f") for each in (speed.low, speed.high))
     how = {"calibrated": tr("by what was measured of this computer"), "predicted": tr("by tables")}[
         speed.source
     ]

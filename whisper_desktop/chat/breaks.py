@@ -5,7 +5,7 @@ Text of two attempts is never joined without a mark, and nothing that was shown 
 
 from dataclasses import dataclass
 
-from whisper_desktop.language import tr, trn
+from whisper_desktop.language import number, tr, trn
 from whisper_desktop.values import Attempt, ErrorKind
 
 
@@ -59,7 +59,7 @@ def restart_lines(set_aside: tuple[SetAside, ...], last: str = "") -> tuple[str,
 def counted(text: str) -> str:
     """How many words a text has: "one word", "42 words"."""
     count = len(text.split())
-    return trn("one word", "{number} words", count, number=f"{count:,}")
+    return trn("one word", "{number} words", count, number=number(count, ","))
 
 
 def _seam(failed: Attempt, after: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whisper_desktop.chat.records import Attachment, Node, TurnState
-from whisper_desktop.language import tr
+from whisper_desktop.language import number, tr
 from whisper_desktop.values import Role
 
 _ASCII = 4.0
@@ -112,7 +112,7 @@ def too_long(use: ContextUse, model: str | None) -> str:
     """What is said before a question is sent that does not fit; "" where it fits, or nobody can know."""
     if use.window_tokens is None or use.used_tokens + _LEAST_FOR_AN_ANSWER <= use.window_tokens:
         return ""
-    needed, most = f"{use.used_tokens:,}", f"{use.window_tokens:,}"
+    needed, most = number(use.used_tokens, ","), number(use.window_tokens, ",")
     if model:
         return tr(
             "This conversation has about {needed} tokens with this message, and {model} takes {most}. Remove "

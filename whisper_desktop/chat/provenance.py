@@ -1,6 +1,6 @@
 """The words about an answer, for every front end: who gave it, where, how fast, and why it was this one."""
 
-from whisper_desktop.language import mark, tr
+from whisper_desktop.language import mark, number, tr
 from whisper_desktop.values import Attempt, Provenance
 
 GUIDE_LABEL = mark("Guide: a demo for this app")
@@ -58,17 +58,17 @@ def seconds(value: float) -> str:
     if value < 0.001:
         return tr("under 1 ms")
     if value < 0.1:
-        return tr("{number} ms", number=f"{value * 1000:.0f}")
+        return tr("{number} ms", number=number(value * 1000, ".0f"))
     if value < 60:
-        return tr("{number} s", number=f"{value:.1f}" if value < 10 else f"{value:.0f}")
-    return tr("{number} min", number=f"{value / 60:.1f}")
+        return tr("{number} s", number=number(value, ".1f" if value < 10 else ".0f"))
+    return tr("{number} min", number=number(value / 60, ".1f"))
 
 
 def _dollars(value: float) -> str:
     if value < 0.0001:
         return tr("under $0.0001")
-    return f"${value:.4f}" if value < 0.01 else f"${value:,.2f}"
+    return f"${number(value, '.4f' if value < 0.01 else ',.2f')}"
 
 
 def _speed(value: float) -> str:
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+    return number(value, ".1f" if value < 10 else ",.0f")

@@ -84,12 +84,12 @@ class Session:
         self._history_turns = history_turns
         self._keeper = keeper
         self._lock = threading.RLock()
-        given, self._cut = mended(nodes)
-        self._tree = Tree(left_behind(node) if node.state is TurnState.STREAMING else node for node in given)
+        self._tree = Tree(
+            left_behind(node) if node.state is TurnState.STREAMING else node for node in mended(nodes)
+        )
         self._head = self._opened(conversation, ChatWishes(backend=backend, model=model))
         self._stored = len(self._tree) > 0 or self._head.draft != Draft()
         self._growing: dict[str, Writing] = {}
-        self._last = self._last_answer()
         self._asked_under: str | None = None
         self._kept_at = 0.0
         self._keeping: asyncio.TimerHandle | None = None
@@ -129,11 +129,6 @@ class Session:
             return tuple(self._tree[each] for each in self._tree.path_to(self._head.leaf))
 
     @property
-    def cut_off(self) -> tuple[str, ...]:
-        """Messages of a damaged file whose place was lost: they begin branches of their own."""
-        return self._cut
-
-    @property
     def kept(self) -> bool:
         """Whether it is written down; False for the guide's, and where nothing can or may be kept."""
         return self._keeper is not None and self._keeper.keeps
@@ -154,11 +149,6 @@ class Session:
         return tuple(self._growing)
 
     @property
-    def last_node_id(self) -> str | None:
-        """The answer that is being written, or was written last; the first one of two that are compared."""
-        return self._last
-
-    @property
     def turns(self) -> tuple[Turn, ...]:
         """The path as questions with their answers, the growing one included."""
         return turns_of(self.path)
@@ -172,10 +162,6 @@ class Session:
         """What follows that message (None: the first messages), oldest first. Raises `KeyError`."""
         with self._lock:
             return self._tree.children(node_id)
-
-    def messages_for(self, question: str) -> tuple[Message, ...]:
-        """What is sent for a new question, without pictures: earlier turns that have an answer, and it."""
-        return self._messages((*self.path, _question(question, (), None)))
 
     @property
     def sent(self) -> tuple[Node, ...]:
@@ -261,8 +247,7 @@ class Session:
     def take_in(self, head: Conversation, nodes: Iterable[Node]) -> None:
         """Take over what an import brought: messages that were not here, and the leaf it shows."""
         with self._lock:
-            given, _cut = mended((*self._tree.nodes.values(), *nodes))
-            for node in given:
+            for node in mended((*self._tree.nodes.values(), *nodes)):
                 self._tree.put(node)
             leaf = head.leaf if head.leaf in self._tree.nodes else self._head.leaf
             self._change(listed=True, leaf=leaf, updated=head.updated, deleted=head.deleted)
@@ -284,8 +269,6 @@ class Session:
             leaf = self._head.leaf
             if leaf in gone:
                 leaf = self._tree.newest_below(beside[-1]) if beside else node.parent
-            if self._last in gone:
-                self._last = None
             if self._keeper is not None:
                 self._keeper.remove_nodes(self.id, gone)
             self._change(listed=True, leaf=leaf)
@@ -417,7 +400,6 @@ class Session:
     ) -> AsyncGenerator[tuple[int, StreamEvent | WhisperError], None]:
         answers = [self._begin(each) for each in questions]
         self._change(leaf=answers[0])
-        self._last = answers[0]
         arrived: asyncio.Queue[tuple[int, StreamEvent | WhisperError] | Exception | None]
         arrived = asyncio.Queue(_IN_FLIGHT)
 
@@ -494,7 +476,6 @@ class Session:
 
     def _grow(self, node: Node) -> None:
         self._growing[node.id] = Writing(Growing(node))
-        self._last = node.id
         self._keep()
         self._asked_under = self.wishes.system
 

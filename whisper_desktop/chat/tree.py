@@ -96,14 +96,13 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def mended(nodes: Iterable[Node]) -> tuple[tuple[Node, ...], tuple[str, ...]]:
-    """Nodes that form a tree, each after its parent, and the ids of those that had to be cut off for that.
+def mended(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Nodes that form a tree, each after its parent.
 
     One whose parent is missing, or that is below itself, becomes a first message: nothing is lost. Of an id
     that comes twice the last value counts.
     """
     by_id = {node.id: node for node in nodes}
-    cut: list[str] = []
     settled: set[str] = set()
     ordered: list[Node] = []
     for start in by_id:
@@ -116,9 +115,8 @@ def mended(nodes: Iterable[Node]) -> tuple[tuple[Node, ...], tuple[str, ...]]:
             parent = by_id[current].parent
             if parent is not None and (parent not in by_id or parent in on_way):
                 by_id[current] = replace(by_id[current], parent=None)
-                cut.append(current)
                 parent = None
             current = parent
         settled |= on_way
         ordered += (by_id[each] for each in reversed(way))
-    return tuple(ordered), tuple(cut)
+    return tuple(ordered)

@@ -1,5 +1,6 @@
 """`chats list|search|show|export|import|delete|restore`: the conversations that are kept on this computer."""
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -158,7 +159,8 @@ def export(ids: tuple[str, ...], everything: bool, ending: str, out: Path) -> No
 
     done = _with_chats(work, as_json=False)
     if isinstance(done, bytes):
-        click.echo(done, nl=False)
+        # A file gets what was said as it was said; a terminal would obey what a model may have put into it.
+        click.echo(output.clean(done.decode()) if sys.stdout.isatty() else done, nl=False)
     else:
         output.note(
             trn(
@@ -232,13 +234,23 @@ def told(report: "ImportReport") -> tuple[str, ...]:
 def delete(ids: tuple[str, ...], as_json: bool) -> None:
     """Put conversations into the bin."""
 
-    async def work(host: "ChatHost") -> "list[Conversation]":
+    async def work(host: "ChatHost") -> "tuple[list[Conversation], set[str]]":
         found = _resolved(ids, await host.list())
         for each in found:
             await host.delete(each.id)
-        return found
+        return found, {each.id for each in await host.deleted()}
 
-    _say_each(_with_chats(work, as_json=as_json, changes=True), "deleted", as_json=as_json)
+    done, in_bin = _with_chats(work, as_json=as_json, changes=True)
+    if as_json:
+        output.emit_json({"deleted": [each.id for each in done]})
+        return
+    from whisper_desktop.chat.exporting.kept import title_of
+
+    for each in done:
+        if each.id in in_bin:
+            output.say(tr("“{title}” is in the bin.", title=title_of(each)))
+        else:  # the setting chat.bin_days says 0
+            output.say(tr("“{title}” is deleted for good.", title=title_of(each)))
 
 
 @chats.command()
@@ -253,20 +265,14 @@ def restore(ids: tuple[str, ...], as_json: bool) -> None:
             await host.restore(each.id)
         return found
 
-    _say_each(_with_chats(work, as_json=as_json, changes=True), "restored", as_json=as_json)
-
-
-def _say_each(done: "Sequence[Conversation]", what: str, *, as_json: bool) -> None:
+    done = _with_chats(work, as_json=as_json, changes=True)
+    if as_json:
+        output.emit_json({"restored": [each.id for each in done]})
+        return
     from whisper_desktop.chat.exporting.kept import title_of
 
-    if as_json:
-        output.emit_json({what: [each.id for each in done]})
-        return
     for each in done:
-        if what == "deleted":
-            output.say(tr("“{title}” is in the bin.", title=title_of(each)))
-        else:
-            output.say(tr("“{title}” is back.", title=title_of(each)))
+        output.say(tr("“{title}” is back.", title=title_of(each)))
 
 
 # --- ids --------------------------------------------------------------------------------------------------

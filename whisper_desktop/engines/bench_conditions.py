@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from whisper_desktop.errors import EngineError
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.machine.pressure import Pressure
 from whisper_desktop.models.synthetic import Synthetic, write_synthetic
 
@@ -43,8 +43,8 @@ def chosen(memory: Pressure, disk_bytes: int) -> Synthetic:
             tr("There is too little free memory to measure with."),
             tr(
                 "It takes {gb}, and {gb2} are free.",
-                gb=_gb(SMALL.size_bytes + _BESIDE),
-                gb2=_gb(memory.available_bytes),
+                gb=gigabytes(SMALL.size_bytes + _BESIDE),
+                gb2=gigabytes(memory.available_bytes),
             ),
             tr("Close other programs, then try again."),
             cause="bench_memory",
@@ -53,8 +53,8 @@ def chosen(memory: Pressure, disk_bytes: int) -> Synthetic:
         tr("There is too little room on the disk to measure with."),
         tr(
             "A file of {gb} is written for two minutes, and {gb2} are free.",
-            gb=_gb(SMALL.size_bytes),
-            gb2=_gb(disk_bytes),
+            gb=gigabytes(SMALL.size_bytes),
+            gb2=gigabytes(disk_bytes),
         ),
         tr("Make some room, then try again."),
         cause="bench_disk",
@@ -135,7 +135,3 @@ def busy_core() -> Generator[None, None, None]:
     finally:
         done.set()
         thread.join()
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"

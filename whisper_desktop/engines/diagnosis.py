@@ -25,8 +25,7 @@ from whisper_desktop.engines.log_lines import NOTE, Line, served, telling
 from whisper_desktop.engines.repair import repairs_for
 from whisper_desktop.engines.spec import EngineSpec
 from whisper_desktop.errors import EngineError
-from whisper_desktop.language import mark, tr
-from whisper_desktop.values import GB
+from whisper_desktop.language import gigabytes, mark, tr
 
 _QUOTED_LIMIT = 300
 
@@ -123,7 +122,7 @@ def _by_log(spec: EngineSpec, evidence: Evidence, lines: Sequence[Line], end: En
             groups = [_quoted(group) for group in match.groups() if group is not None]
             option = groups[rule.option] if rule.option is not None else ""
             if rule.sizes:
-                groups = [_gigabytes(float(group) * 2**20) for group in groups]
+                groups = [gigabytes(float(group) * 2**20) for group in groups]
             words = (rule.title, rule.detail, rule.next_step)
             return _error(rule.cause, words, spec, evidence, groups=groups, option=option)
     return None
@@ -320,8 +319,8 @@ def _shortage(spec: EngineSpec, evidence: Evidence) -> str:
         return ""
     return tr(
         "About {gigabytes} are needed and {gigabytes2} are free.",
-        gigabytes=_gigabytes(needed),
-        gigabytes2=_gigabytes(free),
+        gigabytes=gigabytes(needed),
+        gigabytes2=gigabytes(free),
     )
 
 
@@ -330,18 +329,13 @@ def _memory_then(evidence: Evidence) -> str:
     if not evidence.peak_bytes:
         return ""
     free = evidence.available_bytes
-    left = tr(", and {gigabytes} are free now that it is gone", gigabytes=_gigabytes(free)) if free else ""
-    return tr("It had {gigabytes}{left}.", gigabytes=_gigabytes(evidence.peak_bytes), left=left)
+    left = tr(", and {gigabytes} are free now that it is gone", gigabytes=gigabytes(free)) if free else ""
+    return tr("It had {gigabytes}{left}.", gigabytes=gigabytes(evidence.peak_bytes), left=left)
 
 
 def _quoted(text: str) -> str:
     """What a log says, as a part of a sentence: one line, not endless, without its full stop."""
     return text.strip()[:_QUOTED_LIMIT].rstrip(".")
-
-
-def _gigabytes(size: float) -> str:
-    """A person reads GB of 10**9; llama.cpp's "MB" are 2**20 bytes."""
-    return f"{size / GB:.1f} GB"
 
 
 def _last_words(lines: Sequence[Line]) -> str:

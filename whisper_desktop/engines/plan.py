@@ -6,12 +6,12 @@ from typing import Literal
 
 from whisper_desktop.engines.room import Room, room_of
 from whisper_desktop.engines.spec import Expected, default_threads
-from whisper_desktop.language import listed, tr
+from whisper_desktop.language import gigabytes, listed, tr
 from whisper_desktop.models.fit import CONTEXTS, Search, ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Part, Placement
 from whisper_desktop.models.shape import ModelShape, shape_of
-from whisper_desktop.values import GB, ResourceInfo
+from whisper_desktop.values import ResourceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def _context_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Place
             "{tokens}; {longer:,} would need {gb} of graphics memory, more than the {gpu_words}.",
             tokens=tokens,
             longer=longer[-1],
-            gb=_gb(more.gpu_bytes),
+            gb=gigabytes(more.gpu_bytes),
             gpu_words=budget.gpu_words,
         )
     needed = budget.taken_of_host(more)
@@ -282,7 +282,7 @@ def _context_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Place
             "{tokens}; {longer:,} would need {gb} of memory, more than the {host_words}.",
             tokens=tokens,
             longer=longer[-1],
-            gb=_gb(needed),
+            gb=gigabytes(needed),
             host_words=budget.host_words,
         )
     return tr(
@@ -306,7 +306,7 @@ def _layers_reason(sizes: ModelMemory, wishes: Wishes, room: Room, start: Placem
         return tr(
             "{layers}; {gb} of the {gpu_words}.",
             layers=layers,
-            gb=_gb(need.gpu_bytes),
+            gb=gigabytes(need.gpu_bytes),
             gpu_words=room.budget.gpu_words,
         )
     return tr(
@@ -321,10 +321,10 @@ def _warning(start: Placement, need: Need, room: Room) -> str:
         return tr(
             "The layers set for the graphics card need {gb} {context} and {gb2} are free on it: "
             "{gb3} are missing. Put fewer layers on it, or use a shorter context.",
-            gb=_gb(need.gpu_bytes),
+            gb=gigabytes(need.gpu_bytes),
             context=context,
-            gb2=_gb(free),
-            gb3=_gb(need.gpu_bytes - free),
+            gb2=gigabytes(free),
+            gb3=gigabytes(need.gpu_bytes - free),
         )
     needed = room.budget.taken_of_host(need)
     if needed <= room.free:
@@ -332,12 +332,8 @@ def _warning(start: Placement, need: Need, room: Room) -> str:
     return tr(
         "The model needs {gb} of memory {context} and {gb2} are free: {gb3} are missing. "
         "Close something, use a shorter context, or pick a smaller model.",
-        gb=_gb(needed),
+        gb=gigabytes(needed),
         context=context,
-        gb2=_gb(room.free),
-        gb3=_gb(needed - room.free),
+        gb2=gigabytes(room.free),
+        gb3=gigabytes(needed - room.free),
     )
-
-
-def _gb(size: int) -> str:
-    return f"{size / GB:.1f} GB"

@@ -39,11 +39,6 @@ def remove(env: Mapping[str, str] | None = None) -> None:
     (data / "icons" / "hicolor" / "scalable" / "apps" / f"{APP_ID}.svg").unlink(missing_ok=True)
 
 
-def is_installed(env: Mapping[str, str] | None = None) -> bool:
-    """Whether this account has the entry."""
-    return (_data_home(os.environ if env is None else env) / "applications" / FILE).is_file()
-
-
 def menu_entry(command: Sequence[str]) -> str:
     """The entry for the menu of applications, which also opens `whisper://` links."""
     groups = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisper_desktop.errors import BackendError, ReachError, TransferError
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.models.download_jobs import WantedFile, overall, staging, total_size
 from whisper_desktop.values import GB, Deadlines, Reach
 from whisper_desktop.wire.bandwidth import Bandwidth
@@ -192,4 +192,4 @@ def _existing(folder: Path) -> Path:
 
 
 def _gb(count: int) -> str:
-    return f"{count / GB:.1f} GB" if count >= GB // 10 else f"{count / 10**6:.1f} MB"
+    return gigabytes(count) if count >= GB // 10 else tr("{size:.1f} MB", size=count / 10**6)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Literal
 
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.models.graphics import judge_graphics
 from whisper_desktop.models.memory import CacheType, LoadMode, ModelMemory, Need, Placement
 from whisper_desktop.models.shape import ModelShape
-from whisper_desktop.values import GB, GIB, GpuInfo, ResourceInfo
+from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
 CONTEXTS = (32768, 16384, 8192, 4096)
 """The context windows that are tried, largest first, in tokens."""
@@ -130,10 +130,10 @@ class Budget:
 
 
 def _words(size: int, where: str, reserve: Reserve | None) -> str:
-    words = tr("{gb} that may be used {where}", gb=_gb(size), where=where)
+    words = tr("{gb} that may be used {where}", gb=gigabytes(size), where=where)
     if reserve is None or reserve.total <= size:
         return words
-    total, less = _gb(reserve.total), _gb(reserve.total - size)
+    total, less = gigabytes(reserve.total), gigabytes(reserve.total - size)
     if reserve.free_now:
         return tr(
             "{words} ({total} free less {less} for {purpose})",
@@ -149,10 +149,6 @@ def _words(size: int, where: str, reserve: Reserve | None) -> str:
         less=less,
         purpose=reserve.purpose,
     )
-
-
-def _gb(size: int) -> str:
-    return f"{size / GB:.1f} GB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.values import GIB, GpuInfo, ResourceInfo
 
 _LEAST_DISCRETE = 3.8 * GIB  # a "4 GB" card reports a little less
@@ -80,7 +80,7 @@ def _objection(gpu: GpuInfo, resources: ResourceInfo) -> str | None:
     if _TOO_OLD.search(gpu.name):
         return tr("is too old to help")
     if not gpu.unified:
-        size = f"{gpu.total_bytes / 1e9:.1f} GB"
+        size = gigabytes(gpu.total_bytes)
         return None if gpu.total_bytes >= _LEAST_DISCRETE else tr("has only {size} of memory", size=size)
     if gpu.vendor == "NVIDIA":
         return None if gpu.total_bytes >= 2 * _LEAST_DISCRETE else tr("has too little memory")

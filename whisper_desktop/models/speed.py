@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from whisper_desktop.language import tr
+from whisper_desktop.language import number, tr
 from whisper_desktop.machine.figures import GpuFigures, MachineFigures, Source
 from whisper_desktop.models.gguf_types import TYPES
 from whisper_desktop.models.memory import CacheType, Placement, kv_cache_bytes
@@ -190,4 +190,4 @@ def _parameters(weights: Weights) -> float:
 
 
 def _figure(speed: float) -> str:
-    return f"{speed:.0f}" if speed >= 9.95 else f"{speed:.1f}"
+    return number(speed, ".0f" if speed >= 9.95 else ".1f")

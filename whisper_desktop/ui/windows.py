@@ -55,8 +55,9 @@ class Windows(QObject):
     def show(self, app: "App", name: str, value: str = "") -> AppWindow:
         """Open a window, or bring it to the front.
 
-        `value` is a conversation's id for "chat", the text to begin with for "ask", a key for "settings", what
-        to look for in "models". It may come from a link, so from anybody: nothing is sent or changed by it.
+        `value` is a conversation's id for "chat", the text to begin with for "ask", a key for "settings",
+        what to look for in "models". It may come from a link, so from anybody: nothing is sent or changed by
+        it.
         """
         window = self.find(name) or self._made(app, name)
         if value:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whisper_desktop.errors import TransferError
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.values import GB
 from whisper_desktop.wire.download_answers import Failure, try_again
 from whisper_desktop.wire.part_file import PartFile
@@ -79,4 +79,4 @@ def size_words(count: int) -> str:
     """A number of bytes, for a person."""
     if count < 10**6:
         return tr("{count} bytes", count=count)
-    return f"{count / GB:.1f} GB" if count >= GB else f"{count / 10**6:.0f} MB"
+    return gigabytes(count) if count >= GB else tr("{size:.0f} MB", size=count / 10**6)

@@ -23,7 +23,7 @@ from whisper_desktop.chat.exporting import (
     export_markdown,
     write,
 )
-from whisper_desktop.chat.exporting.files import file_name, suggested_name
+from whisper_desktop.chat.exporting.files import file_name
 from whisper_desktop.chat.files import FileError
 from whisper_desktop.chat.importing import read_import
 from whisper_desktop.chat.records import (
@@ -283,8 +283,6 @@ def test_several_conversations_become_an_archive_with_a_name_for_each(tmp_path: 
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.namelist() == ["Bread- how-why.md", "BREAD- how-why (2).md"]
         assert archive.read("Bread- how-why.md").decode() == export_markdown(one)
-    assert suggested_name([one, same], ExportFormat.HTML).endswith(".zip")
-    assert suggested_name([one], ExportFormat.HTML).endswith(".html")
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_and_the_old_file_stays(tmp_path: Path) -> None:

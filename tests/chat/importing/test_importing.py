@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.chat.attachment_files import png
 from whisper_desktop.chat.exporting import Kept, export_html, export_json, export_markdown
 from whisper_desktop.chat.files import FileError
-from whisper_desktop.chat.importing import Imported, arriving, read_import, sources
+from whisper_desktop.chat.importing import Imported, arriving, read_import, reading, sources
 from whisper_desktop.chat.importing.tree import Piece, build, rooted
 from whisper_desktop.chat.records import Attachment, ChatWishes, Conversation, Node, TurnState
 from whisper_desktop.errors import ConsentRequired
@@ -345,6 +345,16 @@ def test_an_archive_that_lies_about_its_sizes_is_given_up(
     small = packed.getvalue().replace((5_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     (tmp_path / "bomb.zip").write_bytes(small)
     _refused(tmp_path / "bomb.zip")
+
+
+def test_a_document_of_more_values_than_memory_holds_is_given_up_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_MOST_VALUES", 100)
+    (tmp_path / "a.json").write_text("[" + "[]," * 60 + "[]]")
+    assert _refused(tmp_path / "a.json").title == "a.json takes too much memory to read."
+    (tmp_path / "a.json").write_text("[" + "[]," * 40 + "[]]")
+    assert "no conversations" in _refused(tmp_path / "a.json").title
 
 
 def test_many_files_that_are_too_much_together_are_given_up(

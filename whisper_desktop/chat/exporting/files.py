@@ -52,14 +52,6 @@ def file_name(title: str, ending: str) -> str:
     return name + ending
 
 
-def suggested_name(kept: Sequence[Kept], format: ExportFormat) -> str:  # noqa: A002 - its name outside
-    """What the file of an export may be called."""
-    if len(kept) == 1:
-        return file_name(title_of(kept[0].conversation), format.ending)
-    ending = format.ending if format is ExportFormat.JSON else ".zip"
-    return file_name(tr("Conversations"), ending)
-
-
 def write(kept: Sequence[Kept], format: ExportFormat, file: Path) -> None:  # noqa: A002
     """Write conversations into a file (blocks: call it in a thread); what was there before is replaced.
 

@@ -19,7 +19,6 @@ from whisper_desktop.values import Provenance, Reach, Role, Usage
 from whisper_desktop.wire import fields
 
 NAME = "LM Studio"
-ENDING = ".conversation.json"
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 _SYSTEM = "llm.prediction.systemPrompt"

@@ -12,12 +12,14 @@ from whisper_desktop.chat.importing import chatgpt, jan, lm_studio, open_webui, 
 from whisper_desktop.chat.importing.found import Imported
 from whisper_desktop.chat.importing.losses import Loss, sentences
 from whisper_desktop.chat.importing.reader import Basket
-from whisper_desktop.chat.importing.sources import Source, open_source
+from whisper_desktop.chat.importing.sources import Source, open_source, smaller
 from whisper_desktop.chat.records import Conversation, Node
 from whisper_desktop.language import tr
 from whisper_desktop.wire import fields
 
 _MOST_CONVERSATIONS = 50_000
+_MOST_VALUES = 25_000_000
+"""Of one JSON document, counted by its marks before it is read: a value of three bytes takes up to eighty."""
 _NOT_TEXT = re.compile(rb"\\u(?:d[89a-f]|0000)", re.IGNORECASE)
 """Letters that a JSON file can write and no text may have: half a character, and NUL."""
 
@@ -80,7 +82,7 @@ def _document(
     of_archive: chatgpt.Pictures,
     of_lm_studio: lm_studio.Pictures,
 ) -> Iterator[tuple[str, Found | None]]:
-    yield from _conversations(_parsed(source.read(name)), basket, of_archive, of_lm_studio)
+    yield from _conversations(_parsed(source.read(name), name), basket, of_archive, of_lm_studio)
 
 
 def _conversations(
@@ -117,8 +119,8 @@ def _reader_of(
 def _thread(
     source: Source, head: str, lines: str, path: Path, basket: Basket
 ) -> Iterator[tuple[str, Found | None]]:
-    thread = _parsed(source.read(head))
-    messages = [_parsed(line) for line in source.read(lines).split(b"\n") if line.strip()]
+    thread = _parsed(source.read(head), head)
+    messages = [_parsed(line, lines) for line in source.read(lines).split(b"\n") if line.strip()]
     folder = PurePosixPath(head.replace("\\", "/")).parent.name or path.parent.name
     yield jan.NAME, jan.read(fields.table(thread), messages, folder, basket)
 
@@ -127,8 +129,10 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
 
 
-def _parsed(data: bytes) -> object:
-    """What a JSON file says; None for what is no JSON."""
+def _parsed(data: bytes, name: str) -> object:
+    """What a JSON file says; None for what is no JSON. Raises `FileError` for one that is made to swell."""
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise FileError(tr("{name} takes too much memory to read.", name=shown_name(name)), "", smaller())
     try:
         document: object = json.loads(_decoded(data))
         return _cleaned(document) if _NOT_TEXT.search(data) else document

@@ -53,13 +53,13 @@ def open_source(path: Path) -> Source:
             return _archive(path, title)
     except (OSError, ValueError) as error:
         raise unreadable(title, error if isinstance(error, OSError) else FileNotFoundError()) from None
-    return Source(title, (path.name,), lambda _name, most: read_file(path, most, _smaller()), _nothing)
+    return Source(title, (path.name,), lambda _name, most: read_file(path, most, smaller()), _nothing)
 
 
 def _folder(path: Path, title: str, names: tuple[str, ...] | None = None) -> Source:
     if names is None:
         names = tuple(_files_below(path))
-    return Source(title, names, lambda name, most: read_file(path / name, most, _smaller()), _nothing)
+    return Source(title, names, lambda name, most: read_file(path / name, most, smaller()), _nothing)
 
 
 def _files_below(path: Path) -> list[str]:
@@ -99,7 +99,7 @@ def _archive(path: Path, title: str) -> Source:
                     limit=shown_size(LARGEST),
                 ),
                 "",
-                _smaller(),
+                smaller(),
             )
         return data
 
@@ -111,7 +111,8 @@ def _nothing() -> None:
     """A file that is read at once needs no closing."""
 
 
-def _smaller() -> str:
+def smaller() -> str:
+    """What is to be done about an import that is too much."""
     return tr("Export fewer conversations at a time, and import those files one by one.")
 
 

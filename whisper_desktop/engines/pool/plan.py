@@ -26,7 +26,7 @@ from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.speed import ISOLATION_IS_WORTH, relative_speed
 from whisper_desktop.engines.room import room_of
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.language import tr, trn
+from whisper_desktop.language import gigabytes, tr, trn
 from whisper_desktop.models.fit import ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import LoadMode
@@ -354,4 +354,4 @@ class _Planner:
 
 
 def _gb(size: int) -> str:
-    return f"{size / GB:.1f} GB" if size >= GB else f"{size / 1e6:.0f} MB"
+    return gigabytes(size) if size >= GB else tr("{size:.0f} MB", size=size / 1e6)

@@ -5,7 +5,7 @@ from PySide6.QtGui import QColor, QFocusEvent, QPainter, QPaintEvent, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolTip, QWidget
 
 from whisper_desktop.chat.context import ContextUse
-from whisper_desktop.language import tr
+from whisper_desktop.language import number, tr
 from whisper_desktop.ui.theme import XS, S, colors
 
 NEARLY_FULL = 0.8
@@ -40,17 +40,20 @@ def meter_words(use: ContextUse) -> str:
 def meter_explained(use: ContextUse, before: ContextUse | None) -> str:
     """The same in sentences: how it is known, and what this message adds."""
     counted = (
-        tr("{used} tokens, counted by the server.", used=f"{use.used_tokens:,}")
+        tr("{used} tokens, counted by the server.", used=number(use.used_tokens, ","))
         if use.exact
-        else tr("About {used} tokens: an estimate from the length of the texts.", used=f"{use.used_tokens:,}")
+        else tr(
+            "About {used} tokens: an estimate from the length of the texts.",
+            used=number(use.used_tokens, ","),
+        )
     )
     said = [tr("What the model reads for the next answer, this conversation included."), counted]
     if before is not None and (added := use.used_tokens - before.used_tokens) > 0:
-        said.append(tr("What you are writing adds about {added}.", added=f"{added:,}"))
+        said.append(tr("What you are writing adds about {added}.", added=number(added, ",")))
     if use.window_tokens is None:
         said.append(tr("Nobody has said how much this model reads at a time."))
     else:
-        window = f"{use.window_tokens:,}"
+        window = number(use.window_tokens, ",")
         said.append(tr("The model reads {window} at a time, as far as its server says.", window=window))
     return "\n".join(said)
 

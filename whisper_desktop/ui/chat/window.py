@@ -528,7 +528,7 @@ class ChatWindow(AppWindow):
 
     def _rename(self, title: str) -> None:
         if self.conversation is not None:
-            self.bridge.run(work.rename(self.conversation.session, title))
+            self.actions_on_chats.do(work.rename(self.conversation.session, title))
             self._show_title(title)
 
     def _use(self, wishes: ChatWishes) -> None:
@@ -599,7 +599,8 @@ class ChatWindow(AppWindow):
         if self.conversation is None:
             return ""
         head = self.conversation.session.conversation
-        named = self.model.rowCount() > 0 or head.title_source is TitleSource.PERSON
+        compared = self.compare is not None and self.compare.active
+        named = compared or self.model.rowCount() > 0 or head.title_source is TitleSource.PERSON
         return head.title if named else ""
 
     def _show_wishes(self) -> None:

@@ -82,3 +82,7 @@ class ShortcutsSheet(QDialog):
         column.setContentsMargins(L, L, L, L)
         column.addWidget(scroll)
         column.addWidget(buttons)
+        # All lines at once where there is room: a scroll area by itself stops at a third of the screen.
+        below = buttons.sizeHint().height() + column.spacing() + 2 * L
+        room = parent.screen().availableGeometry().height() - 2 * XL
+        self.resize(self.sizeHint().width(), min(inside.sizeHint().height() + below, room))

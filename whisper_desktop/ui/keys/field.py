@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, 
 
 from whisper_desktop.language import tr
 from whisper_desktop.ui.theme import XS, S
-from whisper_desktop.ui.widgets import secondary
+from whisper_desktop.ui.widgets import secondary, toned
 
 
 class KeyField(QWidget):
@@ -36,18 +36,27 @@ class KeyField(QWidget):
         row.addWidget(self.field, 1)
         row.addWidget(self.button)
         column.addLayout(row)
-        self._words = secondary(tr("It is kept in this computer's keyring, and sent to this service only."))
-        column.addWidget(self._words)
+        self._words, self._trouble = secondary(""), toned("", "bad")
+        for label in (self._words, self._trouble):
+            label.hide()
+            column.addWidget(label)
 
     def tell(self, sentence: str, *, ok: bool) -> None:
         """Say how it went; a key that was kept leaves the field."""
-        self._words.setText(f"✓  {sentence}" if ok else sentence)
         if ok:
+            self._say(f"✓  {sentence}" if sentence else "")
             self.field.clear()
+        else:
+            self._say("", f"⚠  {sentence}")
 
     def begin(self, sentence: str) -> None:
-        """Say what is being done with it."""
-        self._words.setText(sentence)
+        """Say what is being done with it, or will be."""
+        self._say(sentence)
+
+    def _say(self, words: str, trouble: str = "") -> None:
+        for label, said in ((self._words, words), (self._trouble, trouble)):
+            label.setText(said)
+            label.setVisible(bool(said))
 
     def _enter(self) -> None:
         key = self.field.text().strip()

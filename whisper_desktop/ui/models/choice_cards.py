@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from whisper_desktop.advice import Choice
-from whisper_desktop.advice.sentences import gigabytes
-from whisper_desktop.language import mark, tr
+from whisper_desktop.language import gigabytes, mark, tr
 from whisper_desktop.models.catalogue import CatalogueModel
 from whisper_desktop.models.fit import Fit
 from whisper_desktop.models.memory import Part

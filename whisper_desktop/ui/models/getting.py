@@ -61,20 +61,21 @@ class Getting(Remark):
         self.button.setText(text)
         self.button.setEnabled(works)
         self.button.setAccessibleName(f"{text} {self._name}")
-        several = works and text == "Download" and len(self._ways) > 1
+        gets = self._here is None and (self._job is None or self._job.state == "failed")
+        several = gets and len(self._ways) > 1
         self.button.setMenu(self._menu() if several else None)  # type: ignore[arg-type]  # None takes it away
 
     def _label(self) -> tuple[str, bool]:
         if self._here is not None:
-            return "Use", True
+            return tr("Use"), True
         if self._job is None or self._job.state == "failed":
-            return "Download", bool(self._ways)
+            return tr("Download"), bool(self._ways)
         if self._job.state == "done":
-            return "Downloaded", False
+            return tr("Downloaded"), False
         if self._job.state == "running":
             share = job_rows((self._job,))[0].share
-            return ("Downloading" if share is None else f"{100 * share // FULL} %"), False
-        return {"waiting": "Waiting", "paused": "Paused"}[self._job.state], False
+            return (tr("Downloading") if share is None else f"{100 * share // FULL} %"), False
+        return {"waiting": tr("Waiting"), "paused": tr("Paused")}[self._job.state], False
 
     def _menu(self) -> QMenu:
         menu = QMenu(self.button)

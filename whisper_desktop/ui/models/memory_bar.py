@@ -4,8 +4,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
-from whisper_desktop.advice.sentences import gigabytes
-from whisper_desktop.language import tr
+from whisper_desktop.language import gigabytes, tr
 from whisper_desktop.ui.models.choice_cards import Memory
 from whisper_desktop.ui.theme import S, colors
 from whisper_desktop.ui.widgets import secondary

@@ -164,7 +164,7 @@ class ResultCard(QFrame):
 
     def _chosen(self) -> None:
         source = str(self.form.currentData())
-        self.getting.offer((Way("Download", source),))
+        self.getting.offer((Way(tr("Download"), source),))
         self._page.spawn(self._tell_fit(source))
 
     async def _look(self) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whisper_desktop.advice.sentences import gigabytes
 from whisper_desktop.app.engine_words import in_gigabytes
 from whisper_desktop.app.model_fit import Estimate
 from whisper_desktop.app.model_fit_words import headline
-from whisper_desktop.language import mark, tr, trn
+from whisper_desktop.language import gigabytes, mark, tr, trn
 from whisper_desktop.models.shelf import Shelf, ShelfModel
 from whisper_desktop.ui.models.words import day_words, speed_range, without_name
 from whisper_desktop.values import ModelType

@@ -22,7 +22,9 @@ def so_far(done: int, total: int | None) -> str:
 
 def rate_words(rate: float) -> str:
     """How fast it comes: "12.3 MB/s"."""
-    return f"{rate / 1e6:.1f} MB/s" if rate >= _SLOW else f"{rate / 1e3:.0f} kB/s"
+    if rate >= _SLOW:
+        return tr("{rate:.1f} MB/s", rate=rate / 1e6)
+    return tr("{rate:.0f} kB/s", rate=rate / 1e3)
 
 
 def left_words(seconds: float) -> str:

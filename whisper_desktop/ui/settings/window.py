@@ -112,8 +112,11 @@ class SettingsWindow(AppWindow):
 
     @property
     def place(self) -> str:
-        """The section that is shown."""
-        return self._section.id
+        """The setting that has the focus, or the section that is shown."""
+        page, focus = self._stack.currentWidget(), self.focusWidget()
+        rows = page.rows if isinstance(page, SectionPage) else {}
+        inside = (key for key, row in rows.items() if focus is not None and row.isAncestorOf(focus))
+        return next(inside, self._section.id)
 
     def show_setting(self, key: str) -> None:
         """Show one setting, wherever it stands, with the focus on it; or a whole section ("keys")."""

@@ -17,7 +17,7 @@ from whisper_desktop.advice.steps import links, setup_steps
 from whisper_desktop.language import tr
 from whisper_desktop.ui.code_spans import with_code
 from whisper_desktop.ui.theme import XL, XS, L, M, S
-from whisper_desktop.ui.widgets import Instruction, Spinner, heading, plain, secondary
+from whisper_desktop.ui.widgets import Instruction, Spinner, heading, plain, secondary, toned
 from whisper_desktop.ui.wizard.cloud_panel import CloudPanel
 from whisper_desktop.ui.wizard.download_panel import DownloadPanel
 from whisper_desktop.ui.wizard.facts import progress
@@ -191,11 +191,15 @@ class TestPage(FlowPage):
         row = QHBoxLayout()
         row.setSpacing(S)
         self._spinner = Spinner()
+        self._marks = {tone: toned(sign, tone) for tone, sign in (("good", "✓"), ("warn", "⚠"))}
         self._outcome = plain("")
         self._outcome.setTextFormat(Qt.TextFormat.RichText)
         self.again = QPushButton(tr("Test again"))
         self.again.clicked.connect(self.again_requested)
         row.addWidget(self._spinner, 0, Qt.AlignmentFlag.AlignTop)
+        for sign in self._marks.values():
+            row.addWidget(sign, 0, Qt.AlignmentFlag.AlignTop)
+        self._show_mark("")
         row.addWidget(self._outcome, 1)
         row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         column.addLayout(row)
@@ -206,6 +210,7 @@ class TestPage(FlowPage):
         self._question.setText(f"“{question}”")
         self._answer.clear()
         self._origin.clear()
+        self._show_mark("")
         self._outcome.setText(tr("Asking {who}…", who=who))
         self._spinner.show()
         self.again.hide()
@@ -226,8 +231,12 @@ class TestPage(FlowPage):
         self._spinner.hide()
         self.again.setVisible(not outcome.ok)
         sentences = [outcome.title] if outcome.ok else [outcome.title, outcome.detail, outcome.next_step]
-        mark = "✓  " if outcome.ok else "⚠  "
-        self._outcome.setText(with_code(mark + " ".join(part for part in sentences if part)))
+        self._show_mark("good" if outcome.ok else "warn")
+        self._outcome.setText(with_code(" ".join(part for part in sentences if part)))
+
+    def _show_mark(self, wanted: str) -> None:
+        for tone, sign in self._marks.items():
+            sign.setVisible(tone == wanted)
 
 
 class DonePage(FlowPage):

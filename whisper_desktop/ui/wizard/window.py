@@ -220,6 +220,8 @@ class SetupWindow(AppWindow):
             self._show(flow.start_possible(self._state, is_on=is_on))
         resources = await self.bridge.run(self._app.resources())
         self._show(flow.machine_found(self._state, resources))
+        kept_where = asyncio.to_thread(lambda: self._app.secrets.explanation)
+        self.do.cloud.key.begin(await self.bridge.run(kept_where))
         if self._app.key_origin("openrouter") in await self.bridge.run(self._app.keys()):
             self._show(flow.key_stored(self._state))
         advice = await self.bridge.run(self._app.recommend())
