@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from whisper_desktop.app.chats import FILE
 from whisper_desktop.chat.records import (
@@ -79,6 +80,7 @@ class Words:
     in_folders: tuple[str, ...]
     system: str
     looked_for: str
+    found: str
 
 
 ENGLISH = Words(
@@ -105,7 +107,7 @@ def budget(days: int, a_day: float = 60) -> float:
 Three days come to about 225 €.''',
     first_answer="Hello! I am ready to help.",
     short="Sintra, Évora and Porto.",
-    quick="What is Portuguese for “thank you”?",
+    quick="How do I say thank you in Portuguese?",
     quick_answer="**Obrigado** if you are a man, **obrigada** if you are a woman.",
     other_questions=("What is a good name for a cat?", "And for a dog?"),
     guide=("How do I add Ollama?", "Does my data leave this computer?"),
@@ -132,6 +134,7 @@ Three days come to about 225 €.''',
     in_folders=("A week in the Alentejo", "Rewrite the import in Rust", "Flaky test on Windows"),
     system="Answer in short sentences. Say so when you are not sure.",
     looked_for="train",
+    found="morning",
 )
 GERMAN = Words(
     question="Drei Tage rund um Lissabon, mit dem Zug. Ideen?",
@@ -157,7 +160,7 @@ def kosten(tage: int, pro_tag: float = 60) -> float:
 Drei Tage kosten etwa 225 €.''',
     first_answer="Hallo! Ich bin bereit.",
     short="Sintra, Évora und Porto.",
-    quick="Was heißt „danke“ auf Portugiesisch?",
+    quick="Wie sagt man Danke auf Portugiesisch?",
     quick_answer="**Obrigado** sagt ein Mann, **obrigada** eine Frau.",
     other_questions=("Wie soll die Katze heissen?", "Und der Hund?"),
     guide=("How do I add Ollama?", "Does my data leave this computer?"),
@@ -184,6 +187,7 @@ Drei Tage kosten etwa 225 €.''',
     in_folders=("Eine Woche im Alentejo", "Den Import in Rust neu schreiben", "Wackliger Test unter Windows"),
     system="Antworte in kurzen Sätzen. Sag es, wenn du nicht sicher bist.",
     looked_for="Zug",
+    found="Morgen",
 )
 
 
@@ -208,7 +212,7 @@ async def _fill(file: Path, words: Words) -> None:
         ids = (f"n{number:04}" for number in count())
         chats: list[tuple[Conversation, list[Node]]] = []
 
-        def add(title: str, age: float, texts: tuple[str, ...], **more: object) -> None:
+        def add(title: str, age: float, texts: tuple[str, ...], **more: Any) -> None:
             head, nodes = _chat(f"c{len(chats):03}", title, now - age, texts, ids)
             chats.append((replace(head, **more), nodes))
 

@@ -119,7 +119,7 @@ def main() -> int:
         loop.close()
     median = statistics.median(warm)
     print(
-        f"tray click to a chat that is ready to type: warm median {median:.0f} ms, most {max(warm):.0f} ms of "
+        f"tray click to a chat that is ready to type: warm median {median:.0f} ms, most {max(warm):.0f} of "
         f"{ROUNDS}; cold {cold:.0f} ms; must {MUST_MS:.0f}, aim {AIM_MS:.0f}; load {os.getloadavg()[0]:.1f}"
     )
     return 0 if median <= MUST_MS else 1

@@ -25,8 +25,8 @@ from tests.ui.conftest import WAIT, Shown, Waiter
 from whisper_desktop.app import App
 from whisper_desktop.settings import remember_all
 from whisper_desktop.settings.paths import CHOICES_FILE, config_dir
-from whisper_desktop.ui.chat.rows import Kind
 from whisper_desktop.ui.chat.conversation import Conversation
+from whisper_desktop.ui.chat.rows import Kind
 from whisper_desktop.ui.chat.window import ChatWindow
 from whisper_desktop.ui.desktop import Desktop
 from whisper_desktop.ui.logs.window import LogsWindow

@@ -170,9 +170,9 @@ def _choices_in(file: Path) -> dict[KeyPath, object]:
             file.replace(file.with_name(_BROKEN_CHOICES))
         except OSError as error:
             raise SettingsError(
-                f"{file.name} cannot be read, nor put aside.",
-                f"The system says: {error.strerror}.",
-                f"Remove {file}.",
+                tr("{file} cannot be read, nor put aside.", file=file.name),
+                tr("The system says: {strerror}.", strerror=error.strerror),
+                tr("Remove {file}.", file=file),
                 where=str(file),
             ) from error
         return {}

@@ -78,26 +78,31 @@ class Colors:
 
 
 def colors(palette: QPalette) -> Colors:
-    """What to paint with on this palette's *Base*."""
+    """What to paint with on this palette's *Base*; words can also be read on its *Window*."""
     base = palette.color(QPalette.ColorRole.Base)
     text = palette.color(QPalette.ColorRole.Text)
     accent = palette.color(QPalette.ColorRole.Highlight)
     dark = base.lightnessF() < 0.5
     panel = mixed(base, text, 0.05 if dark else 0.04)
+    window = palette.color(QPalette.ColorRole.Window)
+
+    def words(color: QColor) -> QColor:
+        return readable(readable(color, panel, text), window, text)
+
     return Colors(
         dark=dark,
         base=base,
         text=text,
-        secondary=readable(flattened(palette.color(QPalette.ColorRole.PlaceholderText), panel), panel, text),
-        link=readable(palette.color(QPalette.ColorRole.Link), panel, text),
+        secondary=words(flattened(palette.color(QPalette.ColorRole.PlaceholderText), panel)),
+        link=words(palette.color(QPalette.ColorRole.Link)),
         accent=accent,
         on_accent=palette.color(QPalette.ColorRole.HighlightedText),
         bubble=mixed(base, accent, 0.22 if dark else 0.13),
         panel=panel,
         border=mixed(base, text, 0.2),
-        good=readable(QColor("#2e9e5b"), panel, text),
-        warn=readable(QColor("#c77700"), panel, text),
-        bad=readable(QColor("#d13b3b"), panel, text),
+        good=words(QColor("#2e9e5b")),
+        warn=words(QColor("#c77700")),
+        bad=words(QColor("#d13b3b")),
     )
 
 

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
 from whisper_desktop.language import tr
 from whisper_desktop.ui.code_spans import commands_in, copy_links, with_code, without_marks
-from whisper_desktop.ui.theme import L, M, S, colors, readable
+from whisper_desktop.ui.theme import L, M, S, colors
 
 
 def heading(text: str, scale: float = 1.15) -> QLabel:
@@ -85,9 +85,7 @@ class _Toned(QLabel):
         from PySide6.QtWidgets import QApplication
 
         role = QPalette.ColorRole.WindowText
-        of_app = QApplication.palette()
-        behind = of_app.color(QPalette.ColorRole.Window)
-        color = readable(getattr(colors(of_app), self._tone), behind, of_app.color(role))
+        color = getattr(colors(QApplication.palette()), self._tone)
         if color != self.palette().color(role):
             # This one role is ours: a label that has all of its own is not told of another theme.
             own = QPalette()

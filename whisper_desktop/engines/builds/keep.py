@@ -236,7 +236,7 @@ def rollback() -> Build:
         raise EngineError(
             tr("There is no previous build to go back to."),
             tr("Only the build before the current one is kept."),
-            "`whisper-desktop engine builds install --version bNNNNN` installs a certain one.",
+            tr("`whisper-desktop engine builds install --version bNNNNN` installs a certain one."),
             cause="build_missing",
         )
     return switch_to(build.name)
