@@ -117,17 +117,37 @@ def _of_server(server: ServerInfo, chosen: str | None) -> BackendChoice:
     )
 
 
+_STATE_OF = {
+    ServerStatus.NO_MODELS: "no_model",
+    ServerStatus.LOADING: "loading",
+    ServerStatus.NEEDS_KEY: "needs_key",
+}
+
+
 def _standing_of(status: ServerStatus, models: int) -> tuple[str, str]:
     match status:
         case ServerStatus.AVAILABLE:
             return trn("one model · ready", "{count} models · ready", models), "ready"
-        case ServerStatus.NO_MODELS:
-            return tr("running, no model"), "no_model"
-        case ServerStatus.LOADING:
-            return tr("loading a model"), "loading"
-        case ServerStatus.NEEDS_KEY:
-            return tr("needs a key"), "needs_key"
+        case ServerStatus.NO_MODELS | ServerStatus.LOADING | ServerStatus.NEEDS_KEY:
+            return status_words(status), _STATE_OF[status]
     return tr("cannot be used"), "not_running"
+
+
+def status_words(status: ServerStatus) -> str:
+    """How a server stands, in a few words."""
+    match status:
+        case ServerStatus.AVAILABLE:
+            return tr("ready")
+        case ServerStatus.NO_MODELS:
+            return tr("running, no model")
+        case ServerStatus.LOADING:
+            return tr("loading a model")
+        case ServerStatus.NEEDS_KEY:
+            return tr("needs a key")
+        case ServerStatus.SOMETHING_ELSE:
+            return tr("something else answers")
+        case ServerStatus.UNREACHABLE:
+            return tr("not running")
 
 
 def _of_builtin(engine: EngineStatus | None, model: Path | None, chosen: str | None) -> BackendChoice:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from whisper_desktop.app.choices import status_words
 from whisper_desktop.app.engine_words import status_lines
 from whisper_desktop.errors import WhisperError
 from whisper_desktop.language import gigabytes, in_use, tr, trn
@@ -178,25 +179,9 @@ def _servers(servers: Sequence[ServerInfo]) -> tuple[str, ...]:
     lines: list[str] = []
     for server in servers:
         models = ", ".join(model.id for model in server.models[:5])
-        facts = [_status_words(server.status), server.url, server.version or "", models, server.detail]
+        facts = [status_words(server.status), server.url, server.version or "", models, server.detail]
         lines.append(f"{server.name}: {' · '.join(fact for fact in facts if fact)}")
     return tuple(lines)
-
-
-def _status_words(status: ServerStatus) -> str:
-    match status:
-        case ServerStatus.AVAILABLE:
-            return tr("ready")
-        case ServerStatus.NO_MODELS:
-            return tr("running, no model")
-        case ServerStatus.LOADING:
-            return tr("loading a model")
-        case ServerStatus.NEEDS_KEY:
-            return tr("needs a key")
-        case ServerStatus.SOMETHING_ELSE:
-            return tr("something else answers")
-        case ServerStatus.UNREACHABLE:
-            return tr("not running")
 
 
 def _backends(app: "App") -> tuple[str, ...]:

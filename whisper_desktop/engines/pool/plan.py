@@ -26,12 +26,13 @@ from whisper_desktop.engines.pool.roles import PoolRole
 from whisper_desktop.engines.pool.speed import ISOLATION_IS_WORTH, relative_speed
 from whisper_desktop.engines.room import room_of
 from whisper_desktop.engines.spec import EngineSpec
-from whisper_desktop.language import gigabytes, tr, trn
+from whisper_desktop.language import tr, trn
 from whisper_desktop.models.fit import ladder
 from whisper_desktop.models.gguf import GgufHeader
 from whisper_desktop.models.memory import LoadMode
 from whisper_desktop.models.shape import shape_of
-from whisper_desktop.values import GB, ResourceInfo
+from whisper_desktop.values import ResourceInfo
+from whisper_desktop.wire.wanted import size_words
 
 _PROMPT_CACHE = 512 * 2**20  # what each process may fill with earlier prompts (see `command`)
 
@@ -208,7 +209,7 @@ class _Planner:
         return found, tr(
             "{count} processes need {gb}, more than the {host_words}.",
             count=count,
-            gb=_gb(need),
+            gb=size_words(need),
             host_words=self._room.budget.host_words,
         )
 
@@ -307,7 +308,7 @@ class _Planner:
                 places=places,
             )
             if one.load_mode == "mmap":
-                weights = _gb(one.expected.weights_bytes or 0)
+                weights = size_words(one.expected.weights_bytes or 0)
                 yield tr(
                     "They map the same file, so its {weights} of weights lie in memory once.", weights=weights
                 )
@@ -338,7 +339,7 @@ class _Planner:
         else:
             yield tr(
                 "Memory: {gb} with all caches full, of the {host_words}.",
-                gb=_gb(chosen.need),
+                gb=size_words(chosen.need),
                 host_words=self._room.budget.host_words,
             )
 
@@ -348,10 +349,6 @@ class _Planner:
         return tr(
             "The pool needs {gb}, more than the {host_words}. Close something, use fewer roles "
             "or a shorter context, or pick a smaller model.",
-            gb=_gb(chosen.need),
+            gb=size_words(chosen.need),
             host_words=self._room.budget.host_words,
         )
-
-
-def _gb(size: int) -> str:
-    return gigabytes(size) if size >= GB else tr("{size:.0f} MB", size=size / 1e6)

@@ -42,13 +42,11 @@ class Conversation(QObject):
         busy_changed: an answer is coming (True) or has ended (False).
         answer_ended: one sentence for a screen reader, when an answer has ended.
         given_back: a question and its attachments that go back to where they were written.
-        compared: 0 or 1 and what came for it, while two answer the same question.
     """
 
     busy_changed = Signal(object, bool)
     answer_ended = Signal(object, str)
     given_back = Signal(object, str, object)
-    compared = Signal(object, int, object)
 
     def __init__(self, bridge: Bridge, spawn: Spawn, session: Session, model: TranscriptModel) -> None:
         super().__init__()
@@ -145,27 +143,12 @@ class Conversation(QObject):
         )
         self._run(self.session.continue_(row.node), going_on)
 
-    def compare(self, text: str, attachments: Sequence[Attachment], first: Choice, second: Choice) -> None:
-        """Ask two side by side; what comes is told by `compared`, and both answers are branches then."""
-        if not self.busy:
-            given = tuple(attachments)
-            both = self.session.compare(text, given, first, second)
-            self._begin(
-                work.first_of(both, self._tell_compared), self._model.rowCount(), rows.question(text, given)
-            )
-
     def stop(self) -> None:
         """Stop the answer; what came stays."""
         if self._task is not None:
             self._task.cancel()
         if self.session.answering:
             self._spawn(self._on_core(self.session.stop()))
-
-    def stop_one(self, number: int) -> None:
-        """Stop one of two that are compared."""
-        growing = self.session.answering_ids
-        if number < len(growing):
-            self._spawn(self._on_core(self.session.stop(growing[number])))
 
     def take_back(self) -> None:
         """Remove the last question and its answer, and give the question back."""
@@ -345,10 +328,6 @@ class Conversation(QObject):
         if not self.session.answering:
             self._look.stop()
             self.busy_changed.emit(self, False)
-
-    def _tell_compared(self, number: int, event: object) -> None:
-        """From the core's loop."""
-        self._bridge.loop.call_soon_threadsafe(self.compared.emit, self, number, event)
 
     def _count_second(self) -> None:
         row = self._now()

@@ -1,17 +1,14 @@
 """What is done with a `Session` on the core's loop, and how its messages become rows."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whisper_desktop.chat import Session
 from whisper_desktop.chat.records import Attachment, ChatWishes, Draft, Node, ReadingPlace
-from whisper_desktop.errors import WhisperError
 from whisper_desktop.ui.chat import rows
 from whisper_desktop.ui.chat.rows import Kind, Row
-from whisper_desktop.values import Reach, Role, StreamEvent
+from whisper_desktop.values import Reach, Role
 
 if TYPE_CHECKING:
     from whisper_desktop.app.chats import ChatHost
@@ -61,24 +58,6 @@ async def take_back(session: Session) -> tuple[str, tuple[Attachment, ...]]:
         return "", ()
     session.drop_last()
     return asked.text, asked.attachments
-
-
-async def first_of(
-    both: AsyncGenerator[tuple[int, StreamEvent | WhisperError], None], tell: Callable[[int, object], None]
-) -> AsyncGenerator[StreamEvent, None]:
-    """The events of the first of two, which is the one on the path; `tell` is given everything."""
-    failed: WhisperError | None = None
-    async with aclosing(both):
-        async for number, event in both:
-            tell(number, event)
-            if number != 0:
-                continue
-            if isinstance(event, WhisperError):
-                failed = event  # the other one goes on
-            else:
-                yield event
-    if failed is not None:
-        raise failed
 
 
 async def opened(chats: "ChatHost", conversation_id: str) -> tuple[Session, list[Row]]:
